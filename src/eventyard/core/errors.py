@@ -1,0 +1,137 @@
+"""Every way in which Eventyard says no, as one small tree.
+
+The branch says whose fault it is: `Refused` (the caller's), `Unavailable` (the world's), `Corrupt` (ours). The leaf's
+name is the fact, and its `code` is what a program reads (the last part of a problem's `type`). A message says what was
+found, what was wanted, and where. `docs/reference/errors.md` lists every code; a test holds the two together.
+"""
+
+from typing import ClassVar
+
+
+class EventyardError(Exception):
+    """The root. `at` is an RFC 6901 JSON pointer into what was sent, or the name of a header, query field or file."""
+
+    code: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+
+    def __init__(self, found: str, *, wanted: str = "", at: str = "") -> None:
+        self.found = found
+        self.wanted = wanted
+        self.at = at
+        super().__init__(self.detail)
+
+    @property
+    def detail(self) -> str:
+        """One sentence for a person: where, what was found, what was wanted."""
+        where = f"at {self.at}: " if self.at else ""
+        wanted = f"; wanted {self.wanted}" if self.wanted else ""
+        return f"{where}{self.found}{wanted}"
+
+
+class Refused(EventyardError):
+    """The caller's fault: the same request will be refused again."""
+
+
+class Unavailable(EventyardError):
+    """The world's fault: the same request may succeed later, after `retry_after_s`."""
+
+    retry_after_s: ClassVar[int] = 1
+
+
+class Corrupt(EventyardError):
+    """Our fault, or the disk's: what we kept is not what we wrote."""
+
+
+class InvalidJSON(Refused):
+    code, title = "invalid-json", "The text is not strict JSON"
+
+
+class InvalidEvent(Refused):
+    code, title = "invalid-event", "Not a CloudEvents 1.0 event"
+
+
+class ReservedType(Refused):
+    code, title = "reserved-type", "Event types under io.eventyard. belong to the bus"
+
+
+class UnsupportedContentType(Refused):
+    code, title = "unsupported-content-type", "The content type is not one this door takes"
+
+
+class TooLarge(Refused):
+    code, title = "too-large", "Larger than the limit"
+
+
+class EventConflict(Refused):
+    code, title = "event-conflict", "The same source and id were published with other content"
+
+
+class TooManyMatches(Refused):
+    code, title = "too-many-matches", "The event matches more rules than one step carries"
+
+
+class InvalidPattern(Refused):
+    code, title = "invalid-pattern", "The pattern cannot be used"
+
+
+class PatternTooCostly(Refused):
+    code, title = "pattern-too-costly", "The pattern would cost too much on every event"
+
+
+class InvalidRule(Refused):
+    code, title = "invalid-rule", "The rule cannot be used"
+
+
+class ForbiddenTarget(Refused):
+    code, title = "forbidden-target", "The target's address is not one this bus may call"
+
+
+class InvalidName(Refused):
+    code, title = "invalid-name", "The name cannot be used"
+
+
+class InvalidRequest(Refused):
+    code, title = "invalid-request", "The request cannot be read"
+
+
+class NotFound(Refused):
+    code, title = "not-found", "There is no such thing here"
+
+
+class NameTaken(Refused):
+    code, title = "name-taken", "The name is in use"
+
+
+class StaleLease(Refused):
+    code, title = "stale-lease", "The lease no longer holds this delivery"
+
+
+class InvalidSettings(Refused):
+    code, title = "invalid-settings", "The bus cannot start with these settings"
+
+
+class Overloaded(Unavailable):
+    code, title = "overloaded", "More is waiting than the bus keeps in memory"
+
+
+class StorageFull(Unavailable):
+    code, title = "storage-full", "The disk is full; what was accepted is kept"
+    retry_after_s = 10
+
+
+class StorageFailed(Unavailable):
+    code, title = "storage-failed", "The disk refused; nothing of this request was kept"
+    retry_after_s = 5
+
+
+class Stopping(Unavailable):
+    code, title = "stopping", "The bus is stopping"
+    retry_after_s = 5
+
+
+class Damaged(Corrupt):
+    code, title = "damaged", "What was read is not what was written"
+
+
+class Failed(Corrupt):
+    code, title = "internal-error", "The bus failed; this is a defect of Eventyard"

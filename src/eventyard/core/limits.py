@@ -1,0 +1,177 @@
+"""Every limit of the house, each with its reason. A limit that an operator may change says so.
+
+Sizes are bytes, durations carry their unit in the name.
+"""
+
+EVENT_BYTES_MAX = 1024 * 1024
+"""One event in its structured form. EventBridge and SQS take 256 KiB to 1 MiB; NATS' default payload is 1 MiB. More
+belongs in an object store with its address in the event."""
+
+BATCH_EVENTS_MAX = 1_000
+"""Events in one publish request: bounds the work of one commit and the answer's size."""
+
+BATCH_BYTES_MAX = 8 * 1024 * 1024
+"""Bytes of one publish request: what one caller may make the bus hold before it has said anything."""
+
+# The machine
+
+CLOCK_JUMP_MS_MAX = 10 * 60 * 1000
+"""A forward step of the wall clock that a running bus still believes: more than any leap or slow NTP correction, less than
+what would end a dedup window or a retention period by mistake."""
+
+DEDUP_WINDOW_MS = 24 * 60 * 60 * 1000
+DEDUP_WINDOW_IDS = 10_000_000
+"""The window in which the same source and id are one event: whichever ends first. A day covers producers that retry over
+a night; ten million ids at about two bytes each keep the filters near 20 MB a bus."""
+
+MATCHES_PER_EVENT_MAX = 10_000
+"""Rules that one event may match. One event is one atomic step, and a step is bounded; ten thousand deliveries are about a
+tenth of a second of writing. An event that matches more is refused, never half routed."""
+
+RULES_PER_BUS_MAX = 100_000
+"""Rules on one bus: what the index is measured with."""
+
+BUSES_MAX = 10_000
+"""Buses in one file: each holds its rules in memory."""
+
+STEP_EVENTS_MAX = 2_000
+STEP_BYTES_MAX = 16 * 1024 * 1024
+STEP_CHANGES_MAX = 20_000
+"""One step of one bus is cut at whichever comes first, so that a commit stays in the tens of milliseconds."""
+
+INBOX_COMMANDS_MAX = 10_000
+INBOX_BYTES_MAX = 64 * 1024 * 1024
+"""What may wait for the writer in memory; past it a caller is told to come back. About a second of full speed."""
+
+BACKFILL_EVENTS_PER_STEP = 500
+BACKFILL_UNSETTLED_MAX = 10_000
+"""A late rule is fed at most this much ahead of its consumer: memory and queue tables stay small however long the log is."""
+
+BACKFILL_LAST_STRETCH = 100
+"""When no more than this many events are left, they and the switch to live are one step of the writer."""
+
+INTENT_ROWS_PER_STEP = 500
+"""Deliveries that one bounded step redrives or discards: a few milliseconds of writing between two publishes."""
+
+NAME_LENGTH_MAX = 128
+"""Names of buses and rules: room for team-service-purpose, short enough for a table's column."""
+
+RULE_BYTES_MAX = 256 * 1024
+"""A rule's document: a thousand listed values of a pattern and room to spare."""
+
+DESCRIPTION_LENGTH_MAX = 2_000
+"""Free text of a rule; it travels in every edit event."""
+
+CONCURRENCY_MAX = 1_000
+"""Pushes under way for one rule: past this one target is no longer one service."""
+
+PUSHES_UNDER_WAY_MAX = 4_096
+"""Pushes under way in one process, each a socket and an event in memory."""
+
+PUSH_BYTES_UNDER_WAY_MAX = 128 * 1024 * 1024
+"""Event bytes held by pushes under way: a hundred largest events, or a hundred thousand usual ones."""
+
+ANSWER_KEPT_BYTES = 1_024
+"""How much of a target's last answer a dead letter keeps: enough to read the error, too little to store a page."""
+
+RETRY_AFTER_S_MAX = 24 * 60 * 60
+"""A target may ask for no longer a wait than this; past it the wait is cut to it."""
+
+# Events
+
+JSON_DEPTH_MAX = 64
+"""Objects and arrays inside one another, the outermost counted. Real payloads stay under 15; every reader downstream
+recurses, and many give up at 100."""
+
+NUMBER_CHARACTERS_MAX = 640
+"""Characters of one number. A double needs at most 309 digits before the point; Python turns text into an integer in
+quadratic time, and 640 digits is what it reads under any setting (sys.set_int_max_str_digits)."""
+
+EXPONENT_DIGITS_MAX = 6
+"""Digits of an exponent, leading zeros aside. A decimal with a longer one cannot be expanded in any memory."""
+
+ATTRIBUTES_MAX = 64
+"""Attributes of one event. Each may have to travel as a header; common servers take 100 headers at most."""
+
+ATTRIBUTE_NAME_CHARACTERS_MAX = 64
+"""One attribute's name. CloudEvents asks for 20 at most and does not insist; some extensions in use are longer."""
+
+ATTRIBUTE_VALUE_BYTES_MAX = 2_048
+"""One attribute's value in UTF-8. Percent-encoded it triples at worst, and must still be one header line of less than
+8 KiB, where common servers stop."""
+
+# Push transport
+
+TARGET_URL_LENGTH_MAX = 2_048
+"""A target's URL: what every server, proxy and log takes without cutting."""
+
+ANSWER_HEADER_BYTES_MAX = 64 * 1024
+"""Header bytes read of one answer, interim answers and trailers included. Servers themselves stop at 8 to 64 KiB."""
+
+PUSH_CONNECT_TIMEOUT_S = 10.0
+"""Opening a connection, TLS included: a second try after a lost first packet (3 s) and a slow handshake, and little more."""
+
+PUSH_CONNECTIONS_MAX = PUSHES_UNDER_WAY_MAX
+"""Connections open at once, idle ones included. Fewer than pushes under way and a push would wait for another's target."""
+
+PUSH_HANDLES_IDLE_MAX = 1_024
+PUSH_HANDLE_BODY_BYTES = 16 * 1024
+"""Curl handles kept for reuse, about 10 KB each, and the largest last body that an idle one may go on holding. Past this a
+burst's handles are freed again."""
+
+RESOLVER_THREADS_MAX = 16
+"""Names looked up at once. A lookup cannot be interrupted, so this is how many dead name servers one bus can stand."""
+
+RESOLVER_NAMES_MAX = 4_096
+"""Names whose addresses are remembered, about 200 bytes each."""
+
+RESOLVER_TTL_S = 30.0
+RESOLVER_FAILURE_TTL_S = 2.0
+"""How long an answer of the resolver is believed. `getaddrinfo` hides the record's own time to live; half a minute is what
+a fail-over by DNS expects. A failure is believed long enough only to spare the name server a storm."""
+
+TRANSPORT_CLOSE_S = 10.0
+"""How long `close` waits for the transport's thread, which at that time only calls back. Longer means a callback hangs."""
+
+TRANSPORT_URLS_MAX = 4_096
+"""Parsed target URLs that the transport remembers; past this it forgets all and starts again."""
+
+# Patterns
+
+PATTERN_BYTES_MAX = 64 * 1024
+"""One pattern's text. EventBridge stops at 4 KiB; a thousand listed values need about sixty."""
+
+PATTERN_PATH_STEPS_MAX = 64
+"""Steps of one field's path, dots in names counted: what JSON_DEPTH_MAX lets an event hold. A path's steps are joined in
+every way (`a.b` is also one key), which is quadratic in their number."""
+
+PATTERN_VALUES_PER_FIELD_MAX = 1_000
+"""Values listed for one field, or inside one anything-but: past this a set is data that belongs in a table."""
+
+PATTERN_ALTERNATIVES_MAX = 1_000
+"""Alternatives that the `$or` of one pattern multiply to, as EventBridge has it. Each is matched on its own."""
+
+PATTERN_FIELDS_MAX = 10_000
+"""Fields of a pattern, counted in every alternative: the work that one rule may make of one event, a few milliseconds."""
+
+WILDCARDS_PER_VALUE_MAX = 5
+"""Stars in one wildcard. Ours cost one pass however many there are; EventBridge refuses six and some with fewer, and a
+pattern that it would refuse too is better known early."""
+
+WILDCARDS_PER_PATTERN_MAX = 1_000
+"""Stars in a pattern, counted in every alternative: each may read the whole of a string of the largest event."""
+
+ARRAY_CHOICES_MAX = 10_000
+"""Choices of array elements tried for one rule on one event. Without dots in its keys an event never needs more than it
+has elements; one made of dotted keys that overlap could ask for every combination."""
+
+PUSH_CONNECTION_LIFETIME_S = 300.0
+"""A connection is not reused past this age: so a busy target whose name moved is followed within minutes."""
+
+# Reading
+
+PAGE_MAX = 1_000
+"""Events, rules or dead letters in one answer; `next` continues."""
+
+SCAN_EVENTS_MAX = 5_000
+"""Events that one filtered history request looks at before it answers with what it found and where to go on."""

@@ -1,0 +1,206 @@
+"""A pattern: its parsed form, and how a text becomes one.
+
+Theory of operation. A pattern is an object whose leaves are lists. A leaf is named by the keys that lead to it, joined
+with dots, and `{"a": {"b": [1]}}` is the same as `{"a.b": [1]}`; so in events. Every field must have a value that one of its
+list accepts. `$or` lists objects of which one must hold, at any level; it is multiplied out, so that a pattern is a
+flat list of alternatives and each alternative a flat list of fields. A field that stands twice in one alternative, be it
+inside `$or` and beside it, counts as it stands last. AWS does the same with a key that stands twice
+(`complex_multi_key_event` in the conformance data), so a text with equal keys is read so and not refused.
+"""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from eventyard.core import limits, strict_json
+from eventyard.core.errors import InvalidJSON, InvalidPattern, PatternTooCostly
+from eventyard.core.pattern.comparison import Absent, AnythingBut, Comparison, Wildcard
+from eventyard.core.pattern.operators import Place, read_list, refusal, show
+
+__all__ = ["Alternative", "Field", "InvalidPattern", "Pattern", "PatternTooCostly", "Steps", "build", "parse"]
+
+OR = "$or"
+
+RESERVED_INSIDE_OR = frozenset(
+    (
+        *("exactly", "prefix", "suffix", "equals-ignore-case", "wildcard", "anything-but", "numeric", "cidr", "exists"),
+        *("=", "<", "<=", ">", ">=", "regex", "not-wildcard", "not-equals-ignore-case", "date-after"),
+        *("date-on-or-after", "date-before", "date-on-or-before", "in-date-range", "ip-address-in-range"),
+        "ip-address-not-in-range",
+    )
+)
+"""No field inside `$or` may have such a name: the engine keeps them, so that an operator in a wrong place is seen."""
+
+
+class Steps(msgspec.Struct, frozen=True):
+    """The rest of a path: the keys that may come next, each with what remains after it. `is_end`: nothing remains.
+
+    For `a.b` the keys are "a", after which "b" remains, and "a.b", after which nothing does.
+    """
+
+    choices: tuple[tuple[str, "Steps"], ...] = ()
+
+    @property
+    def is_end(self) -> bool:
+        return not self.choices
+
+
+class Field(msgspec.Struct, frozen=True):
+    """One field and its list: a value is right if any comparison accepts it."""
+
+    name: str
+    steps: Steps
+    comparisons: tuple[Comparison, ...]
+    may_be_absent: bool
+
+
+class Alternative(msgspec.Struct, frozen=True):
+    """Fields that must all be right, in the order of their names."""
+
+    fields: tuple[Field, ...]
+
+
+class Pattern(msgspec.Struct, frozen=True):
+    """It matches if any alternative does. Without `$or` there is one."""
+
+    alternatives: tuple[Alternative, ...]
+
+
+Fields = dict[str, tuple[Comparison, ...]]
+
+
+def parse(text: bytes | str) -> Pattern:
+    """The pattern that `text` spells, or InvalidPattern or PatternTooCostly with a JSON pointer into it."""
+    body = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    if len(body) > limits.PATTERN_BYTES_MAX:
+        raise PatternTooCostly(f"found {len(body)} bytes", wanted=f"at most {limits.PATTERN_BYTES_MAX}")
+    document = _decode(body)
+    if not isinstance(document, dict):
+        raise refusal(f"found {show(document)}", "a JSON object", ())
+    return build(_multiply_out(document))
+
+
+def build(alternatives: list[Fields]) -> Pattern:
+    """A pattern of flat alternatives. A path is worked out once however many of them share it."""
+    _check_cost(alternatives)
+    steps = {name: _steps(name) for fields in alternatives for name in fields}
+    return Pattern(tuple(_alternative(fields, steps) for fields in alternatives))
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        return strict_json.decode(body, any_number=True)
+    except InvalidJSON as error:
+        return _decode_with_equal_keys(body, error)
+
+
+def _decode_with_equal_keys(body: bytes, error: InvalidJSON) -> Any:
+    """Of keys that stand twice the last counts. Where something else is wrong too, the text is refused as it was."""
+    try:
+        document = json.loads(body.decode(), parse_float=Decimal, parse_int=Decimal, parse_constant=Decimal)
+        return strict_json.decode(_ENCODER.encode(document), any_number=True)
+    except (InvalidJSON, ValueError, ArithmeticError, RecursionError, msgspec.MsgspecError):
+        raise InvalidPattern(f"found {error.found}", wanted=error.wanted or "JSON", at=error.at) from error
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+def _multiply_out(document: dict[str, Any]) -> list[Fields]:
+    return _add_object(document, (), "", [{}], is_inside_or=False)
+
+
+def _add_object(
+    document: dict[str, Any], at: Place, prefix: str, alternatives: list[Fields], *, is_inside_or: bool
+) -> list[Fields]:
+    """`alternatives` with what `document` asks for on top of each."""
+    if not document:
+        raise refusal("found an empty object", "at least one field", at)
+    for key, value in document.items():
+        place = (*at, key)
+        if key == OR:
+            alternatives = _add_or(value, place, prefix, alternatives)
+            continue
+        if is_inside_or and key in RESERVED_INSIDE_OR:
+            raise refusal(f'found the field "{key}" inside $or', "another name: this one is kept for operators", place)
+        alternatives = _add_member(prefix + key, value, place, alternatives, is_inside_or=is_inside_or)
+    return alternatives
+
+
+def _add_member(name: str, value: Any, at: Place, alternatives: list[Fields], *, is_inside_or: bool) -> list[Fields]:
+    if isinstance(value, dict):
+        return _add_object(value, at, name + ".", alternatives, is_inside_or=is_inside_or)
+    if not isinstance(value, list):
+        raise refusal(f"found {show(value)}", f"an array or an object, as [{show(value)}]", at)
+    _check_steps(name, at)
+    comparisons = read_list(value, at)
+    return [{**fields, name: comparisons} for fields in alternatives]
+
+
+def _add_or(options: Any, at: Place, prefix: str, alternatives: list[Fields]) -> list[Fields]:
+    if not isinstance(options, list):
+        raise refusal(f"found {show(options)}", "an array of objects for $or", at)
+    if len(options) < 2:
+        raise refusal(f"found {len(options)} alternatives", "at least 2 objects in $or", at)
+    multiplied: list[Fields] = []
+    for index, option in enumerate(options):
+        place = (*at, index)
+        if not isinstance(option, dict):
+            raise refusal(f"found {show(option)}", "an object: $or lists only objects", place)
+        multiplied += _add_object(option, place, prefix, alternatives, is_inside_or=True)
+        _check_product(multiplied, at)
+    return multiplied
+
+
+def _check_product(alternatives: list[Fields], at: Place) -> None:
+    if len(alternatives) > limits.PATTERN_ALTERNATIVES_MAX:
+        found = f"found $or that multiply to more than {limits.PATTERN_ALTERNATIVES_MAX} alternatives"
+        raise PatternTooCostly(found, wanted="fewer, or several rules", at=strict_json.pointer(at))
+
+
+def _check_steps(name: str, at: Place) -> None:
+    steps = name.count(".") + 1
+    if steps > limits.PATTERN_PATH_STEPS_MAX:
+        wanted = f"at most {limits.PATTERN_PATH_STEPS_MAX}"
+        raise PatternTooCostly(f"found a path of {steps} steps", wanted=wanted, at=strict_json.pointer(at))
+
+
+def _check_cost(alternatives: list[Fields]) -> None:
+    fields = sum(map(len, alternatives))
+    if fields > limits.PATTERN_FIELDS_MAX:
+        wanted = f"at most {limits.PATTERN_FIELDS_MAX}"
+        raise PatternTooCostly(f"found {fields} fields in {len(alternatives)} alternatives", wanted=wanted)
+    stars = sum(_stars(comparison) for each in alternatives for field in each.values() for comparison in field)
+    if stars > limits.WILDCARDS_PER_PATTERN_MAX:
+        wanted = f"at most {limits.WILDCARDS_PER_PATTERN_MAX}"
+        raise PatternTooCostly(f"found {stars} stars in {len(alternatives)} alternatives", wanted=wanted)
+
+
+def _stars(comparison: Comparison) -> int:
+    match comparison:
+        case Wildcard():
+            return len(comparison.parts) - 1
+        case AnythingBut():
+            return sum(map(_stars, comparison.excluded))
+        case _:
+            return 0
+
+
+def _steps(name: str) -> Steps:
+    keys = name.split(".")
+    rests = [Steps()]
+    for start in reversed(range(len(keys))):
+        choices = ((".".join(keys[start : start + 1 + count]), rest) for count, rest in enumerate(reversed(rests)))
+        rests.append(Steps(tuple(choices)))
+    return rests[-1]
+
+
+def _alternative(fields: Fields, steps: dict[str, Steps]) -> Alternative:
+    return Alternative(tuple(_field(name, fields[name], steps[name]) for name in sorted(fields)))
+
+
+def _field(name: str, comparisons: tuple[Comparison, ...], steps: Steps) -> Field:
+    present = tuple(comparison for comparison in comparisons if not isinstance(comparison, Absent))
+    return Field(name, steps, present, may_be_absent=len(present) < len(comparisons))

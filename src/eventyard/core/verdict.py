@@ -1,0 +1,89 @@
+"""What an answer means for a delivery: the table of DESIGN.md section 7, and where retrying ends.
+
+| answer                                                        | meaning                                              |
+| ------------------------------------------------------------- | ---------------------------------------------------- |
+| 2xx                                                           | delivered                                            |
+| 3xx                                                           | failure, never followed: retried                     |
+| 400, 413, 415, 422                                            | dead letter at once: the same event would fail again |
+| 410                                                           | the rule is paused; the delivery waits, not counted  |
+| any other, or none                                            | retried, `Retry-After` honoured                      |
+| an address that the operator forbids                          | dead letter at once, nothing was sent                |
+"""
+
+import msgspec
+
+from eventyard.core import limits
+from eventyard.core.delivery import Delivery, Note, Reason
+from eventyard.core.retry import backoff_ms, retry_after_ms
+from eventyard.core.rule import DeliveryPolicy
+
+DEAD_AT_ONCE = frozenset({400, 413, 415, 422})
+GONE = 410
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    note: Note
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """Try again `delay_ms` from now. `is_counted` is false where the policy does not count the attempt."""
+
+    delay_ms: int
+    note: Note
+    is_counted: bool = True
+
+
+class Dead(msgspec.Struct, frozen=True):
+    note: Note
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """The receiver wants no more: pause the rule and put this delivery back, uncounted."""
+
+    note: Note
+
+
+Verdict = Delivered | Retry | Dead | Gone
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a target said: an HTTP status (0: nothing, see `failure`), `Retry-After`, and the start of its body."""
+
+    status: int
+    failure: str = ""
+    retry_after: str = ""
+    body: bytes = b""
+    is_refused: bool = False
+
+
+def decide(policy: DeliveryPolicy, delivery: Delivery, answer: Answer, *, work_ms: int, time_ms: int, chance: float) -> Verdict:
+    """What becomes of `delivery` (as leased, its attempt counted) after `answer`."""
+    if 200 <= answer.status < 300:
+        return Delivered(_note("", answer, time_ms))
+    if answer.is_refused:
+        return Dead(_note(Reason.FORBIDDEN_TARGET, answer, time_ms))
+    if answer.status in DEAD_AT_ONCE:
+        return Dead(_note(Reason.ANSWER, answer, time_ms))
+    if answer.status == GONE:
+        return Gone(_note("", answer, time_ms))
+    return _retry_or_end(policy, delivery, answer, work_ms=work_ms, time_ms=time_ms, chance=chance)
+
+
+def _retry_or_end(
+    policy: DeliveryPolicy, delivery: Delivery, answer: Answer, *, work_ms: int, time_ms: int, chance: float
+) -> Verdict:
+    if delivery.attempts >= policy.max_attempts:
+        return Dead(_note(Reason.ATTEMPTS, answer, time_ms))
+    delay_ms = backoff_ms(policy.backoff, delivery.attempts, chance)
+    if answer.retry_after:
+        delay_ms = max(delay_ms, retry_after_ms(answer.retry_after, time_ms) or 0)
+    ends_ms = delivery.first_ms + int(policy.max_age_s * 1000)
+    if work_ms >= ends_ms:
+        return Dead(_note(Reason.AGE, answer, time_ms))
+    # The last attempt is made at the end of the age, not skipped because the backoff reaches past it.
+    return Retry(min(delay_ms, ends_ms - work_ms), _note("", answer, time_ms))
+
+
+def _note(reason: str, answer: Answer, time_ms: int) -> Note:
+    text = answer.body[: limits.ANSWER_KEPT_BYTES].decode("utf-8", "replace")
+    return Note(reason=str(reason), status=answer.status, failure=answer.failure, answer=text, at_ms=time_ms)

@@ -1,0 +1,200 @@
+"""Dispatch: leases deliveries from the queues of push rules, sends them, and settles what the target answered.
+
+Push is a pull: dispatch demands, takes leases and settles exactly as a remote consumer would. What is under way is bounded per
+rule (its concurrency) and over all rules (count and bytes), so a hanging target costs its own rule's share and nobody else's.
+A crash leaves leases behind; the writer makes them due again at start.
+
+`demands`, `take`, `follow` and the answer to a settlement run on the writer's thread and own all counters. `_answered` runs on
+the transport's thread and only decides and submits.
+"""
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from eventyard.core import event as events
+from eventyard.core import limits
+from eventyard.core.changes import BusRecord
+from eventyard.core.clock import BusTime
+from eventyard.core.commands import Command, Demand, Lease, Settle, Settlement
+from eventyard.core.delivery import delivery_id
+from eventyard.core.errors import EventyardError, Unavailable
+from eventyard.core.rule import HttpTarget, RuleRecord
+from eventyard.core.verdict import Answer, decide
+from eventyard.ports import PushAnswer, PushRequest, Transport
+
+log = logging.getLogger("eventyard.dispatch")
+
+LEASE_MARGIN_MS = 30_000
+"""A lease outlives its push by this: waiting for a connection, for a verdict to be committed, for a stalled disk."""
+
+Submit = Callable[[int, Command, Callable[[Any], None]], None]
+
+
+class _Push(msgspec.Struct, eq=False):
+    """One push under way."""
+
+    bus: BusRecord
+    lease: Lease
+    settlement: Settlement | None = None
+
+
+class Dispatch:
+    def __init__(self, transport: Transport, now: Callable[[], BusTime], submit: Submit, rng: random.Random) -> None:
+        self._transport = transport
+        self._now = now
+        self._submit = submit
+        self._rng = rng
+        self._lock = threading.Lock()
+        self._records: dict[int, dict[int, RuleRecord]] = {}
+        self._buses: dict[int, BusRecord] = {}
+        self._demands: dict[int, dict[int, Demand]] = {}
+        self._under_way: dict[tuple[int, int], int] = {}
+        self._count = 0
+        self._bytes = 0
+        self._unsettled: list[_Push] = []
+        self._is_draining = False
+        self._is_abandoned = False
+
+    # On the writer's thread
+
+    def demands(self, bus: int) -> Mapping[int, Demand]:
+        """What each push rule has room for; nothing while the process has all the pushes under way that it may."""
+        is_full = self._count >= limits.PUSHES_UNDER_WAY_MAX or self._bytes >= limits.PUSH_BYTES_UNDER_WAY_MAX
+        return {} if is_full or self._is_draining else self._demands.get(bus, {})
+
+    def follow(self, bus: BusRecord, records: Iterable[RuleRecord]) -> None:
+        self._buses[bus.number] = bus
+        known = self._records.setdefault(bus.number, {})
+        for record in records:
+            if record.is_deleted:
+                known.pop(record.uid, None)
+            else:
+                known[record.uid] = record
+            self._demand_again(bus.number, record.uid)
+
+    def forget(self, bus: BusRecord) -> None:
+        for kept in (self._records, self._demands, self._buses):
+            kept.pop(bus.number, None)
+
+    def take(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
+        """Send each leased delivery. The event is pushed as it is stored, or as its binary form."""
+        for lease in leases:
+            self._change_under_way(bus.number, lease, 1)
+            push = _Push(bus, lease)
+            self._transport.send(_request(bus, lease), self._answer_to(push))
+
+    def _answer_to(self, push: _Push) -> Callable[[PushAnswer], None]:
+        return lambda answer: self._answered(push, answer)
+
+    def _change_under_way(self, bus: int, lease: Lease, by: int) -> None:
+        rule = lease.delivery.rule
+        self._count += by
+        self._bytes += by * len(lease.event)
+        self._under_way[bus, rule] = self._under_way.get((bus, rule), 0) + by
+        if self._under_way[bus, rule] == 0:
+            del self._under_way[bus, rule]
+        self._demand_again(bus, rule)
+
+    def _demand_again(self, bus: int, rule: int) -> None:
+        """Say anew what the rule has room for."""
+        demands = self._demands.setdefault(bus, {})
+        record = self._records.get(bus, {}).get(rule)
+        room = 0
+        if record is not None and not record.is_paused:
+            room = record.rule.delivery.concurrency - self._under_way.get((bus, rule), 0)
+        if room > 0 and record is not None:
+            demands[rule] = Demand(rule, room, int(record.rule.target.http.timeout_s * 1000) + LEASE_MARGIN_MS)
+        else:
+            demands.pop(rule, None)
+
+    # On the transport's thread
+
+    def _answered(self, push: _Push, answer: PushAnswer) -> None:
+        """Decide what becomes of the delivery and have it written."""
+        if self._is_abandoned:
+            return  # The transport gave the push up; the lease is released at the next start.
+        time, delivery = self._now(), push.lease.delivery
+        verdict = decide(
+            push.lease.record.rule.delivery,
+            delivery,
+            _read(answer),
+            work_ms=time.work_ms,
+            time_ms=time.time_ms,
+            chance=self._rng.random(),
+        )
+        push.settlement = Settlement(delivery.key, delivery.leases, verdict)
+        self._settle(push)
+
+    def _settle(self, push: _Push) -> None:
+        if push.settlement is not None:
+            self._submit(push.bus.number, Settle((push.settlement,)), lambda answer: self._settled(push, answer))
+
+    # On the writer's thread again
+
+    def _settled(self, push: _Push, answer: Any) -> None:
+        """The verdict is durable, stale, or could not be written: then it is kept and written later."""
+        if isinstance(answer, Unavailable):
+            with self._lock:
+                self._unsettled.append(push)
+            return
+        if isinstance(answer, EventyardError):
+            log.error("a verdict was not taken: %s", answer.detail)
+        self._change_under_way(push.bus.number, push.lease, -1)
+
+    # On the keeper's thread
+
+    def step(self) -> bool:
+        """Write again the verdicts that the disk refused. True when there were any."""
+        with self._lock:
+            unsettled, self._unsettled = self._unsettled, []
+        for push in unsettled:
+            self._settle(push)
+        return bool(unsettled)
+
+    @property
+    def under_way(self) -> int:
+        return self._count
+
+    def drain(self) -> None:
+        """Demand nothing more. What is under way may still be answered until `abandon`."""
+        self._is_draining = True
+
+    def abandon(self) -> None:
+        """Answers count no longer: the transport is about to give up what is under way."""
+        self._is_draining = self._is_abandoned = True
+
+
+def _request(bus: BusRecord, lease: Lease) -> PushRequest:
+    target: HttpTarget = lease.record.rule.target.http
+    delivery = lease.delivery
+    headers, body = _content(target, lease.event)
+    headers += [
+        ("eventyard-delivery", delivery_id(bus.incarnation, delivery.rule, delivery.position, delivery.run)),
+        ("eventyard-attempt", str(delivery.attempts)),
+        ("eventyard-position", str(delivery.position)),
+        ("eventyard-bus", bus.name),
+        ("eventyard-rule", lease.record.name),
+    ]
+    return PushRequest(target.url, tuple(headers), body, target.timeout_s)
+
+
+def _content(target: HttpTarget, stored: bytes) -> tuple[list[tuple[str, str]], bytes]:
+    if target.mode == "structured":
+        return [("content-type", events.STRUCTURED)], stored
+    headers, body = events.to_binary(stored)
+    return list(headers.items()), body
+
+
+def _read(answer: PushAnswer) -> Answer:
+    return Answer(
+        status=answer.status,
+        failure=answer.failure,
+        retry_after=answer.headers.get("retry-after", ""),
+        body=answer.body[: limits.ANSWER_KEPT_BYTES],
+        is_refused=answer.is_refused,
+    )

@@ -1,0 +1,101 @@
+-- The first schema.
+
+-- One row per bus. `record` is JSON (BusRecord); a bus that wrote before it was recorded has none yet.
+CREATE TABLE bus (
+    number  INTEGER PRIMARY KEY,
+    record  BLOB,
+    head    INTEGER NOT NULL DEFAULT 0,
+    time_ms INTEGER NOT NULL DEFAULT 0,
+    work_ms INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- The log. `place` is bus << 44 | position, so it is the rowid: each bus appends at its own end of one tree, a range of
+-- positions is a range of rows, and there is no second index. It bounds a bus at 2^44 positions and a file at 2^19 buses.
+-- Source and id stand in `json` only: decoding them costs 0.4 us, keeping them twice costs every page of the log.
+-- `checksum` covers all the rest of the row.
+CREATE TABLE event (
+    place       INTEGER PRIMARY KEY,
+    accepted_ms INTEGER NOT NULL,
+    digest      BLOB NOT NULL,
+    checksum    INTEGER NOT NULL,
+    json        BLOB NOT NULL
+) STRICT;
+
+-- One row per event, rule and run, from put to end; it then stays in place, compact. Positions first, so that puts append.
+CREATE TABLE delivery (
+    bus      INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    rule     INTEGER NOT NULL,
+    run      INTEGER NOT NULL,
+    state    INTEGER NOT NULL,
+    at_ms    INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    leases   INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL,
+    note     BLOB NOT NULL,
+    PRIMARY KEY (bus, position, rule, run)
+) STRICT, WITHOUT ROWID;
+
+-- The queues in the order in which they are leased: only pending rows stand here, so it is as small as what is owed.
+-- `state` stands last so that waiting and leased rows are told apart without a look at the table.
+CREATE INDEX delivery_pending ON delivery (bus, rule, at_ms, position, run, state) WHERE state < 2;
+
+CREATE INDEX delivery_dead ON delivery (bus, rule, position, run) WHERE state = 3;
+
+-- How many deliveries of a rule are in each state, kept with every commit so that nobody ever counts rows.
+CREATE TABLE tally (
+    bus       INTEGER NOT NULL,
+    rule      INTEGER NOT NULL,
+    waiting   INTEGER NOT NULL,
+    leased    INTEGER NOT NULL,
+    delivered INTEGER NOT NULL,
+    dead      INTEGER NOT NULL,
+    discarded INTEGER NOT NULL,
+    PRIMARY KEY (bus, rule)
+) STRICT, WITHOUT ROWID;
+
+-- `record` is JSON (RuleRecord). A deleted rule leaves with its last delivery; its edits stay in the log.
+CREATE TABLE rule (
+    bus    INTEGER NOT NULL,
+    uid    INTEGER NOT NULL,
+    record BLOB NOT NULL,
+    PRIMARY KEY (bus, uid)
+) STRICT, WITHOUT ROWID;
+
+-- `record` is JSON (Backfill, Intent). Done ones are deleted.
+CREATE TABLE backfill (
+    bus    INTEGER NOT NULL,
+    rule   INTEGER NOT NULL,
+    record BLOB NOT NULL,
+    PRIMARY KEY (bus, rule)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE intent (
+    bus    INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    record BLOB NOT NULL,
+    PRIMARY KEY (bus, number)
+) STRICT, WITHOUT ROWID;
+
+-- The ids of the dedup window, see ids.py. `place` is bus << 44 | number of the segment.
+CREATE TABLE id_segment (
+    place            INTEGER PRIMARY KEY,
+    first_position   INTEGER NOT NULL,
+    last_position    INTEGER NOT NULL,
+    last_accepted_ms INTEGER NOT NULL
+) STRICT;
+
+-- A segment's ids, cut by the first bits of their hashes so that one look-up reads one small row. `place` is
+-- bus << 44 | number of the segment << 8 | bucket. `ids`: sorted 64-bit hashes, then as many 32-bit offsets from
+-- `first_position`, both little-endian.
+CREATE TABLE id_bucket (
+    place INTEGER PRIMARY KEY,
+    ids   BLOB NOT NULL
+) STRICT;
+
+-- The filter of a slice of segments, once it is closed. `place` is bus << 44 | number of the slice.
+CREATE TABLE id_slice (
+    place    INTEGER PRIMARY KEY,
+    checksum INTEGER NOT NULL,
+    filter   BLOB NOT NULL
+) STRICT;

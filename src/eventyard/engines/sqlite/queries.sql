@@ -1,0 +1,197 @@
+-- Every statement that the engine runs, by name. `statements.py` reads this file; a test holds that each name is used.
+
+-- name: set_bus_progress
+INSERT INTO bus (number, head, time_ms, work_ms) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT DO UPDATE SET head = ?2, time_ms = ?3, work_ms = ?4
+
+-- name: set_bus_record
+INSERT INTO bus (number, record) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET record = ?2
+
+-- name: remove_bus
+DELETE FROM bus WHERE number = ?1
+
+-- name: buses
+SELECT record, head, time_ms, work_ms FROM bus WHERE record IS NOT NULL ORDER BY number
+
+-- name: bus_head
+SELECT head FROM bus WHERE number = ?1
+
+-- name: add_event
+INSERT INTO event (place, accepted_ms, digest, checksum, json) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT DO UPDATE SET accepted_ms = ?2, digest = ?3, checksum = ?4, json = ?5
+
+-- name: event
+SELECT place, accepted_ms, digest, checksum, json FROM event WHERE place = ?1
+
+-- name: events_ascending
+SELECT place, accepted_ms, digest, checksum, json FROM event WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3
+
+-- name: events_descending
+SELECT place, accepted_ms, digest, checksum, json FROM event WHERE place BETWEEN ?1 AND ?2 ORDER BY place DESC LIMIT ?3
+
+-- name: set_delivery
+INSERT INTO delivery (bus, position, rule, run, state, at_ms, attempts, leases, first_ms, note)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+ON CONFLICT DO UPDATE SET state = ?5, at_ms = ?6, attempts = ?7, leases = ?8, first_ms = ?9, note = ?10
+
+-- name: delivery
+SELECT rule, run, position, state, at_ms, attempts, leases, first_ms, note
+FROM delivery WHERE bus = ?1 AND position = ?2 AND rule = ?3 AND run = ?4
+
+-- name: due
+SELECT rule, run, position, state, at_ms, attempts, leases, first_ms, note
+FROM delivery WHERE bus = ?1 AND rule = ?2 AND state < 2 AND at_ms <= ?3
+ORDER BY at_ms, position, run LIMIT ?4
+
+-- name: next_due
+SELECT at_ms FROM delivery WHERE bus = ?1 AND rule = ?2 AND state < 2 ORDER BY at_ms LIMIT 1
+
+-- The inner statement reads the index alone: a queue of a million leased rows costs no look at the table.
+-- name: waiting
+SELECT d.rule, d.run, d.position, d.state, d.at_ms, d.attempts, d.leases, d.first_ms, d.note
+FROM (
+    SELECT at_ms, position, run FROM delivery
+    WHERE bus = ?1 AND rule = ?2 AND state < 2 AND state = 0 ORDER BY at_ms, position, run LIMIT ?3
+) AS p
+CROSS JOIN delivery AS d ON d.bus = ?1 AND d.position = p.position AND d.rule = ?2 AND d.run = p.run
+ORDER BY p.at_ms, p.position, p.run
+
+-- name: leased
+SELECT d.rule, d.run, d.position, d.state, d.at_ms, d.attempts, d.leases, d.first_ms, d.note
+FROM (SELECT position, run FROM delivery WHERE bus = ?1 AND rule = ?2 AND state < 2 AND state = 1) AS p
+CROSS JOIN delivery AS d ON d.bus = ?1 AND d.position = p.position AND d.rule = ?2 AND d.run = p.run
+
+-- name: dead
+SELECT rule, run, position, state, at_ms, attempts, leases, first_ms, note
+FROM delivery WHERE bus = ?1 AND rule = ?2 AND state = 3 AND (position, run) > (?3, ?4) AND at_ms <= ?5
+ORDER BY position, run LIMIT ?6
+
+-- name: add_tally
+INSERT INTO tally (bus, rule, waiting, leased, delivered, dead, discarded) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+ON CONFLICT DO UPDATE SET
+    waiting = waiting + ?3, leased = leased + ?4, delivered = delivered + ?5, dead = dead + ?6, discarded = discarded + ?7
+
+-- name: tallies
+SELECT t.rule, t.waiting, t.leased, t.delivered, t.dead, t.discarded, (
+    SELECT d.at_ms FROM delivery AS d WHERE d.bus = ?1 AND d.rule = t.rule AND d.state < 2 ORDER BY d.at_ms LIMIT 1
+) FROM tally AS t WHERE t.bus = ?1
+
+-- name: set_rule
+INSERT INTO rule (bus, uid, record) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET record = ?3
+
+-- name: remove_rule
+DELETE FROM rule WHERE bus = ?1 AND uid = ?2
+
+-- name: remove_tally
+DELETE FROM tally WHERE bus = ?1 AND rule = ?2
+
+-- name: rules
+SELECT record FROM rule WHERE bus = ?1 ORDER BY uid
+
+-- name: set_backfill
+INSERT INTO backfill (bus, rule, record) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET record = ?3
+
+-- name: remove_backfill
+DELETE FROM backfill WHERE bus = ?1 AND rule = ?2
+
+-- name: backfills
+SELECT record FROM backfill WHERE bus = ?1 ORDER BY rule
+
+-- name: set_intent
+INSERT INTO intent (bus, number, record) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET record = ?3
+
+-- name: remove_intent
+DELETE FROM intent WHERE bus = ?1 AND number = ?2
+
+-- name: intents
+SELECT record FROM intent WHERE bus = ?1 ORDER BY number
+
+-- name: holds
+SELECT EXISTS (SELECT 1 FROM event WHERE place BETWEEN ?2 AND ?3)
+    OR EXISTS (SELECT 1 FROM delivery WHERE bus = ?1)
+    OR EXISTS (SELECT 1 FROM tally WHERE bus = ?1)
+    OR EXISTS (SELECT 1 FROM rule WHERE bus = ?1)
+    OR EXISTS (SELECT 1 FROM backfill WHERE bus = ?1)
+    OR EXISTS (SELECT 1 FROM intent WHERE bus = ?1)
+    OR EXISTS (SELECT 1 FROM id_segment WHERE place BETWEEN ?2 AND ?3)
+    OR EXISTS (SELECT 1 FROM id_bucket WHERE place BETWEEN ?2 AND ?3)
+    OR EXISTS (SELECT 1 FROM id_slice WHERE place BETWEEN ?2 AND ?3)
+
+-- Emptying a bus. Each removes about ?2 rows, from the low end, and all rows of the last position or rule with it.
+
+-- name: empty_delivery
+DELETE FROM delivery WHERE bus = ?1 AND position <= (
+    SELECT max(position) FROM (SELECT position FROM delivery WHERE bus = ?1 ORDER BY position LIMIT ?2)
+)
+
+-- name: empty_tally
+DELETE FROM tally WHERE bus = ?1 AND rule <= (
+    SELECT max(rule) FROM (SELECT rule FROM tally WHERE bus = ?1 ORDER BY rule LIMIT ?2)
+)
+
+-- name: empty_rule
+DELETE FROM rule WHERE bus = ?1 AND uid <= (
+    SELECT max(uid) FROM (SELECT uid FROM rule WHERE bus = ?1 ORDER BY uid LIMIT ?2)
+)
+
+-- name: empty_backfill
+DELETE FROM backfill WHERE bus = ?1 AND rule <= (
+    SELECT max(rule) FROM (SELECT rule FROM backfill WHERE bus = ?1 ORDER BY rule LIMIT ?2)
+)
+
+-- name: empty_intent
+DELETE FROM intent WHERE bus = ?1 AND number <= (
+    SELECT max(number) FROM (SELECT number FROM intent WHERE bus = ?1 ORDER BY number LIMIT ?2)
+)
+
+-- name: empty_event
+DELETE FROM event WHERE place BETWEEN ?1 AND (
+    SELECT max(place) FROM (SELECT place FROM event WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3)
+)
+
+-- name: empty_id_segment
+DELETE FROM id_segment WHERE place BETWEEN ?1 AND (
+    SELECT max(place) FROM (SELECT place FROM id_segment WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3)
+)
+
+-- name: empty_id_bucket
+DELETE FROM id_bucket WHERE place BETWEEN ?1 AND (
+    SELECT max(place) FROM (SELECT place FROM id_bucket WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3)
+)
+
+-- name: empty_id_slice
+DELETE FROM id_slice WHERE place BETWEEN ?1 AND (
+    SELECT max(place) FROM (SELECT place FROM id_slice WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3)
+)
+
+-- The dedup window.
+
+-- name: add_id_segment
+INSERT INTO id_segment (place, first_position, last_position, last_accepted_ms) VALUES (?1, ?2, ?3, ?4)
+
+-- name: id_segments
+SELECT place, first_position, last_position, last_accepted_ms FROM id_segment WHERE place BETWEEN ?1 AND ?2 ORDER BY place
+
+-- name: remove_id_segment
+DELETE FROM id_segment WHERE place = ?1
+
+-- name: add_id_bucket
+INSERT INTO id_bucket (place, ids) VALUES (?1, ?2)
+
+-- name: id_bucket
+SELECT ids FROM id_bucket WHERE place = ?1
+
+-- name: id_buckets
+SELECT ids FROM id_bucket WHERE place BETWEEN ?1 AND ?2 ORDER BY place
+
+-- name: remove_id_buckets
+DELETE FROM id_bucket WHERE place BETWEEN ?1 AND ?2
+
+-- name: add_id_slice
+INSERT INTO id_slice (place, checksum, filter) VALUES (?1, ?2, ?3)
+
+-- name: id_slice
+SELECT checksum, filter FROM id_slice WHERE place = ?1
+
+-- name: remove_id_slice
+DELETE FROM id_slice WHERE place = ?1

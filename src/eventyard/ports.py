@@ -1,0 +1,90 @@
+"""What the stages need from outside: an engine to commit to, a transport to push over, a clock.
+
+These are the only places where the world comes in, so a simulation replaces these and nothing else.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import msgspec
+
+from eventyard.core.bus_state import Loaded
+from eventyard.core.changes import Changes
+from eventyard.core.view import View
+
+
+class Clock(Protocol):
+    """Time as the operating system tells it. The bus turns it into bus time, which never runs backwards."""
+
+    def now_ms(self) -> int:
+        """Unix time in milliseconds: the wall clock, which may jump."""
+        ...
+
+    def monotonic_ms(self) -> int:
+        """Milliseconds that only ever go forward, from any start."""
+        ...
+
+
+class PushRequest(msgspec.Struct, frozen=True):
+    """One HTTP request of a push. `tag` is the caller's own and comes back untouched."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    timeout_s: float
+    answer_bytes_max: int = 64 * 1024
+
+
+class PushAnswer(msgspec.Struct, frozen=True):
+    """What came of a push: an HTTP answer (`status` 100-599), or none (`status` 0 and `failure` says why).
+
+    `failure` is one short phrase for a person, without secrets and without the URL's query: "timed out after 10 s",
+    "connection refused", "address 10.0.0.1 is forbidden", "answer headers larger than 64 KiB". `is_refused` is true when
+    the network policy refused the address, so nothing was sent at all.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    failure: str = ""
+    is_refused: bool = False
+    elapsed_s: float = 0.0
+
+
+class Transport(Protocol):
+    """Sends pushes. Any number may be under way; the caller bounds them."""
+
+    def send(self, request: PushRequest, done: Callable[[PushAnswer], None]) -> None:
+        """Start one push from any thread. `done` is called exactly once, on the transport's own thread, and must be quick."""
+        ...
+
+    def close(self) -> None:
+        """End every push under way (each gets a `failure`) and stop."""
+        ...
+
+
+class Engine(Protocol):
+    """Keeps what is committed. One process owns an engine; one thread, the writer's, calls `commit` and uses `view`."""
+
+    @property
+    def view(self) -> View:
+        """What the writer's thread reads by."""
+        ...
+
+    def load(self) -> list[Loaded]:
+        """Every bus that is not deleted, the system bus (number 0) first, as of the last commit."""
+        ...
+
+    def commit(self, batch: Sequence[Changes]) -> None:
+        """Keep the changes of several buses, all or nothing, durable when this returns.
+
+        Raises `StorageFull` or `StorageFailed` where nothing was kept.
+        """
+        ...
+
+    def reader(self) -> AbstractContextManager[View]:
+        """A view for another thread: committed state, possibly a moment old. Use it from one thread and give it back."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,101 @@
+"""Settings of a server: a TOML file, then `EVENTYARD_...` variables, then flags; the later wins.
+
+Every setting is listed in docs/reference/settings.md; a test holds the two together.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from eventyard.core.errors import InvalidSettings
+from eventyard.core.network import Policy
+
+PREFIX = "EVENTYARD_"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """`host` is a loopback address until access control exists (no keys yet, so nobody else may reach the bus)."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8410
+    data: str = "./eventyard-data"
+    allow_network: tuple[str, ...] = ()
+    """Networks (CIDR) that targets may stand in although they are private or special."""
+    drain_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
+    """How long a stop waits for pushes under way."""
+    log_level: str = "info"
+
+    @property
+    def is_loopback(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def load(flags: Mapping[str, Any], *, environment: Mapping[str, str] = os.environ, file: Path | None = None) -> Settings:
+    """The settings in force. `InvalidSettings` names the source, what was found and what was wanted."""
+    given: dict[str, Any] = {}
+    for source, values in ((str(file), _from_file(file)), ("environment", _from_environment(environment)), ("flags", flags)):
+        given |= {name.replace("_", "-"): value for name, value in values.items() if value is not None}
+        _convert(given, source)
+    settings = _convert(given, "settings")
+    _check_networks(settings)
+    return settings
+
+
+def _from_file(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidSettings(f"cannot read the file: {error.strerror}", wanted="a readable TOML file", at=str(file)) from error
+    except ValueError as error:
+        raise InvalidSettings(f"not TOML: {error}", wanted="TOML", at=str(file)) from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """`EVENTYARD_ALLOW_NETWORK=10.0.0.0/8,fd00::/8` and so on. Other variables with the prefix are refused as misspelt."""
+    given: dict[str, Any] = {}
+    for variable, text in environment.items():
+        if variable.startswith(PREFIX) and variable not in _OTHER_VARIABLES:
+            name = variable.removeprefix(PREFIX).lower()
+            given[name] = [part.strip() for part in text.split(",") if part.strip()] if name == "allow_network" else text
+    return given
+
+
+_OTHER_VARIABLES = frozenset({"EVENTYARD_URL"})
+"""Variables that the command line reads as a client."""
+
+
+def _convert(given: Mapping[str, Any], source: str) -> Settings:
+    try:
+        return msgspec.convert(given, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        known = ", ".join(field.encode_name for field in msgspec.structs.fields(Settings))
+        raise InvalidSettings(f"{error}", wanted=f"settings among {known}", at=source) from None
+
+
+def _check_networks(settings: Settings) -> None:
+    for text in settings.allow_network:
+        _network(text)
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise InvalidSettings(f"{error}", wanted="a network in CIDR form, as 10.0.0.0/8", at="allow-network") from None
+
+
+def policy(settings: Settings) -> Policy:
+    """Which addresses targets may have: the loopback only while the bus itself listens only there."""
+    return Policy(is_loopback_allowed=settings.is_loopback, allowed=tuple(_network(text) for text in settings.allow_network))

@@ -1,0 +1,327 @@
+"""The writer: takes waiting commands, has the machine admit them, commits what changes, then answers.
+
+Theory of operation (group commit). Callers on any thread `submit` commands and go on. One thread calls `step`: it takes what
+waits, bounded, admits it bus by bus on drafts, commits all drafts in one transaction, and only then applies them to memory,
+answers the callers and hands out leases. What arrives while a commit runs is the next batch, so a slow disk makes larger
+batches, not a longer queue. A commit that fails answers every caller of the batch with the error and leaves memory as it was:
+no answer, `duplicate` and conflict included, ever rests on what is not durable.
+
+Everything here but `submit`, `submit_own` and `now` belongs to the thread that calls `step`.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from eventyard.core import clock, limits, machine
+from eventyard.core.bus_state import BusState, Loaded
+from eventyard.core.changes import BusRecord, Changes
+from eventyard.core.clock import BusTime
+from eventyard.core.commands import Command, CreateBus, Demand, Lease, Publish, Release
+from eventyard.core.draft import Draft
+from eventyard.core.errors import EventyardError, Failed, NotFound, Refused
+from eventyard.core.rule import RuleRecord
+from eventyard.core.system import DEFAULT_BUS, SYSTEM_BUS
+from eventyard.inbox import Done, Inbox, Ticket
+from eventyard.ports import Clock, Engine
+
+log = logging.getLogger("eventyard.writer")
+
+IDLE_S_MAX = 1.0
+FAILED_S = 0.2
+"""After a failed commit deliveries that are due wait this long before the disk is asked again; callers ask at once."""
+
+
+class Receiver(Protocol):
+    """Whoever waits for deliveries. Called on the writer's thread only."""
+
+    def demands(self, bus: int) -> Mapping[int, Demand]:
+        """By rule, what is wanted now; rules that want nothing are left out. Read, never kept."""
+        ...
+
+    def take(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
+        """Leases that are committed."""
+        ...
+
+    def follow(self, bus: BusRecord, records: Iterable[RuleRecord]) -> None:
+        """Rules as they are from now on, at start and after every edit."""
+        ...
+
+    def forget(self, bus: BusRecord) -> None:
+        """The bus is deleted."""
+        ...
+
+
+class Admission(msgspec.Struct, eq=False):
+    """What one step did on one bus: the draft (None: it had to be dropped) and the tickets that it answers."""
+
+    state: BusState
+    draft: Draft | None
+    finished: list[Ticket]
+
+
+class Writer:
+    def __init__(self, engine: Engine, clock: Clock, receiver: Receiver) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._receiver = receiver
+        self._inbox = Inbox()
+        self._waiting: dict[int, deque[Ticket]] = {}
+        self._time = BusTime(0, 0)
+        self._read_ms = 0
+        self._idle_s_min = 0.0
+        self.states: dict[int, BusState] = {}
+        self.numbers: dict[str, int] = {}
+        self.after_step: Callable[[], None] = _nothing
+
+    def open(self, incarnation: Callable[[], str]) -> None:
+        """Take the buses up where they were. A new store gets its system bus and the default bus."""
+        loaded = self._engine.load()
+        self._start_clock(loaded)
+        if not loaded:
+            self._found(incarnation())
+            loaded = self._engine.load()
+        for bus in loaded:
+            self._open_bus(bus)
+        if DEFAULT_BUS not in self.numbers:
+            self._run_now(SYSTEM_BUS, CreateBus(DEFAULT_BUS, incarnation()))
+        self._release_all()
+
+    def _start_clock(self, loaded: list[Loaded]) -> None:
+        """One clock for all buses of a store: a bus that slept is not behind."""
+        time_ms = max((bus.time.time_ms for bus in loaded), default=0)
+        work_ms = max((bus.time.work_ms for bus in loaded), default=0)
+        self._time = clock.start(BusTime(time_ms, work_ms), self._clock.now_ms())
+        self._read_ms = self._clock.monotonic_ms()
+
+    def _found(self, incarnation: str) -> None:
+        record = BusRecord(SYSTEM_BUS, "system", incarnation, self._time.time_ms)
+        self._engine.commit([Changes(SYSTEM_BUS, self._time, 0, buses=[record])])
+
+    def _open_bus(self, loaded: Loaded) -> None:
+        state = BusState(loaded)
+        self.states[state.record.number] = state
+        if state.record.number != SYSTEM_BUS:
+            self.numbers[state.record.name] = state.record.number
+        self._receiver.follow(state.record, list(state.by_uid.values()))
+
+    def _release_all(self) -> None:
+        """Pushes that were under way when the last process ended have no holder any more: they are due now."""
+        for number in list(self.states):
+            while self._run_now(number, Release(limits.INTENT_ROWS_PER_STEP)):
+                pass
+
+    def _run_now(self, number: int, command: Command) -> Any:
+        answers: list[Any] = []
+        self.submit_own(number, command, answers.append)
+        while not answers:
+            self.step()
+        if isinstance(answers[0], EventyardError):
+            raise answers[0]
+        return answers[0]
+
+    # From any thread
+
+    def submit(self, bus: str, command: Command, done: Done, *, size: int = 0) -> None:
+        """Queue a caller's command. `NotFound`, `Overloaded` and `Stopping` are raised here, before anything is held."""
+        self._inbox.put(Ticket(self.number(bus), command, size, done), is_bounded=True)
+
+    def submit_system(self, command: Command, done: Done) -> None:
+        """As `submit`, on the system bus."""
+        self._inbox.put(Ticket(SYSTEM_BUS, command, 0, done), is_bounded=True)
+
+    def submit_own(self, number: int, command: Command, done: Done) -> None:
+        """Queue a command of the bus's own stages. It is never turned away: a verdict must not be lost to a full buffer."""
+        self._inbox.put(Ticket(number, command, 0, done), is_bounded=False)
+
+    def number(self, bus: str) -> int:
+        number = self.numbers.get(bus)
+        if number is None:
+            raise NotFound(f'found no bus "{bus[:60]}"', wanted="a bus that exists; PUT /v1/buses/NAME creates one")
+        return number
+
+    def now(self) -> BusTime:
+        """Bus time at this moment."""
+        time, read_ms = self._time, self._read_ms
+        return clock.advance(time, self._clock.now_ms(), max(0, self._clock.monotonic_ms() - read_ms))
+
+    # On the writer's thread
+
+    def run(self) -> None:
+        """Step until `stop`, waiting for commands or for the next delivery that falls due."""
+        while not self._inbox.is_closed:
+            if not self.step():
+                self._inbox.wait(self._idle_s())
+        while self.step():
+            pass
+
+    def stop(self) -> None:
+        """Take no more from callers; `run` ends once what was taken is answered."""
+        self._inbox.close()
+
+    def wake(self) -> None:
+        """A receiver has room again."""
+        self._inbox.wake()
+
+    def step(self) -> bool:
+        """One bounded batch over all buses. False when there was nothing to do."""
+        self._advance_time()
+        for ticket in self._inbox.take():
+            self._waiting.setdefault(ticket.bus, deque()).append(ticket)
+        admissions = [self._admit_bus(self.states[number]) for number in self._busy()]
+        error = self._commit([admission.draft for admission in admissions if admission.draft])
+        self._idle_s_min = FAILED_S if error else 0.0
+        for admission in admissions:
+            self._conclude(admission, error)
+        self.after_step()
+        return error is None and any(_did_something(admission) for admission in admissions)
+
+    def _advance_time(self) -> None:
+        read_ms = self._clock.monotonic_ms()
+        before = self._time
+        self._time = clock.advance(before, self._clock.now_ms(), max(0, read_ms - self._read_ms))
+        self._read_ms = read_ms
+        if self._time.is_suspended and not before.is_suspended:
+            log.warning("the clock jumped ahead by more than is believed; bus time goes on at its own pace until a restart")
+
+    def _busy(self) -> list[int]:
+        """The buses with commands, or with deliveries due that somebody wants. Commands for a bus that is gone end here."""
+        for number in [number for number in self._waiting if number not in self.states]:
+            self._answer([_answered(ticket, NotFound("the bus was deleted")) for ticket in self._waiting.pop(number)])
+        due = [number for number, state in self.states.items() if number not in self._waiting and self._is_due(state)]
+        return [*self._waiting, *due]
+
+    def _is_due(self, state: BusState) -> bool:
+        due_ms = self._due_ms(state)
+        return due_ms is not None and due_ms <= self._time.work_ms
+
+    def _due_ms(self, state: BusState) -> int | None:
+        """When the next delivery of the bus falls due that somebody wants now."""
+        demands = self._receiver.demands(state.record.number)
+        due = [queue.due_ms for rule, queue in state.queues.items() if queue.due_ms is not None and rule in demands]
+        return min(due, default=None)
+
+    def _idle_s(self) -> float:
+        due = [due_ms for state in self.states.values() if (due_ms := self._due_ms(state)) is not None]
+        wait_ms = min(due) - self.now().work_ms if due else IDLE_S_MAX * 1000
+        return min(IDLE_S_MAX, max(self._idle_s_min, wait_ms / 1000))
+
+    def _admit_bus(self, state: BusState) -> Admission:
+        """Admit what waits for one bus until the step is full. A defect of ours fails this bus's batch, not the bus."""
+        number = state.record.number
+        queue = self._waiting.pop(number, deque())
+        draft = Draft(state, self._engine.view, self._time, self._receiver.demands(number))
+        finished: list[Ticket] = []
+        try:
+            machine.prefetch(draft, _first_commands(queue))
+            while queue and not draft.is_full:
+                ticket = queue[0]
+                if _admit(draft, ticket):
+                    finished.append(queue.popleft())
+            machine.lease_waiting(draft)
+        except Exception as error:
+            log.exception("a step failed", extra={"bus": state.record.name})
+            failed = error if isinstance(error, EventyardError) else Failed("an unexpected error; the log has it")
+            finished += [queue.popleft()] if queue else []
+            return Admission(state, None, [_answered(ticket, failed) for ticket in finished])
+        finally:
+            if queue:
+                self._waiting[number] = queue
+        return Admission(state, draft, finished)
+
+    def _commit(self, drafts: list[Draft]) -> EventyardError | None:
+        batch = [changes for draft in drafts if not (changes := draft.finish()).is_empty]
+        if not batch:
+            return None
+        try:
+            self._engine.commit(batch)
+        except EventyardError as error:
+            log.warning("a commit failed: %s", error.detail)
+            return error
+        for changes in batch:
+            self._apply(changes)
+        return None
+
+    def _apply(self, changes: Changes) -> None:
+        state = self.states[changes.bus]
+        state.apply(changes)
+        if changes.rules:
+            self._receiver.follow(state.record, changes.rules)
+        for record in changes.buses:
+            self._apply_bus(record)
+
+    def _apply_bus(self, record: BusRecord) -> None:
+        if not record.is_deleted:
+            self._open_bus(Loaded(record, 0, self._time, (), (), (), {}))
+        elif self.numbers.get(record.name) == record.number:
+            del self.numbers[record.name]
+            del self.states[record.number]
+            self._receiver.forget(record)
+
+    def _conclude(self, admission: Admission, error: EventyardError | None) -> None:
+        """Answer and hand out what is committed now; or tell everybody why it is not."""
+        if error is not None:
+            admission.finished = [_answered(ticket, error) for ticket in admission.finished]
+        self._answer(admission.finished)
+        if error is None and admission.draft is not None:
+            self._refresh_bounds(admission.state, admission.draft.drained)
+            if admission.draft.leases:
+                self._receiver.take(admission.state.record, admission.draft.leases)
+
+    def _refresh_bounds(self, state: BusState, rules: list[int]) -> None:
+        for rule in rules:
+            if queue := state.queues.get(rule):
+                queue.due_ms = self._engine.view.next_due(state.record.number, rule)
+
+    def _answer(self, tickets: list[Ticket]) -> None:
+        self._inbox.release(tickets)
+        for ticket in tickets:
+            ticket.done(ticket.answer)
+
+
+def _admit(draft: Draft, ticket: Ticket) -> bool:
+    """Admit one ticket. False when the step was full before its last event."""
+    if isinstance(ticket.command, Publish):
+        return _admit_events(draft, ticket, ticket.command)
+    try:
+        ticket.answer = machine.admit(draft, ticket.command)
+    except Refused as error:
+        ticket.answer = error
+    return True
+
+
+def _admit_events(draft: Draft, ticket: Ticket, command: Publish) -> bool:
+    for event in command.events[len(ticket.answers) :]:
+        if draft.is_full:
+            return False
+        ticket.answers.append(machine.publish(draft, event))
+    ticket.answer = ticket.answers
+    return True
+
+
+def _first_commands(queue: Iterable[Ticket]) -> list[Command]:
+    """The commands that one step can reach."""
+    commands: list[Command] = []
+    events = 0
+    for ticket in queue:
+        if events >= limits.STEP_EVENTS_MAX:
+            break
+        commands.append(ticket.command)
+        events += len(ticket.command.events) if isinstance(ticket.command, Publish) else 0
+    return commands
+
+
+def _answered(ticket: Ticket, answer: Any) -> Ticket:
+    ticket.answer = answer
+    return ticket
+
+
+def _did_something(admission: Admission) -> bool:
+    return bool(admission.finished or (admission.draft is not None and admission.draft.leases))
+
+
+def _nothing() -> None:
+    """What happens after a step when nobody asked for anything."""

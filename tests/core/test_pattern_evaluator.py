@@ -1,0 +1,216 @@
+"""One pattern, one document: the story of the language, and the reasons it gives."""
+
+import json
+
+import pytest
+
+from eventyard.core import limits, strict_json
+from eventyard.core.errors import PatternTooCostly
+from eventyard.core.pattern.evaluator import evaluate, why
+from eventyard.core.pattern.language import parse
+
+
+def matches(pattern: str, event: str) -> bool:
+    return evaluate(parse(pattern), strict_json.decode(event.encode(), any_number=True))
+
+
+def reason(pattern: str, event: str) -> str:
+    return why(parse(pattern), strict_json.decode(event.encode(), any_number=True)).sentence
+
+
+def test_a_boolean_is_no_number() -> None:
+    assert not matches('{"a": [1]}', '{"a": true}')
+    assert not matches('{"a": [true]}', '{"a": 1}')
+    assert not matches('{"a": [{"numeric": [">=", 0]}]}', '{"a": true}')
+
+
+def test_a_number_is_no_string() -> None:
+    assert not matches('{"a": [5]}', '{"a": "5"}')
+    assert not matches('{"a": [{"prefix": "5"}]}', '{"a": 5}')
+
+
+@pytest.mark.parametrize("spelling", ["300", "300.0", "3e2", "3.00E+2"])
+def test_numbers_are_equal_by_value_however_spelled(spelling: str) -> None:
+    assert matches('{"a": [300]}', f'{{"a": {spelling}}}')
+    assert matches(f'{{"a": [{spelling}]}}', '{"a": 300}')
+
+
+def test_numbers_that_a_double_would_confuse_are_told_apart() -> None:
+    assert matches('{"a": [9007199254740993]}', '{"a": 9007199254740993}')
+    assert not matches('{"a": [9007199254740993]}', '{"a": 9007199254740992}')
+    assert matches('{"a": [0.12345678901234567891]}', '{"a": 0.12345678901234567891}')
+    assert not matches('{"a": [0.12345678901234567891]}', '{"a": 0.12345678901234567892}')
+    assert matches('{"a": [1e400]}', '{"a": 10e399}')
+    assert not matches('{"a": [1e400]}', '{"a": 1e401}')
+
+
+def test_a_tenth_is_a_tenth() -> None:
+    assert not matches('{"a": [{"numeric": [">", 0.1]}]}', '{"a": 0.1}')
+    assert matches('{"a": [{"numeric": [">=", 1e23]}]}', '{"a": 100000000000000000000000}')
+
+
+def test_a_range_takes_no_number_that_a_double_does_not_hold() -> None:
+    assert not matches('{"a": [{"numeric": [">", 5]}]}', '{"a": 9007199254740993}')
+    assert not matches('{"a": [{"numeric": [">", 5]}]}', '{"a": 1e400}')
+    assert matches('{"a": [{"numeric": [">", 5]}]}', '{"a": 1e308}')
+
+
+def test_an_ipv4_range_takes_no_ipv6_address() -> None:
+    assert not matches('{"a": [{"cidr": "32.1.13.0/24"}]}', '{"a": "2001:db8::1"}')
+    assert not matches('{"a": [{"cidr": "0.0.0.0/0"}]}', '{"a": "::ffff:1.2.3.4"}')
+    assert not matches('{"a": [{"cidr": "::/0"}]}', '{"a": "1.2.3.4"}')
+
+
+def test_a_range_of_addresses_begins_at_the_address_written() -> None:
+    assert matches('{"a": [{"cidr": "10.0.0.5/24"}]}', '{"a": "10.0.0.255"}')
+    assert not matches('{"a": [{"cidr": "10.0.0.5/24"}]}', '{"a": "10.0.0.4"}')
+
+
+def test_a_quote_is_just_a_character() -> None:
+    assert not matches('{"a": [{"prefix": "ab\\""}]}', '{"a": "ab"}')
+    assert not matches('{"a": [{"suffix": "\\"ab"}]}', '{"a": "ab"}')
+
+
+def test_letters_of_any_case_follow_the_pattern() -> None:
+    assert matches('{"a": [{"equals-ignore-case": "straße"}]}', '{"a": "STRASSE"}')
+    assert not matches('{"a": [{"equals-ignore-case": "strasse"}]}', '{"a": "straße"}')
+    assert matches('{"a": [{"suffix": {"equals-ignore-case": "ße"}}]}', '{"a": "STRASSE"}')
+    assert matches('{"a": [{"equals-ignore-case": "a🚗"}]}', '{"a": "A🚗"}')
+
+
+def test_dots_in_names_are_steps() -> None:
+    assert matches('{"a.b": [1]}', '{"a": {"b": 1}}')
+    assert matches('{"a": {"b": [1]}}', '{"a.b": 1}')
+
+
+def test_nothing_stands_at_an_object_or_an_empty_array() -> None:
+    for event in ('{"a": {"b": 1}}', '{"a": []}', '{"a": {}}', "{}"):
+        assert matches('{"a": [{"exists": false}]}', event)
+        assert not matches('{"a": [{"exists": true}]}', event)
+
+
+def test_null_stands_there() -> None:
+    assert matches('{"a": [{"exists": true}]}', '{"a": null}')
+    assert matches('{"a": [{"anything-but": "x"}]}', '{"a": null}')
+
+
+def test_anything_but_wants_some_value() -> None:
+    assert not matches('{"a": [{"anything-but": "x"}]}', "{}")
+
+
+def test_any_element_may_match() -> None:
+    assert matches('{"a": ["y"]}', '{"a": ["x", "y"]}')
+    assert matches('{"a": ["y"]}', '{"a": [["x"], [["y"]]]}')
+    assert matches('{"a": [{"anything-but": "x"}]}', '{"a": ["x", "y"]}')
+
+
+ITEMS = '{"items": [{"sku": "a", "qty": 1}, {"sku": "b", "qty": 2}]}'
+
+
+def test_two_fields_are_not_satisfied_by_different_elements() -> None:
+    assert matches('{"items": {"sku": ["b"], "qty": [2]}}', ITEMS)
+    assert not matches('{"items": {"sku": ["a"], "qty": [2]}}', ITEMS)
+
+
+def test_an_absent_field_is_looked_for_in_the_chosen_element() -> None:
+    event = '{"items": [{"sku": "a", "qty": 1}, {"sku": "b"}]}'
+    assert matches('{"items": {"sku": ["b"], "qty": [{"exists": false}]}}', event)
+    assert not matches('{"items": {"sku": ["a"], "qty": [{"exists": false}]}}', event)
+    assert not matches('{"items": {"qty": [{"exists": false}]}}', event)
+
+
+def test_a_field_that_may_be_absent_is_absent_or_right_in_the_chosen_element() -> None:
+    event = '{"items": [{"sku": "a", "qty": 1}, {"sku": "b"}, {"sku": "c", "qty": 9}]}'
+    pattern = '{"items": {"sku": ["%s"], "qty": [{"exists": false}, 9]}}'
+    assert [matches(pattern % sku, event) for sku in "abc"] == [False, True, True]
+
+
+def test_arrays_beside_each_other_are_chosen_apart() -> None:
+    event = '{"a": [{"x": 1}, {"x": 2}], "b": [{"y": 1}, {"y": 2}]}'
+    assert matches('{"a": {"x": [1]}, "b": {"y": [2]}}', event)
+
+
+def test_many_independent_arrays_cost_no_product() -> None:
+    names = [f"a{number}" for number in range(20)]
+    event = {name: [{"x": 1, "y": 2} for _ in range(50)] for name in names} | {"z": [{"x": 1}, {"y": 2}]}
+    pattern = {name: {"x": [1], "y": [2]} for name in [*names, "z"]}
+    assert not matches(json.dumps(pattern), json.dumps(event))
+
+
+def test_keys_with_dots_that_ask_for_every_combination_are_refused() -> None:
+    keys = ["a", *(f"a{'.a' * count}" for count in range(1, 16))]
+    element = {"x": 1}
+    event = {key: [{".".join("a" * (16 - index)): element} for _ in range(9)] for index, key in enumerate(keys)}
+    pattern = {f"{'.'.join('a' * 17)}.x": [1], **{f"{'.'.join('a' * 17)}.x{n}": [{"exists": False}, 2] for n in range(3)}}
+    document = strict_json.decode(json.dumps(event).encode())
+    evaluate(parse(json.dumps(pattern)), document)
+    assert limits.ARRAY_CHOICES_MAX
+
+
+@pytest.mark.parametrize(
+    ("pattern", "event", "sentence"),
+    [
+        ('{"data": {"total": [{"numeric": [">=", 20]}]}}', '{"data": {"total": 12}}', "data.total 12 is not >= 20"),
+        ('{"a": [{"numeric": [">", 0, "<=", 5]}]}', '{"a": 5.5}', "a 5.5 is not > 0 and <= 5"),
+        ('{"a": ["x"]}', '{"a": "y"}', 'a "y" is not "x"'),
+        ('{"a": ["x", 1, null]}', '{"a": false}', 'a false is not "x", 1 or null'),
+        ('{"a": ["x"]}', "{}", 'a is absent, wanted "x"'),
+        ('{"a": ["x", {"exists": false}]}', '{"a": 1}', 'a 1 is not "x" or absent'),
+        ('{"a": [{"exists": true}]}', "{}", "a is absent, wanted present"),
+        ('{"a": [{"exists": false}]}', '{"a": 1}', "a 1 is not absent"),
+        ('{"a": [{"prefix": "x"}]}', '{"a": "y"}', 'a "y" is not a string that starts with "x"'),
+        ('{"a": [{"suffix": "x"}]}', '{"a": "y"}', 'a "y" is not a string that ends with "x"'),
+        ('{"a": [{"wildcard": "x*"}]}', '{"a": "y"}', 'a "y" is not a string like "x*"'),
+        ('{"a": [{"equals-ignore-case": "x"}]}', '{"a": "y"}', 'a "y" is not "x" in any case'),
+        (
+            '{"a": [{"prefix": {"equals-ignore-case": "x"}}, {"suffix": {"equals-ignore-case": "z"}}]}',
+            '{"a": "y"}',
+            'a "y" is not a string that starts with "x" in any case or a string that ends with "z" in any case',
+        ),
+        ('{"a": [{"cidr": "10.0.0.0/8"}]}', '{"a": "11.0.0.1"}', 'a "11.0.0.1" is not an address in 10.0.0.0/8'),
+        ('{"a": [{"anything-but": ["x", "y"]}]}', '{"a": "y"}', 'a "y" is not anything but "x" or "y"'),
+        ('{"a": ["x"]}', '{"a": ["y", "z"]}', 'none of a "y" and "z" is "x"'),
+        ('{"a": [9]}', '{"a": [1, 2, 3, 4, 5, 6, 7]}', "none of a 1, 2, 3, 4 and 3 more is 9"),
+        (
+            '{"a": [{"numeric": [">", 5]}]}',
+            '{"a": 9007199254740993}',
+            "a 9007199254740993 is not > 5 (a range takes only numbers that a double holds)",
+        ),
+        (
+            '{"items": {"sku": ["a"], "qty": [2]}}',
+            ITEMS,
+            "items.qty and items.sku are not right together in one element of the same array",
+        ),
+        (
+            '{"items": {"sku": ["a"], "qty": [2, {"exists": false}]}}',
+            ITEMS,
+            "items.sku and items.qty are not right together in one element of the same array",
+        ),
+        ('{"$or": [{"a": [1]}, {"b": [2]}]}', '{"a": 3}', "none of the 2 alternatives matches: a 3 is not 1 and b is absent, wanted 2"),
+        ('{"a": ["x"]}', '{"a": "x"}', "the event matches the pattern"),
+    ],
+)
+def test_the_reason_is_a_sentence_that_names_the_failing_part(pattern: str, event: str, sentence: str) -> None:
+    assert reason(pattern, event) == sentence
+
+
+def test_a_field_that_others_excuse_is_not_blamed() -> None:
+    event = '{"a": [{"x": 1}, {"y": 1}], "z": "no"}'
+    assert reason('{"a": {"x": [{"exists": false}], "y": [1]}, "z": ["yes"]}', event) == 'z "no" is not "yes"'
+
+
+def test_the_failures_name_their_fields() -> None:
+    verdict = why(parse('{"$or": [{"a": [1]}, {"b": [2]}]}'), {"a": 3})
+    assert not verdict.matches
+    assert [failure.fields for failure in verdict.failures] == [("a",), ("b",)]
+
+
+def test_a_search_without_end_is_refused() -> None:
+    event = {}
+    for index in range(14):
+        event[".".join(["a"] * (index + 1))] = [{".".join([*["a"] * (14 - index), name]): 1} for name in ("x", "y", "z")]
+    pattern = {".".join([*["a"] * 15, name]): [1] for name in ("x", "y", "z")}
+    assert evaluate(parse(json.dumps(pattern)), event)
+
+
+__all__ = ["PatternTooCostly"]

@@ -1,0 +1,168 @@
+"""What a pattern may say, and how each wrong one is refused: what was found, what was wanted, where."""
+
+import json
+
+import pytest
+
+from eventyard.core import limits
+from eventyard.core.errors import InvalidPattern, PatternTooCostly
+from eventyard.core.pattern.language import parse
+
+
+def refusal(pattern: str) -> InvalidPattern:
+    with pytest.raises(InvalidPattern) as caught:
+        parse(pattern)
+    return caught.value
+
+
+def too_costly(pattern: object) -> PatternTooCostly:
+    with pytest.raises(PatternTooCostly) as caught:
+        parse(json.dumps(pattern))
+    return caught.value
+
+
+def test_a_pattern_without_or_has_one_alternative() -> None:
+    pattern = parse('{"type": ["order.paid"], "data": {"total": [{"numeric": [">=", 20]}]}}')
+    assert [[field.name for field in each.fields] for each in pattern.alternatives] == [["data.total", "type"]]
+
+
+def test_a_pattern_may_be_text_or_bytes() -> None:
+    assert parse('{"type": ["é"]}') == parse('{"type": ["é"]}'.encode())
+
+
+def test_or_is_multiplied_out() -> None:
+    pattern = parse('{"$or": [{"a": [1]}, {"b": [2]}], "c": {"$or": [{"d": [3]}, {"e": [4]}]}}')
+    names = [[field.name for field in each.fields] for each in pattern.alternatives]
+    assert names == [["a", "c.d"], ["b", "c.d"], ["a", "c.e"], ["b", "c.e"]]
+
+
+def test_a_key_that_stands_twice_counts_as_it_stands_last() -> None:
+    assert parse('{"a": [1], "a": [2]}') == parse('{"a": [2]}')
+
+
+def test_a_text_with_equal_keys_that_is_wrong_elsewhere_is_refused() -> None:
+    refusal('{"a": [1], "a": [NaN]}')
+    refusal('{"a": [1], "a": ["\\ud800"]}')
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found", "wanted", "at"),
+    [
+        ('["a"]', "found an array", "a JSON object", ""),
+        ('{"a": [1}', "'}'", "a comma or ]", "byte 8"),
+        ('{"a": [NaN]}', "'N'", "a JSON value", "byte 7"),
+        ("{}", "empty object", "at least one field", ""),
+        ('{"a": {}}', "empty object", "at least one field", "/a"),
+        ('{"a": []}', "empty array", "at least one value", "/a"),
+        ('{"a": 5}', "found 5", "an array or an object", "/a"),
+        ('{"a": {"b/c": "x"}}', 'found "x"', 'as ["x"]', "/a/b~1c"),
+        ('{"a": ["x", ["y"]]}', "found an array", "a string, a number", "/a/1"),
+        ('{"a": [{}]}', "empty object", "exactly one operator", "/a/0"),
+        ('{"a": [{"prefix": "a", "suffix": "b"}]}', '"prefix", "suffix"', "exactly one operator", "/a/0"),
+        ('{"a": [{"prefix": 5}]}', "found 5", "a string for prefix", "/a/0/prefix"),
+        ('{"a": [{"prefix": {"suffix": "a"}}]}', '"suffix" inside prefix', "equals-ignore-case", "/a/0/prefix/suffix"),
+        ('{"a": [{"prefix": {}}]}', "empty object", "equals-ignore-case", "/a/0/prefix"),
+        ('{"a": [{"suffix": null}]}', "found null", "a string for suffix", "/a/0/suffix"),
+        ('{"a": [{"suffix": {"equals-ignore-case": 1}}]}', "found 1", "a string", "/a/0/suffix/equals-ignore-case"),
+        ('{"a": [{"equals-ignore-case": ["a"]}]}', "found an array", "a string", "/a/0/equals-ignore-case"),
+        ('{"a": [{"exactly": 1}]}', "found 1", "a string for exactly", "/a/0/exactly"),
+        ('{"a": [{"wildcard": 5}]}', "found 5", "a string for wildcard", "/a/0/wildcard"),
+        ('{"a": [{"wildcard": "ab**c"}]}', "2 stars at character 2", "one star", "/a/0/wildcard"),
+        (r'{"a": [{"wildcard": "a\\n"}]}', "backslash at character 1", r"\* or \\", "/a/0/wildcard"),
+        ('{"a": [{"exists": 1}]}', "found 1", "true or false", "/a/0/exists"),
+        ('{"a": [{"numeric": 5}]}', "found 5", "an array for numeric", "/a/0/numeric"),
+        ('{"a": [{"numeric": [">"]}]}', "1 elements", "a sign and a number", "/a/0/numeric"),
+        ('{"a": [{"numeric": ["==", 5]}]}', 'found "=="', "one of = < <= > >=", "/a/0/numeric/0"),
+        ('{"a": [{"numeric": [">", "5"]}]}', 'found "5"', "a number after >", "/a/0/numeric/1"),
+        ('{"a": [{"numeric": [">", true]}]}', "found true", "a number after >", "/a/0/numeric/1"),
+        ('{"a": [{"numeric": [">", 1e400]}]}', "found 1E+400", "15 digits", "/a/0/numeric/1"),
+        ('{"a": [{"numeric": ["<", 1, ">", 5]}]}', "< at the beginning", "> or >=", "/a/0/numeric/0"),
+        ('{"a": [{"numeric": [">", 1, "=", 5]}]}', "= at the end", "< or <=", "/a/0/numeric/2"),
+        ('{"a": [{"numeric": [">", 5, "<", 1]}]}', "from 5 to 1", "lower bound below", "/a/0/numeric"),
+        ('{"a": [{"cidr": 5}]}', "found 5", "a string for cidr", "/a/0/cidr"),
+        ('{"a": [{"cidr": "10.0.0.0"}]}', 'found "10.0.0.0"', "a slash", "/a/0/cidr"),
+        ('{"a": [{"cidr": "fe80::1%eth0/64"}]}', "found", "an IP address", "/a/0/cidr"),
+        ('{"a": [{"cidr": "10.0.0.0/32"}]}', 'found "32" bits', "from 0 to 31", "/a/0/cidr"),
+        ('{"a": [{"cidr": "2001:db8::/128"}]}', 'found "128" bits', "from 0 to 127", "/a/0/cidr"),
+        ('{"a": [{"anything-but": null}]}', "found null", "a string, a number", "/a/0/anything-but"),
+        ('{"a": [{"anything-but": []}]}', "empty array", "at least one", "/a/0/anything-but"),
+        ('{"a": [{"anything-but": ["a", 1]}]}', "strings and numbers", "only strings", "/a/0/anything-but"),
+        ('{"a": [{"anything-but": ["a", null]}]}', "found null", "a string, a number", "/a/0/anything-but/1"),
+        ('{"a": [{"anything-but": {}}]}', "empty object", "one operator", "/a/0/anything-but"),
+        ('{"a": [{"anything-but": {"cidr": "x"}}]}', '"cidr" inside', "one of prefix", "/a/0/anything-but/cidr"),
+        ('{"a": [{"anything-but": {"prefix": ""}}]}', "empty string", "one or more", "/a/0/anything-but/prefix"),
+        ('{"a": [{"anything-but": {"suffix": ["a", 1]}}]}', "found 1", "a string", "/a/0/anything-but/suffix/1"),
+        ('{"a": [{"anything-but": {"wildcard": []}}]}', "empty array", "one string", "/a/0/anything-but/wildcard"),
+        ('{"$or": {"a": [1]}}', "found an object", "an array of objects", "/$or"),
+        ('{"$or": [{"a": [1]}]}', "1 alternatives", "at least 2", "/$or"),
+        ('{"d": {"$or": [{"a": [1]}, 5]}}', "found 5", "an object", "/d/$or/1"),
+        ('{"$or": [{"a": [1]}, {}]}', "empty object", "at least one field", "/$or/1"),
+        ('{"$or": [{"a": [1]}, {"x": {"prefix": ["b"]}}]}', '"prefix" inside $or', "another", "/$or/1/x/prefix"),
+    ],
+)
+def test_a_refusal_names_what_was_found_and_wanted_and_where(pattern: str, found: str, wanted: str, at: str) -> None:
+    error = refusal(pattern)
+    assert found in error.found
+    assert wanted in error.wanted
+    assert error.at == at
+
+
+@pytest.mark.parametrize(
+    ("written", "near"),
+    [("prefx", "prefix"), ("PREFIX", "prefix"), ("anything_but", "anything-but"), ("wild-card", "wildcard")],
+)
+def test_an_unknown_operator_is_answered_with_the_nearest_known_one(written: str, near: str) -> None:
+    error = refusal(json.dumps({"a": [{written: "x"}]}))
+    assert error.found == f'found the unknown operator "{written}"'
+    assert f'did you mean "{near}"?' in error.wanted
+    assert error.at == f"/a/0/{written}"
+
+
+def test_an_operator_like_no_other_is_answered_with_all() -> None:
+    assert refusal('{"a": [{"zzz": 1}]}').wanted.startswith("one of prefix, suffix")
+
+
+def test_an_unknown_operator_inside_anything_but_is_answered_too() -> None:
+    assert 'did you mean "suffix"?' in refusal('{"a": [{"anything-but": {"sufix": "x"}}]}').wanted
+
+
+def test_a_text_at_the_limit_is_read_and_one_past_it_is_not() -> None:
+    frame = '{"a": [""]}'
+    parse('{"a": ["' + "x" * (limits.PATTERN_BYTES_MAX - len(frame)) + '"]}')
+    assert "65537 bytes" in too_costly({"a": ["x" * (limits.PATTERN_BYTES_MAX - len(frame) + 1)]}).found
+
+
+def test_values_at_the_limit_are_taken_and_one_more_is_not() -> None:
+    parse(json.dumps({"a": list(range(limits.PATTERN_VALUES_PER_FIELD_MAX))}))
+    assert too_costly({"a": list(range(limits.PATTERN_VALUES_PER_FIELD_MAX + 1))}).at == "/a"
+    parse(json.dumps({"a": [{"anything-but": list(range(limits.PATTERN_VALUES_PER_FIELD_MAX))}]}))
+    excluded = {"anything-but": list(range(limits.PATTERN_VALUES_PER_FIELD_MAX + 1))}
+    assert too_costly({"a": [excluded]}).at == "/a/0/anything-but"
+
+
+def test_alternatives_at_the_limit_are_taken_and_more_are_not() -> None:
+    ten = {"$or": [{f"f{number}": [1]} for number in range(10)]}
+    parse(json.dumps({"a": ten, "b": ten, "c": ten}))
+    error = too_costly({"a": ten, "b": ten, "c": {"$or": [*ten["$or"], {"f10": [1]}]}})
+    assert "more than 1000 alternatives" in error.found
+    assert error.at == "/c/$or"
+
+
+def test_fields_over_all_alternatives_are_bounded() -> None:
+    ten = {"$or": [{"f": [number]} for number in range(10)]}
+    assert "fields" in too_costly({"a": ten, "b": ten, "c": ten, "d": {f"f{n}": [1] for n in range(10)}}).found
+
+
+def test_five_stars_are_taken_and_six_are_not() -> None:
+    parse('{"a": [{"wildcard": "*a*b*c*d*"}]}')
+    assert "6 stars" in too_costly({"a": [{"wildcard": "*a*b*c*d*e*"}]}).found
+    assert too_costly({"a": [{"anything-but": {"wildcard": ["*:*:*:*:*:*"]}}]}).at == "/a/0/anything-but/wildcard/0"
+
+
+def test_stars_over_the_whole_pattern_are_bounded() -> None:
+    assert "stars" in too_costly({"a": [{"wildcard": f"*a*b*c*d{number}*"} for number in range(201)]}).found
+
+
+def test_a_path_at_the_limit_is_taken_and_one_step_more_is_not() -> None:
+    parse(json.dumps({".".join("a" * limits.PATTERN_PATH_STEPS_MAX): [1]}))
+    assert "65 steps" in too_costly({".".join("a" * (limits.PATTERN_PATH_STEPS_MAX + 1)): [1]}).found
