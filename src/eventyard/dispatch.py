@@ -22,7 +22,7 @@ from eventyard.core.changes import BusRecord
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command, Demand, Lease, Settle, Settlement
 from eventyard.core.delivery import delivery_id
-from eventyard.core.errors import EventyardError, Unavailable
+from eventyard.core.errors import Corrupt, Unavailable
 from eventyard.core.rule import HttpTarget, RuleRecord
 from eventyard.core.verdict import Answer, decide
 from eventyard.ports import PushAnswer, PushRequest, Transport
@@ -64,8 +64,12 @@ class Dispatch:
 
     def demands(self, bus: int) -> Mapping[int, Demand]:
         """What each push rule has room for; nothing while the process has all the pushes under way that it may."""
-        is_full = self._count >= limits.PUSHES_UNDER_WAY_MAX or self._bytes >= limits.PUSH_BYTES_UNDER_WAY_MAX
-        return {} if is_full or self._is_draining else self._demands.get(bus, {})
+        return self._demands.get(bus, {}) if self.room() > 0 else {}
+
+    def room(self) -> int:
+        if self._is_draining or self._bytes >= limits.PUSH_BYTES_UNDER_WAY_MAX:
+            return 0
+        return limits.PUSHES_UNDER_WAY_MAX - self._count
 
     def follow(self, bus: BusRecord, records: Iterable[RuleRecord]) -> None:
         self._buses[bus.number] = bus
@@ -142,8 +146,8 @@ class Dispatch:
             with self._lock:
                 self._unsettled.append(push)
             return
-        if isinstance(answer, EventyardError):
-            log.error("a verdict was not taken: %s", answer.detail)
+        if isinstance(answer, Corrupt):
+            log.error("a verdict was not taken, the delivery is pushed again when its lease ends: %s", answer.detail)
         self._change_under_way(push.bus.number, push.lease, -1)
 
     # On the keeper's thread

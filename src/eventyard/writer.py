@@ -32,7 +32,7 @@ log = logging.getLogger("eventyard.writer")
 
 IDLE_S_MAX = 1.0
 FAILED_S = 0.2
-"""After a failed commit deliveries that are due wait this long before the disk is asked again; callers ask at once."""
+"""After a failed step deliveries that are due wait this long before the disk is asked again; callers ask at once."""
 
 
 class Receiver(Protocol):
@@ -40,6 +40,10 @@ class Receiver(Protocol):
 
     def demands(self, bus: int) -> Mapping[int, Demand]:
         """By rule, what is wanted now; rules that want nothing are left out. Read, never kept."""
+        ...
+
+    def room(self) -> int:
+        """How many leases are taken at the most now, over all rules of all buses."""
         ...
 
     def take(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
@@ -171,13 +175,14 @@ class Writer:
         self._advance_time()
         for ticket in self._inbox.take():
             self._waiting.setdefault(ticket.bus, deque()).append(ticket)
-        admissions = [self._admit_bus(self.states[number]) for number in self._busy()]
+        admissions = self._admit_all()
         error = self._commit([admission.draft for admission in admissions if admission.draft])
-        self._idle_s_min = FAILED_S if error else 0.0
+        has_failed = error is not None or any(admission.draft is None for admission in admissions)
+        self._idle_s_min = FAILED_S if has_failed else 0.0
         for admission in admissions:
             self._conclude(admission, error)
         self.after_step()
-        return error is None and any(_did_something(admission) for admission in admissions)
+        return not has_failed and any(_did_something(admission) for admission in admissions)
 
     def _advance_time(self) -> None:
         read_ms = self._clock.monotonic_ms()
@@ -209,18 +214,28 @@ class Writer:
         wait_ms = min(due) - self.now().work_ms if due else IDLE_S_MAX * 1000
         return min(IDLE_S_MAX, max(self._idle_s_min, wait_ms / 1000))
 
-    def _admit_bus(self, state: BusState) -> Admission:
+    def _admit_all(self) -> list[Admission]:
+        admissions: list[Admission] = []
+        room = self._receiver.room()
+        for number in self._busy():
+            admission = self._admit_bus(self.states[number], room)
+            room -= len(admission.draft.leases) if admission.draft else 0
+            admissions.append(admission)
+        return admissions
+
+    def _admit_bus(self, state: BusState, room: int) -> Admission:
         """Admit what waits for one bus until the step is full. A defect of ours fails this bus's batch, not the bus."""
         number = state.record.number
         queue = self._waiting.pop(number, deque())
-        draft = Draft(state, self._engine.view, self._time, self._receiver.demands(number))
+        draft = Draft(state, self._engine.view, self._time, self._receiver.demands(number), room)
         finished: list[Ticket] = []
         try:
-            machine.prefetch(draft, _first_commands(queue))
-            while queue and not draft.is_full:
-                ticket = queue[0]
-                if _admit(draft, ticket):
-                    finished.append(queue.popleft())
+            commands = _first_commands(queue)
+            machine.prefetch(draft, commands)
+            for _ in commands:
+                if draft.is_full or not _admit(draft, queue[0]):
+                    break
+                finished.append(queue.popleft())
             machine.lease_waiting(draft)
         except Exception as error:
             log.exception("a step failed", extra={"bus": state.record.name})
@@ -303,7 +318,7 @@ def _admit_events(draft: Draft, ticket: Ticket, command: Publish) -> bool:
 
 
 def _first_commands(queue: Iterable[Ticket]) -> list[Command]:
-    """The commands that one step can reach."""
+    """The commands that one step may reach: those whose ids are asked for before it."""
     commands: list[Command] = []
     events = 0
     for ticket in queue:

@@ -23,7 +23,14 @@ Matches = tuple[Sequence[int], Sequence[int]]
 
 
 class Draft:
-    def __init__(self, state: BusState, view: View, time: BusTime, demands: Mapping[int, Demand] | None = None) -> None:
+    def __init__(
+        self,
+        state: BusState,
+        view: View,
+        time: BusTime,
+        demands: Mapping[int, Demand] | None = None,
+        room: int = limits.STEP_CHANGES_MAX,
+    ) -> None:
         self.state = state
         self.view = view
         self.time = time
@@ -32,6 +39,7 @@ class Draft:
         self.leases: list[Lease] = []
         self.drained: list[int] = []
         self.demands = demands or {}
+        self.room = room
         self._granted: dict[int, int] = {}
         self.known: dict[tuple[str, str], Known] = {}
         self.bytes = 0
@@ -138,7 +146,7 @@ class Draft:
         """A delivery of the event for the rule: leased at once where a receiver waits and nobody stands before it."""
         record = self.rule(uid)
         fresh = Delivery(uid, record.run, position, State.WAITING, self.time.work_ms)
-        if event is not None and not record.is_paused and self.wanted(uid) and not self._has_backlog(uid):
+        if event is not None and not record.is_paused and self.wanted(uid) > 0 and not self._has_backlog(uid):
             fresh = self._grant(fresh, event)
         self._puts[fresh.key] = fresh
 
@@ -151,7 +159,9 @@ class Draft:
     def wanted(self, uid: int) -> int:
         """How many more deliveries of the rule its receivers take now."""
         demand = self.demands.get(uid)
-        return demand.count - self._granted.get(uid, 0) if demand is not None else 0
+        if demand is None:
+            return 0
+        return min(demand.count - self._granted.get(uid, 0), self.room - len(self.leases))
 
     def _has_backlog(self, uid: int) -> bool:
         queue = self.state.queues.get(uid)

@@ -195,7 +195,8 @@ def _canonical(value: Any, known: "_Known | None", name: str, place: Callable[[s
     else:
         wanted = known.wanted if known else "a string, a boolean or an integer of 32 bits"
         raise InvalidEvent(_show(value), wanted=wanted, at=place(name))
-    _check_text(text, name, place)
+    if len(text) > _SHORT_CHARACTERS or not text.isprintable():
+        _check_text(text, name, place)
     if known is not None and not known.is_valid(text):
         raise InvalidEvent(_show(text), wanted=known.wanted, at=place(name))
     return text
@@ -206,10 +207,10 @@ def _spelling(value: bool | int) -> str:
 
 
 def _check_text(text: str, name: str, place: Callable[[str], str]) -> None:
-    if not text.isprintable() and (forbidden := _FORBIDDEN.search(text)):
+    if forbidden := _FORBIDDEN.search(text):
         found = f"the character U+{ord(forbidden[0]):04X}"
         raise InvalidEvent(found, wanted="no control characters, surrogates or noncharacters", at=place(name))
-    if len(text) * 4 > ATTRIBUTE_VALUE_BYTES_MAX and len(text.encode()) > ATTRIBUTE_VALUE_BYTES_MAX:
+    if len(text.encode()) > ATTRIBUTE_VALUE_BYTES_MAX:
         wanted = f"at most {ATTRIBUTE_VALUE_BYTES_MAX}; what is larger belongs in the data"
         raise InvalidEvent(f"{len(text.encode())} bytes", wanted=wanted, at=place(name))
 
@@ -274,6 +275,7 @@ _FORBIDDEN = re.compile(
     + "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
     + "]"
 )
+_SHORT_CHARACTERS = ATTRIBUTE_VALUE_BYTES_MAX // 4  # never too long in UTF-8; what is printable holds nothing forbidden
 _INTEGERS = 2**31
 _KNOWN = {
     "specversion": _Known('"1.0"', "1.0".__eq__),

@@ -18,11 +18,17 @@ from collections.abc import Iterable, Sequence
 from eventyard.core.errors import PatternTooCostly
 from eventyard.core.limits import ARRAY_CHOICES_MAX
 
-Membership = tuple[tuple[int, int], ...]
-"""(array, index) pairs, outermost first. An array's number is any that no other array of the document has."""
+Pair = tuple[int, int]
+"""An array, by any number that no other array of the document has, and an index in it."""
+
+Membership = tuple[Pair, ...]
+"""Outermost first."""
 
 Places = frozenset[Membership]
 """Where the values of one field stand."""
+
+OUTSIDE: Places = frozenset(((),))
+"""Outside all arrays."""
 
 
 Either = tuple[Places, Places]
@@ -52,10 +58,13 @@ class _Search:
         (right, everywhere), *rest = either
         return self.settles([*required, right], absent, rest) or self.settles(required, [*absent, everywhere], rest)
 
-    def holds(self, required: Iterable[Places], absent: Iterable[Places]) -> bool:
+    def holds(self, required: Sequence[Places], absent: Iterable[Places]) -> bool:
         standing = [places for places in absent if places]
         if any(() in places for places in standing):
             return False
+        open_ = [index for index, places in enumerate(required) if () in places and len(places) > 1]
+        if standing and open_:
+            return self._holds_outside_or_inside(open_[0], required, standing)
         inside = [places for places in required if () not in places]
         groups = _groups(inside)
         reached = frozenset().union(*(arrays for arrays, _ in groups))
@@ -63,17 +72,34 @@ class _Search:
             return False
         return all(self._group_holds(arrays, members, standing) for arrays, members in groups)
 
+    def _holds_outside_or_inside(self, index: int, required: Sequence[Places], standing: list[Places]) -> bool:
+        """A value outside arrays is the easier choice, but one in an element may be what a field must be absent from."""
+        self._count()
+        before, places, after = required[:index], required[index], required[index + 1 :]
+        return self.holds([*before, OUTSIDE, *after], standing) or self.holds([*before, places - OUTSIDE, *after], standing)
+
     def _group_holds(self, arrays: frozenset[int], members: list[Places], standing: list[Places]) -> bool:
         near = [within for places in standing if (within := _in_arrays(places, arrays))]
         array = min(arrays)
         indexes = sorted({place[0][1] for places in members for place in places if place[0][0] == array})
-        if any(self._element_holds(array, index, members, near) for index in indexes):
+        is_only = len(arrays) == 1
+        if any(self._element_holds((array, index), members, near, is_only=is_only) for index in indexes):
             return True
-        return len(arrays) > 1 and self._holds_without(array, members, near)
+        return not is_only and self._holds_without(array, members, near)
 
-    def _element_holds(self, array: int, index: int, members: list[Places], near: list[Places]) -> bool:
+    def _element_holds(self, chosen: Pair, members: list[Places], near: list[Places], *, is_only: bool) -> bool:
+        """An element is chosen only if a member stands in it. Where they may stand in other arrays too, one is held to it."""
+        if is_only or not near:
+            return self._given_holds(chosen, members, near)
+        held = [frozenset(place for place in places if place[0] == chosen) for places in members]
+        return any(
+            self._given_holds(chosen, [*members[:index], places, *members[index + 1 :]], near)
+            for index, places in enumerate(held)
+            if places
+        )
+
+    def _given_holds(self, chosen: Pair, members: list[Places], near: list[Places]) -> bool:
         self._count()
-        chosen = (array, index)
         required = [_given(places, chosen) for places in members]
         return all(required) and self.holds(required, [_given(places, chosen) for places in near])
 
@@ -113,7 +139,7 @@ def _in_arrays(places: Places, arrays: frozenset[int]) -> Places:
     return frozenset(place for place in places if place[0][0] in arrays)
 
 
-def _given(places: Places, chosen: tuple[int, int]) -> Places:
+def _given(places: Places, chosen: Pair) -> Places:
     """What remains possible with one element chosen: its own places without it, and those in other arrays."""
     inner = {place[1:] for place in places if place[0] == chosen}
     return frozenset(inner | {place for place in places if place[0][0] != chosen[0]})

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from eventyard.core.pattern.arrays import Either, Membership, Places, can_stand_together
+from eventyard.core.pattern.arrays import OUTSIDE, Either, Membership, Places, can_stand_together
 from eventyard.core.pattern.comparison import Numeric, is_any_right, is_held, is_number
 from eventyard.core.pattern.language import Alternative, Field, Pattern, Steps
 from eventyard.core.pattern.wording import listing, shown, wording
@@ -53,9 +53,9 @@ def _holds(alternative: Alternative, document: Any) -> bool:
     for field in alternative.fields:
         values = _values(field, document)
         right = _right_places(field, values)
-        if () in right:
+        if right == OUTSIDE:
             continue
-        if not field.may_be_absent:
+        if not field.may_be_absent or () in right:
             required.append(right)
             if not right:
                 return False
@@ -135,9 +135,7 @@ def _hint(field: Field, values: list[Any]) -> str:
 def _wrong_beside(required: tuple[Field, ...], optional: list[Field], document: Any) -> Failure:
     """Of the fields that may be absent the first that is wrong beside the others."""
     count = next(
-        count
-        for count in range(1, len(optional) + 1)
-        if not _holds(Alternative((*required, *optional[:count])), document)
+        count for count in range(1, len(optional) + 1) if not _holds(Alternative((*required, *optional[:count])), document)
     )
     *before, last = optional[:count]
     if _right_places(last, _values(last, document)):

@@ -1,0 +1,74 @@
+# Everything here needs Python 3.11+ and make; the rest is installed into .venv from pinned, hash-checked requirements.
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+SEED ?= 1
+STEPS ?= 400
+SEEDS ?= 200
+KILLS ?= 100
+
+.PHONY: help demo serve test check sim crash bench lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    a shop of five services around one bus, in about a minute"
+	@echo "make serve   a bus on http://127.0.0.1:8410"
+	@echo "make test    all tests"
+	@echo "make check   formatting, lint, types, layers"
+	@echo "make sim     the simulated house from SEED=$(SEED), SEEDS=$(SEEDS) of them"
+	@echo "make crash   the real process killed KILLS=$(KILLS) times"
+	@echo "make bench   every benchmark, each beside its yardstick"
+
+.venv/python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found. Install one, or name it: make PYTHON=/path/to/python3.12 ..."; exit 1; }
+	@echo "Setting up .venv with $(PYTHON) ..."
+	@$(PYTHON) -m venv .venv || { echo "This Python has no venv module. On Debian: apt-get install python3-venv"; exit 1; }
+	@touch $@
+
+.venv/run: requirements/run.txt requirements/build.txt pyproject.toml | .venv/python
+	@echo "Installing what Eventyard runs on ..."
+	@$(PIP) --require-hashes -r requirements/run.txt
+	@$(PIP) --require-hashes -r requirements/build.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev: requirements/dev.txt .venv/run
+	@echo "Installing what the tests need ..."
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+demo: .venv/run
+	@$(BIN)/python examples/shop/demo.py
+
+serve: .venv/run
+	@$(BIN)/eventyard serve
+
+test: .venv/dev
+	@$(BIN)/python -m pytest
+
+check: .venv/dev
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+sim: .venv/dev
+	@$(BIN)/python -m tests.simulation --seed $(SEED) --seeds $(SEEDS) --steps $(STEPS) --engine memory
+	@$(BIN)/python -m tests.simulation --seed $(SEED) --seeds $(SEEDS) --steps $(STEPS) --engine sqlite
+
+crash: .venv/dev
+	@$(BIN)/python -m tests.crash --kills $(KILLS)
+
+bench: .venv/dev
+	@$(BIN)/python benchmarks/run_all.py
+
+# Needs pip-tools (not pinned here: it only writes the files that are).
+LOCK := pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --strip-extras --allow-unsafe
+lock:
+	$(LOCK) -o requirements/run.txt pyproject.toml
+	$(LOCK) --extra build -c requirements/run.txt -o requirements/build.txt pyproject.toml
+	$(LOCK) --extra dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

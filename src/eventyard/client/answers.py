@@ -1,0 +1,142 @@
+"""What the server answers, as frozen structs. Unknown members are ignored, so a newer server can be asked too."""
+
+from typing import Any
+
+import msgspec
+
+from eventyard.client.errors import Problem
+
+NOTHING = msgspec.Raw(b"null")
+
+
+class Published(msgspec.Struct, frozen=True):
+    """An event that is durable at `position`. `duplicate`: it was there already, and that is its first position."""
+
+    id: str
+    source: str
+    position: int
+    duplicate: bool
+
+
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one event of a batch: a position, or the `error` for which it was refused."""
+
+    id: str = ""
+    source: str = ""
+    position: int | None = None
+    duplicate: bool = False
+    error: Problem | None = None
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.error is None
+
+
+class StoredEvent(msgspec.Struct, frozen=True):
+    """One event of the log. `accepted` is when the bus took it, as RFC 3339; `json` is the event as it was sent."""
+
+    position: int
+    accepted: str
+    raw: msgspec.Raw = msgspec.field(name="event")
+
+    @property
+    def json(self) -> bytes:
+        """The event's own text: numbers are spelt as their producer spelt them."""
+        return bytes(self.raw)
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """The event as a new dictionary. Decimals come as floats; read `json` where that is too coarse."""
+        return dict(msgspec.json.decode(self.raw))
+
+
+class LastAnswer(msgspec.Struct, frozen=True):
+    """What the target said last: an HTTP status (0: nothing, see `failure`) and the start of its body."""
+
+    status: int = 0
+    failure: str = ""
+    body: str = ""
+    at: str | None = None
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A delivery that ended dead: `reason`, how often it was tried, and its event as JSON (`null` where it is damaged)."""
+
+    id: str
+    position: int
+    reason: str
+    attempts: int
+    died: str
+    last_answer: LastAnswer | None = None
+    raw: msgspec.Raw = msgspec.field(name="event", default=NOTHING)
+
+    @property
+    def json(self) -> bytes:
+        return bytes(self.raw)
+
+    @property
+    def event(self) -> dict[str, Any] | None:
+        decoded: dict[str, Any] | None = msgspec.json.decode(self.raw)
+        return decoded
+
+
+class Redriven(msgspec.Struct, frozen=True):
+    """`position` of the event that records the request. `moved` went at once; the rest follows while `running`."""
+
+    position: int
+    moved: int
+    running: bool
+
+
+class RuleState(msgspec.Struct, frozen=True):
+    """Where a rule stands. `uid` and `version` are the positions of the edits that created and last changed it."""
+
+    status: str
+    paused: bool
+    uid: int
+    version: int
+    created: str
+    changed: str
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """A rule: its document as the bus keeps it, under its name, and where it stands."""
+
+    name: str
+    target: dict[str, Any]
+    state: RuleState
+    raw_pattern: msgspec.Raw = msgspec.field(name="pattern")
+    start: str | dict[str, Any] | None = None
+    delivery: dict[str, Any] = {}
+    description: str = ""
+    owner: str = ""
+
+    @property
+    def pattern(self) -> dict[str, Any]:
+        return dict(msgspec.json.decode(self.raw_pattern))
+
+    @property
+    def target_url(self) -> str:
+        """Where an HTTP target pushes to; empty for a target of another kind."""
+        return str(self.target.get("http", {}).get("url", ""))
+
+
+class RuleStatus(msgspec.Struct, frozen=True):
+    """How many deliveries of a rule are in each state. `backfill_position`: the next old event to be put, None when live."""
+
+    name: str
+    status: str
+    paused: bool
+    waiting: int
+    leased: int
+    delivered: int
+    dead: int
+    discarded: int
+    backfill_position: int | None = None
+
+
+class PatternVerdict(msgspec.Struct, frozen=True):
+    """Whether the pattern matches, and why in one sentence."""
+
+    match: bool
+    why: str

@@ -1,0 +1,117 @@
+"""A call: a request and how its answer is read, as values. What carries it out is a conversation without any I/O.
+
+Theory of operation. Every method of the client is a pure function that returns a `Call`, or a generator of them (`Walk`).
+`attempts` turns a call into a conversation: it yields what to send and after which wait, is handed what came of it, and
+returns the typed answer or raises. So the synchronous and the asynchronous shell differ in one line each: how to wait and send.
+"""
+
+import itertools
+import random
+import time
+from collections.abc import Callable, Generator
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from eventyard.client.errors import Problem, ProblemError, Unreachable
+from eventyard.client.patience import IMPATIENT, Outcome, Patience, Response, retry_after_s
+
+T = TypeVar("T")
+
+JSON = "application/json"
+
+
+class Request(msgspec.Struct, frozen=True):
+    """`path` is percent-encoded where it holds names; `query` leaves out what was not asked."""
+
+    method: str
+    path: str
+    query: dict[str, str] = {}
+    body: bytes = b""
+    content_type: str = ""
+
+
+class Call(msgspec.Struct, Generic[T], frozen=True):
+    """`read` gives the typed answer, or raises ProblemError. Without `is_retried` the first outcome is the last."""
+
+    request: Request
+    read: Callable[[Response], T]
+    is_retried: bool = True
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """Send `request` after waiting `delay_s`."""
+
+    request: Request
+    delay_s: float
+
+
+Walk = Generator[Call[list[T]], list[T], None]
+"""Calls one after the other, each made of what the one before answered; together they give a stream of items."""
+
+
+def attempts(call: Call[T], patience: Patience, rng: random.Random) -> Generator[Attempt, Outcome, T]:
+    """One call as often as patience has it. Raises ProblemError or Unreachable as the last attempt ended."""
+    patience = patience if call.is_retried else IMPATIENT
+    delay_s: float | None = 0.0
+    for number in itertools.count(1):
+        outcome = yield Attempt(call.request, delay_s or 0.0)
+        delay_s = patience.wait_s(outcome, number, chance=rng.random(), now_s=time.time())
+        if delay_s is None:
+            break
+    if isinstance(outcome, Unreachable):
+        raise outcome
+    return call.read(outcome)
+
+
+def answer(kind: type[T], *, within: str = "") -> Callable[[Response], T]:
+    """Reads a 2xx body as `kind`, or what stands in its member `within`; anything else raises ProblemError."""
+
+    def read(response: Response) -> T:
+        if not 200 <= response.status < 300:
+            raise problem_error(response)
+        return decode(response, kind, within)
+
+    return read
+
+
+def decode(response: Response, kind: type[T], within: str = "") -> T:
+    try:
+        if not within:
+            return msgspec.json.decode(response.body, type=kind)
+        return msgspec.json.decode(msgspec.json.decode(response.body, type=dict[str, msgspec.Raw])[within], type=kind)
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise ProblemError(_unreadable(response, f"{error}")) from error
+
+
+def nothing(response: Response) -> None:
+    """Reads a 2xx answer that says no more than that."""
+    if not 200 <= response.status < 300:
+        raise problem_error(response)
+
+
+def problem_error(response: Response) -> ProblemError:
+    """The problem in the body; where there is none (a proxy answered, say), what can be told from outside."""
+    try:
+        problem = msgspec.json.decode(response.body, type=Problem)
+    except msgspec.MsgspecError as error:
+        problem = _unreadable(response, f"{error}")
+    if not problem.status:
+        problem = msgspec.structs.replace(problem, status=response.status)
+    return ProblemError(problem, retry_after_s=retry_after_s(response, time.time()))
+
+
+def _unreadable(response: Response, reason: str) -> Problem:
+    start = response.body[:200].decode("utf-8", "replace")
+    return Problem(
+        type="urn:eventyard:problem:unreadable-answer",
+        title="The answer is not one of Eventyard's",
+        status=response.status,
+        detail=f"HTTP status {response.status} with a body that is not Eventyard's ({reason}): {start!r}",
+        found=start,
+        wanted="an answer of Eventyard: is the address right, and is nothing else in between?",
+    )
+
+
+def exchange(conversation: Generator[Any, Any, T], outcome: Any) -> tuple[Any, T | None]:
+    raise NotImplementedError

@@ -1,0 +1,59 @@
+"""When a call is sent again. Every call may be: publishing repeats an event's id, and the other verbs say what shall be."""
+
+from email.utils import parsedate_to_datetime
+
+import msgspec
+
+from eventyard.client.errors import Unreachable
+
+OVERLOADED = 429
+UNAVAILABLE = 503
+
+
+class Response(msgspec.Struct, frozen=True):
+    """An HTTP answer with what of it is read here. `retry_after` is the header's text."""
+
+    status: int
+    body: bytes
+    retry_after: str = ""
+
+
+Outcome = Response | Unreachable
+
+
+class Patience(msgspec.Struct, frozen=True):
+    """Up to `attempts_max` attempts. Waits grow from `first_s` by `factor` up to `wait_max_s`, each drawn evenly from 0 to that.
+
+    A server that asks for a longer wait than `wait_max_s` is not waited for: its answer is raised with what it asked for.
+    """
+
+    attempts_max: int = 6
+    first_s: float = 0.2
+    factor: float = 2.0
+    wait_max_s: float = 30.0
+
+    def wait_s(self, outcome: Outcome, attempt: int, *, chance: float, now_s: float) -> float | None:
+        """How long to wait before attempt number `attempt + 1`; None: there is none. `chance` in [0, 1), `now_s` Unix time."""
+        if attempt >= self.attempts_max or not _may_pass(outcome):
+            return None
+        backoff_s = min(self.wait_max_s, self.first_s * self.factor ** (attempt - 1)) * chance
+        asked_s = retry_after_s(outcome, now_s) or 0.0
+        return max(backoff_s, asked_s) if asked_s <= self.wait_max_s else None
+
+
+IMPATIENT = Patience(attempts_max=1)
+
+
+def _may_pass(outcome: Outcome) -> bool:
+    return isinstance(outcome, Unreachable) or outcome.status in (OVERLOADED, UNAVAILABLE)
+
+
+def retry_after_s(outcome: Outcome, now_s: float) -> float | None:
+    """`Retry-After` (RFC 9110, 10.2.3) in seconds from now: a number of seconds or a date; None where there is neither."""
+    text = "" if isinstance(outcome, Unreachable) else outcome.retry_after.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now_s)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,219 @@
+"""The embedded engine: everything in one SQLite file beside its write-ahead log.
+
+Theory of operation. One connection writes, on the writer's thread, one transaction per batch with `synchronous=FULL`: when
+COMMIT returns, the frames of the log are fsynced. The same thread checkpoints, after a commit, once the log has grown by
+`WAL_BYTES`; so the log stays about that long and no commit of another thread ever meets a checkpoint. Readers have
+connections of their own and read whole answers at once, so none of them holds the log back for longer than one statement.
+
+A failed commit is rolled back, and what it had planned in memory is dropped. Where COMMIT itself failed, its frames may
+stand whole in the log although SQLite and we have disowned them, and a crash now would bring them back; the next
+commit overwrites them, so one that changes nothing follows at once (`_bury`). If that fails too the disk is gone, and the
+publishers that were told to come back find, at worst, their events already accepted.
+"""
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import apsw
+import msgspec
+
+from eventyard.core.bus_state import Loaded, Queue
+from eventyard.core.changes import Backfill, BusRecord, Changes, Intent
+from eventyard.core.clock import BusTime
+from eventyard.core.delivery import Delivery, State
+from eventyard.core.rule import RuleRecord
+from eventyard.core.system import SYSTEM_BUS
+from eventyard.core.view import View
+from eventyard.engines.sqlite import connection as connections
+from eventyard.engines.sqlite import writing
+from eventyard.engines.sqlite.connection import Synchronous, failure, rows
+from eventyard.engines.sqlite.damage import DamageLog
+from eventyard.engines.sqlite.ids import LAYOUT, IdIndex, Layout, Staged
+from eventyard.engines.sqlite.migrating import migrate
+from eventyard.engines.sqlite.view import SqliteView
+
+WAL_BYTES = 16 * 1024 * 1024
+"""A checkpoint follows the commit that takes the log past this. Larger ones wait longer each (a pause for who publishes
+meanwhile), smaller ones write the same pages more often."""
+
+IDLE_READERS_MAX = 4
+"""Reader connections kept open between uses, each with up to 2 MiB of cache."""
+
+
+_Record = TypeVar("_Record", RuleRecord, Backfill, Intent)
+
+
+class SqliteEngine:
+    """`ports.Engine` on one file. `is_exclusive` needs no shared memory of its VFS and serves one thread only (simulation).
+
+    `on_damage(bus, position)` is told once of every damaged event that is met; `damage` keeps count. Raises
+    `InvalidSettings` for a file that cannot be used and `Damaged` for one that is no database.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        vfs: str | None = None,
+        synchronous: Synchronous = "FULL",
+        is_exclusive: bool = False,
+        on_damage: Callable[[int, int], None] | None = None,
+        layout: Layout = LAYOUT,
+    ) -> None:
+        self.damage = DamageLog(on_damage)
+        self._path, self._vfs, self._is_exclusive = path, vfs, is_exclusive
+        self._connection = connections.open_writer(path, vfs=vfs, synchronous=synchronous, is_exclusive=is_exclusive)
+        migrate(self._connection, path)
+        self._layout = layout
+        self._ids = IdIndex(self.damage, layout)
+        self._view = SqliteView(self._connection, self.damage, lambda: self._ids)
+        self._idle: deque[apsw.Connection] = deque()
+        self._is_closed = False
+        self._watch_log()
+
+    @property
+    def view(self) -> View:
+        return self._view
+
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[View]:
+        if self._is_exclusive:
+            yield self._view
+            return
+        connection = self._borrow()
+        try:
+            yield SqliteView(connection, self.damage, lambda: IdIndex(self.damage, self._layout))
+        finally:
+            self._give_back(connection)
+
+    def load(self) -> list[Loaded]:
+        found = rows(self._connection, "buses")
+        records = [(msgspec.json.decode(record, type=BusRecord), *progress) for record, *progress in found]
+        if not any(record.number == SYSTEM_BUS for record, *_ in records):
+            return []
+        others = tuple(record for record, *_ in records if record.number != SYSTEM_BUS)
+        return [
+            self._load(record, head, BusTime(time_ms, work_ms), others if record.number == SYSTEM_BUS else ())
+            for record, head, time_ms, work_ms in records
+            if not record.is_deleted
+        ]
+
+    def commit(self, batch: Sequence[Changes]) -> None:
+        """Keep the batch, all or nothing. A crash before this returns leaves all of it or nothing of it."""
+        staged = self._ids.stage(self._connection, batch)
+        try:
+            self._transact(batch, staged)
+        except apsw.Error as error:
+            raise failure(error, self._path) from error
+        self._ids.apply(staged)
+        for changes in batch:
+            if changes.emptied_bus:
+                self._ids.forget(changes.emptied_bus)
+        self._checkpoint_when_due()
+
+    def close(self) -> None:
+        """Move the log into the file and close. Twice is harmless; without it the next start reads the log instead."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        while self._idle:
+            self._idle.pop().close()
+        with contextlib.suppress(apsw.Error):
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._connection.close()
+
+    # Committing
+
+    def _transact(self, batch: Sequence[Changes], staged: Sequence[Staged]) -> None:
+        connection = self._connection
+        is_committing = False
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for changes in batch:
+                writing.write(connection, changes)
+            self._ids.write(connection, staged)
+            is_committing = True
+            connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            if is_committing:
+                self._bury()
+            raise
+
+    def _roll_back(self) -> None:
+        """SQLite rolls back by itself on some errors; then there is nothing left to end."""
+        if self._connection.in_transaction:
+            with contextlib.suppress(apsw.Error):
+                self._connection.execute("ROLLBACK")
+
+    def _bury(self) -> None:
+        """Overwrite the frames of a COMMIT that failed, with a commit that changes nothing."""
+        with contextlib.suppress(apsw.Error):
+            self._connection.pragma("user_version", self._connection.pragma("user_version"))
+
+    # The write-ahead log
+
+    def _watch_log(self) -> None:
+        self._log_bytes = 0
+        self._checkpointed_bytes = 0
+        self._page_bytes: int = self._connection.pragma("page_size")
+        self._connection.wal_autocheckpoint(0)
+        self._connection.set_wal_hook(self._note_log)
+
+    def _note_log(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
+        self._log_bytes = pages * self._page_bytes
+        return apsw.SQLITE_OK
+
+    def _checkpoint_when_due(self) -> None:
+        """Move the log into the file, as far as readers let it; what is left goes with the next one.
+
+        The commit stands whatever happens here: a checkpoint that fails is tried again once the log has grown further.
+        """
+        self._checkpointed_bytes = min(self._checkpointed_bytes, self._log_bytes)
+        if self._log_bytes - self._checkpointed_bytes < WAL_BYTES:
+            return
+        self._checkpointed_bytes = self._log_bytes
+        with contextlib.suppress(apsw.Error):
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    # Loading
+
+    def _load(self, record: BusRecord, head: int, time: BusTime, buses: tuple[BusRecord, ...]) -> Loaded:
+        bus = record.number
+        queues = {rule: Queue(list(counts), due_ms) for rule, *counts, due_ms in rows(self._connection, "tallies", bus)}
+        return Loaded(
+            record=record,
+            head=head,
+            time=time,
+            rules=tuple(self._records("rules", bus, RuleRecord)),
+            backfills=tuple(self._records("backfills", bus, Backfill)),
+            intents=tuple(self._records("intents", bus, Intent)),
+            queues=queues,
+            leased=tuple(self._leased(bus, queues)),
+            buses=buses,
+        )
+
+    def _leased(self, bus: int, queues: dict[int, Queue]) -> Iterator[Delivery]:
+        for rule, queue in queues.items():
+            if queue.counts[State.LEASED]:
+                yield from self._view.leased(bus, rule)
+
+    def _records(self, name: str, bus: int, kind: type[_Record]) -> Iterator[_Record]:
+        for (record,) in rows(self._connection, name, bus):
+            yield msgspec.json.decode(record, type=kind)
+
+    # Readers
+
+    def _borrow(self) -> apsw.Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return connections.open_reader(self._path, vfs=self._vfs)
+
+    def _give_back(self, connection: apsw.Connection) -> None:
+        if self._is_closed or len(self._idle) >= IDLE_READERS_MAX:
+            connection.close()
+        else:
+            self._idle.append(connection)

@@ -1,0 +1,107 @@
+"""Changes as rows: what one commit writes. Everything here happens inside a transaction that the engine begins and ends.
+
+Whole rows replace whole rows, so writing the same changes twice leaves the same rows (the tally aside, which adds up).
+"""
+
+from collections.abc import Iterator
+
+import apsw
+import msgspec
+
+from eventyard.core.bus_state import tally
+from eventyard.core.changes import BusRecord, Changes
+from eventyard.core.delivery import Delivery
+from eventyard.core.rule import Status
+from eventyard.engines.sqlite import event_rows
+from eventyard.engines.sqlite import place as places
+from eventyard.engines.sqlite.statements import SQL
+
+EMPTIED_ROWS = 2_000
+"""Rows of each table that one commit removes of a deleted bus: a few milliseconds of writing between two publishes."""
+
+_EMPTY_BY_BUS = ("empty_delivery", "empty_tally", "empty_rule", "empty_backfill", "empty_intent")
+_EMPTY_BY_PLACE = ("empty_event", "empty_id_segment", "empty_id_bucket", "empty_id_slice")
+
+_encode = msgspec.json.Encoder().encode
+
+
+def write(connection: apsw.Connection, changes: Changes) -> None:
+    """All rows of one bus's changes, the ids of its events aside (`ids`)."""
+    bus, time = changes.bus, changes.time
+    connection.execute(SQL["set_bus_progress"], (bus, changes.head, time.time_ms, time.work_ms))
+    if changes.events:
+        connection.executemany(SQL["add_event"], (event_rows.to_row(bus, event) for event in changes.events))
+    if changes.puts or changes.moves:
+        _write_deliveries(connection, changes)
+    if changes.rules:
+        _write_rules(connection, changes)
+    _write_work(connection, changes)
+    for record in changes.buses:
+        _write_bus(connection, record)
+    if changes.emptied_bus:
+        _empty(connection, changes.emptied_bus)
+
+
+def _write_deliveries(connection: apsw.Connection, changes: Changes) -> None:
+    bus = changes.bus
+    connection.executemany(SQL["set_delivery"], _delivery_rows(bus, changes))
+    connection.executemany(SQL["add_tally"], ((bus, rule, *delta) for rule, delta in tally(changes).items()))
+
+
+def _delivery_rows(bus: int, changes: Changes) -> Iterator[tuple[int | bytes, ...]]:
+    for put in changes.puts:
+        yield _delivery_row(bus, put)
+    for move in changes.moves:
+        yield _delivery_row(bus, move.now)
+
+
+def _delivery_row(bus: int, row: Delivery) -> tuple[int | bytes, ...]:
+    return (
+        bus,
+        row.position,
+        row.rule,
+        row.run,
+        row.state,
+        row.at_ms,
+        row.attempts,
+        row.leases,
+        row.first_ms,
+        row.note,
+    )
+
+
+def _write_rules(connection: apsw.Connection, changes: Changes) -> None:
+    """A deleted rule leaves nothing but its deliveries, which live as long as their events."""
+    for record in changes.rules:
+        if record.status is Status.DELETED:
+            connection.execute(SQL["remove_rule"], (changes.bus, record.uid))
+            connection.execute(SQL["remove_tally"], (changes.bus, record.uid))
+        else:
+            connection.execute(SQL["set_rule"], (changes.bus, record.uid, _encode(record)))
+
+
+def _write_work(connection: apsw.Connection, changes: Changes) -> None:
+    for backfill in changes.backfills:
+        if backfill.is_done:
+            connection.execute(SQL["remove_backfill"], (changes.bus, backfill.rule))
+        else:
+            connection.execute(SQL["set_backfill"], (changes.bus, backfill.rule, _encode(backfill)))
+    for intent in changes.intents:
+        if intent.is_done:
+            connection.execute(SQL["remove_intent"], (changes.bus, intent.number))
+        else:
+            connection.execute(SQL["set_intent"], (changes.bus, intent.number, _encode(intent)))
+
+
+def _write_bus(connection: apsw.Connection, record: BusRecord) -> None:
+    if record.is_removed:
+        connection.execute(SQL["remove_bus"], (record.number,))
+    else:
+        connection.execute(SQL["set_bus_record"], (record.number, _encode(record)))
+
+
+def _empty(connection: apsw.Connection, bus: int) -> None:
+    for name in _EMPTY_BY_BUS:
+        connection.execute(SQL[name], (bus, EMPTIED_ROWS))
+    for name in _EMPTY_BY_PLACE:
+        connection.execute(SQL[name], (*places.span(bus), EMPTIED_ROWS))

@@ -1,0 +1,140 @@
+"""Builders for tests: events, rules and a bus in memory that is stepped by hand."""
+
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from eventyard.core import event as events
+from eventyard.core import rule as rules
+from eventyard.core.clock import BusTime
+from eventyard.core.commands import Command, Demand, Lease, PutRule, Settle, Settlement
+from eventyard.core.event import Event
+from eventyard.core.verdict import Verdict
+from eventyard.engines.memory import MemoryEngine
+from eventyard.ports import Engine, PushAnswer, PushRequest
+from eventyard.writer import Receiver, Writer
+
+URL = "http://127.0.0.1:9/events"
+
+
+def an_event(number: int | str = 1, *, kind: str = "order.paid", source: str = "/shop", data: Any = None) -> Event:
+    attributes = {"specversion": "1.0", "id": f"e{number}", "source": source, "type": kind}
+    return events.make(attributes, {"n": number} if data is None else data)
+
+
+def a_rule_document(**changes: Any) -> bytes:
+    document = {"pattern": {"type": ["order.paid"]}, "target": {"http": {"url": URL}}} | changes
+    return json.dumps(document).encode()
+
+
+def put_rule(name: str, **changes: Any) -> PutRule:
+    return PutRule(name, *rules.parse(a_rule_document(**changes)))
+
+
+class ManualClock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
+        self.wall_ms = now_ms
+        self.elapsed_ms = 0
+
+    def now_ms(self) -> int:
+        return self.wall_ms
+
+    def monotonic_ms(self) -> int:
+        return self.elapsed_ms
+
+    def advance(self, by_ms: int) -> None:
+        self.wall_ms += by_ms
+        self.elapsed_ms += by_ms
+
+
+class ManualReceiver:
+    """A receiver that demands what a test says and keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.wanted: dict[int, Demand] = {}
+        self.leases: list[Lease] = []
+        self.room_left = 1_000
+
+    def demands(self, bus: int) -> dict[int, Demand]:
+        return self.wanted if bus == 1 else {}
+
+    def room(self) -> int:
+        return self.room_left
+
+    def take(self, _bus: Any, leases: Any) -> None:
+        self.leases += leases
+
+    def follow(self, bus: Any, records: Any) -> None:
+        """Nothing to learn: the test names its rules."""
+
+    def forget(self, bus: Any) -> None:
+        """Nothing is kept by bus."""
+
+    def want(self, rule: int, count: int, lease_ms: int = 40_000) -> None:
+        self.wanted[rule] = Demand(rule, count, lease_ms)
+
+
+class Stepped:
+    """A writer on an engine, stepped by hand: `do` submits one command to the default bus and steps until it is answered."""
+
+    def __init__(self, engine: Engine | None = None) -> None:
+        self.engine = engine or MemoryEngine()
+        self.clock = ManualClock()
+        self.receiver = ManualReceiver()
+        numbers = itertools.count()
+        self.writer = Writer(self.engine, self.clock, _receiver(self.receiver))
+        self.writer.open(lambda: f"life{next(numbers)}")
+
+    @property
+    def state(self) -> Any:
+        return self.writer.states[1]
+
+    def do(self, command: Command, *, bus: str = "default") -> Any:
+        answers: list[Any] = []
+        self.writer.submit(bus, command, answers.append)
+        while not answers:
+            self.writer.step()
+        return answers[0]
+
+    def put(self, name: str, **changes: Any) -> Any:
+        return self.do(put_rule(name, **changes)).record
+
+    def now(self) -> BusTime:
+        return self.writer.now()
+
+    def settle(self, lease: Lease, verdict: Verdict) -> Any:
+        return self.do(Settle((Settlement(lease.delivery.key, lease.delivery.leases, verdict),)))[0]
+
+    def row(self, rule: int, position: int, run: int = 0) -> Any:
+        return self.engine.view.delivery(1, (rule, run, position))
+
+
+def _receiver(receiver: ManualReceiver) -> Receiver:
+    return receiver
+
+
+class ScriptedTransport:
+    """Keeps what it is asked to send; the test answers."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[PushRequest, Callable[[PushAnswer], None]]] = []
+
+    def send(self, request: PushRequest, done: Callable[[PushAnswer], None]) -> None:
+        self.sent.append((request, done))
+
+    def answer(self, status: int, **fields: Any) -> PushRequest:
+        request, done = self.sent.pop(0)
+        done(PushAnswer(status, fields.pop("headers", {}), fields.pop("body", b""), **fields))
+        return request
+
+    def close(self) -> None:
+        """Nothing runs by itself."""
+
+
+def as_json(value: Any) -> Any:
+    return json.loads(msgspec.json.encode(value))
