@@ -142,6 +142,13 @@ def test_many_independent_arrays_cost_no_product() -> None:
     assert not matches(json.dumps(pattern), json.dumps(event))
 
 
+def test_many_fields_that_may_be_absent_cost_no_product() -> None:
+    names = [f"x{number}" for number in range(30)]
+    pattern = {"a": {name: [1, {"exists": False}] for name in names} | {"y": [{"exists": False}]}}
+    event = {"a": [dict.fromkeys(names, 1) | {"y": 1} for _ in range(30)]}
+    assert not evaluate(parse(json.dumps(pattern)), event)
+
+
 def pigeons(holes: int) -> tuple[str, dict[str, object]]:
     """One array per hole, one element per pigeon, and one pigeon too many. Keys with dots let a pigeon be in any hole."""
     steps, names = ["a"] * holes, [f"pigeon{number}" for number in range(holes + 1)]

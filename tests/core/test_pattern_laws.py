@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from eventyard.core import strict_json
 from eventyard.core.pattern import wildcard
-from eventyard.core.pattern.arrays import Membership, Places, can_stand_together
+from eventyard.core.pattern.arrays import Demand, Membership, can_stand_together
 from eventyard.core.pattern.evaluator import evaluate, why
 from eventyard.core.pattern.language import Pattern, parse
 from eventyard.core.pattern.ruleset import RuleSet
@@ -124,11 +124,16 @@ def test_edits_of_a_rule_set_leave_what_the_last_of_each_says(changes: list[tupl
     assert rule_set.match(document) == sorted(key for key, each in kept.items() if evaluate(each, document))
 
 
-def by_trying_every_choice(required: Sequence[Places], absent: Sequence[Places]) -> bool:
-    return any(
-        can_stand(chosen) and not any(can_stand((*chosen, place)) for places in absent for place in places)
-        for chosen in itertools.product(*required)
-    )
+def by_trying_every_choice(demands: Sequence[Demand]) -> bool:
+    """Each field stands at one of its right places, or (None) is absent."""
+    options = [[*demand.right, *([None] if demand.may_be_absent else [])] for demand in demands]
+    return any(is_met(demands, choice) for choice in itertools.product(*options))
+
+
+def is_met(demands: Sequence[Demand], choice: Sequence[Membership | None]) -> bool:
+    chosen = [place for place in choice if place is not None]
+    absent = [demand.everywhere for demand, place in zip(demands, choice, strict=True) if place is None]
+    return can_stand(chosen) and not any(can_stand([*chosen, place]) for places in absent for place in places)
 
 
 def can_stand(chosen: Sequence[Membership]) -> bool:
@@ -151,10 +156,12 @@ def memberships(draw: st.DrawFn) -> Membership:
     return tuple(place)
 
 
-sets_of_places = st.frozensets(memberships(), min_size=1, max_size=4)
+sets_of_places = st.frozensets(memberships(), max_size=3)
+required = sets_of_places.filter(bool).map(lambda right: Demand(right, right, may_be_absent=False))
+optional = st.builds(lambda right, wrong: Demand(right, right | wrong, may_be_absent=True), sets_of_places, sets_of_places)
 
 
-@settings(max_examples=300)
-@given(st.lists(sets_of_places, max_size=4), st.lists(sets_of_places, max_size=2))
-def test_the_search_for_elements_finds_what_trying_every_choice_finds(required: list[Places], absent: list[Places]) -> None:
-    assert can_stand_together(required, absent) == by_trying_every_choice(required, absent)
+@settings(max_examples=200)
+@given(st.lists(st.one_of(required, optional), max_size=4))
+def test_the_search_for_elements_finds_what_trying_every_choice_finds(demands: list[Demand]) -> None:
+    assert can_stand_together(demands) == by_trying_every_choice(demands)

@@ -1,10 +1,12 @@
 """What the server answers, as frozen structs. Unknown members are ignored, so a newer server can be asked too."""
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from eventyard.client.errors import Problem
+
+T = TypeVar("T")
 
 NOTHING = msgspec.Raw(b"null")
 
@@ -135,8 +137,39 @@ class RuleStatus(msgspec.Struct, frozen=True):
     backfill_position: int | None = None
 
 
+class Bus(msgspec.Struct, frozen=True):
+    """A bus. `head` is the position of its last event, 0 where there is none."""
+
+    name: str
+    head: int = 0
+    created: str = ""
+
+
 class PatternVerdict(msgspec.Struct, frozen=True):
     """Whether the pattern matches, and why in one sentence."""
 
     match: bool
     why: str
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """Some items of a list, and the token with which it goes on (None: it ended). On the wire `items` has the list's own name."""
+
+    items: list[T]
+    next: str | int | None = None
+
+
+class EventPage(Page[StoredEvent], frozen=True, rename={"items": "events"}):
+    items: list[StoredEvent]
+
+
+class RulePage(Page[Rule], frozen=True, rename={"items": "rules"}):
+    items: list[Rule]
+
+
+class DeadLetterPage(Page[DeadLetter], frozen=True, rename={"items": "dead_letters"}):
+    items: list[DeadLetter]
+
+
+class BusPage(Page[Bus], frozen=True, rename={"items": "buses"}):
+    items: list[Bus]

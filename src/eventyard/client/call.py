@@ -7,18 +7,16 @@ returns the typed answer or raises. So the synchronous and the asynchronous shel
 
 import itertools
 import random
-import time
 from collections.abc import Callable, Generator
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
+from eventyard.client.answers import Page
 from eventyard.client.errors import Problem, ProblemError, Unreachable
 from eventyard.client.patience import IMPATIENT, Outcome, Patience, Response, retry_after_s
 
 T = TypeVar("T")
-
-JSON = "application/json"
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -46,7 +44,7 @@ class Attempt(msgspec.Struct, frozen=True):
     delay_s: float
 
 
-Walk = Generator[Call[list[T]], list[T], None]
+Walk = Generator[Call[Page[T]], Page[T], None]
 """Calls one after the other, each made of what the one before answered; together they give a stream of items."""
 
 
@@ -56,7 +54,7 @@ def attempts(call: Call[T], patience: Patience, rng: random.Random) -> Generator
     delay_s: float | None = 0.0
     for number in itertools.count(1):
         outcome = yield Attempt(call.request, delay_s or 0.0)
-        delay_s = patience.wait_s(outcome, number, chance=rng.random(), now_s=time.time())
+        delay_s = patience.wait_s(outcome, number, chance=rng.random())
         if delay_s is None:
             break
     if isinstance(outcome, Unreachable):
@@ -64,23 +62,20 @@ def attempts(call: Call[T], patience: Patience, rng: random.Random) -> Generator
     return call.read(outcome)
 
 
-def answer(kind: type[T], *, within: str = "") -> Callable[[Response], T]:
-    """Reads a 2xx body as `kind`, or what stands in its member `within`; anything else raises ProblemError."""
+def answer(kind: type[T]) -> Callable[[Response], T]:
+    """Reads a 2xx body as `kind`; anything else raises ProblemError."""
 
     def read(response: Response) -> T:
-        if not 200 <= response.status < 300:
-            raise problem_error(response)
-        return decode(response, kind, within)
+        nothing(response)
+        return decode(response, kind)
 
     return read
 
 
-def decode(response: Response, kind: type[T], within: str = "") -> T:
+def decode(response: Response, kind: type[T]) -> T:
     try:
-        if not within:
-            return msgspec.json.decode(response.body, type=kind)
-        return msgspec.json.decode(msgspec.json.decode(response.body, type=dict[str, msgspec.Raw])[within], type=kind)
-    except (msgspec.MsgspecError, KeyError) as error:
+        return msgspec.json.decode(response.body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ProblemError(_unreadable(response, f"{error}")) from error
 
 
@@ -98,7 +93,7 @@ def problem_error(response: Response) -> ProblemError:
         problem = _unreadable(response, f"{error}")
     if not problem.status:
         problem = msgspec.structs.replace(problem, status=response.status)
-    return ProblemError(problem, retry_after_s=retry_after_s(response, time.time()))
+    return ProblemError(problem, retry_after_s=retry_after_s(response))
 
 
 def _unreadable(response: Response, reason: str) -> Problem:
@@ -111,7 +106,3 @@ def _unreadable(response: Response, reason: str) -> Problem:
         found=start,
         wanted="an answer of Eventyard: is the address right, and is nothing else in between?",
     )
-
-
-def exchange(conversation: Generator[Any, Any, T], outcome: Any) -> tuple[Any, T | None]:
-    raise NotImplementedError

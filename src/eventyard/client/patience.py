@@ -11,11 +11,12 @@ UNAVAILABLE = 503
 
 
 class Response(msgspec.Struct, frozen=True):
-    """An HTTP answer with what of it is read here. `retry_after` is the header's text."""
+    """An HTTP answer with what of it is read here. `retry_after` is the header's text, `received_s` Unix time."""
 
     status: int
     body: bytes
     retry_after: str = ""
+    received_s: float = 0.0
 
 
 Outcome = Response | Unreachable
@@ -32,12 +33,12 @@ class Patience(msgspec.Struct, frozen=True):
     factor: float = 2.0
     wait_max_s: float = 30.0
 
-    def wait_s(self, outcome: Outcome, attempt: int, *, chance: float, now_s: float) -> float | None:
-        """How long to wait before attempt number `attempt + 1`; None: there is none. `chance` in [0, 1), `now_s` Unix time."""
+    def wait_s(self, outcome: Outcome, attempt: int, *, chance: float) -> float | None:
+        """How long to wait before attempt number `attempt + 1`; None: there is none. `chance` is in [0, 1)."""
         if attempt >= self.attempts_max or not _may_pass(outcome):
             return None
         backoff_s = min(self.wait_max_s, self.first_s * self.factor ** (attempt - 1)) * chance
-        asked_s = retry_after_s(outcome, now_s) or 0.0
+        asked_s = retry_after_s(outcome) or 0.0
         return max(backoff_s, asked_s) if asked_s <= self.wait_max_s else None
 
 
@@ -48,12 +49,14 @@ def _may_pass(outcome: Outcome) -> bool:
     return isinstance(outcome, Unreachable) or outcome.status in (OVERLOADED, UNAVAILABLE)
 
 
-def retry_after_s(outcome: Outcome, now_s: float) -> float | None:
-    """`Retry-After` (RFC 9110, 10.2.3) in seconds from now: a number of seconds or a date; None where there is neither."""
-    text = "" if isinstance(outcome, Unreachable) else outcome.retry_after.strip()
+def retry_after_s(outcome: Outcome) -> float | None:
+    """`Retry-After` (RFC 9110, 10.2.3) in seconds: a number of them or a date; None where there is neither."""
+    if isinstance(outcome, Unreachable):
+        return None
+    text = outcome.retry_after.strip()
     if text.isascii() and text.isdigit():
         return float(text)
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now_s)
+        return max(0.0, parsedate_to_datetime(text).timestamp() - outcome.received_s)
     except (TypeError, ValueError):
         return None

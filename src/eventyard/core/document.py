@@ -6,7 +6,7 @@ duplicate key is never silently dropped.
 
 import difflib
 import re
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -15,15 +15,19 @@ from eventyard.core.errors import InvalidJSON, Refused
 
 T = TypeVar("T")
 
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
-_MISSING = re.compile(r"Object missing required field `(?P<name>.*)`(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*?)`(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<name>.*?)`(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
 _WRONG = re.compile(r"Expected `?(?P<wanted>.*?)`?(?:, got `?(?P<found>.*?)`?)?(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
+_ENUM = re.compile(r"Invalid enum value .*? - at `\$(?P<path>.*)`$", re.DOTALL)
 
 
-def read(body: bytes, kind: type[T], refusal: type[Refused]) -> T:
-    """`body` as a `kind`, or a `refusal` that says what was found, what was wanted and where (a JSON pointer)."""
+def read(body: bytes, kind: type[T], refusal: type[Refused], *, any_number: bool = False) -> T:
+    """`body` as a `kind`, or a `refusal` that says what was found, what was wanted and where (a JSON pointer).
+
+    `any_number` as in `strict_json.decode`.
+    """
     try:
-        document = strict_json.decode(body)
+        document = strict_json.decode(body, any_number=any_number)
     except InvalidJSON as error:
         raise refusal(error.found, wanted=error.wanted or "JSON", at=error.at) from error
     if not isinstance(document, dict):
@@ -43,7 +47,7 @@ def _located(message: str, document: Any, kind: type, refusal: type[Refused]) ->
         path = _steps(match["path"])
         known = _fields_at(kind, path)
         near = difflib.get_close_matches(match["name"], known, 1, 0.5)
-        hint = f'did you mean "{near[0]}"? known here: ' if near else "one of "
+        hint = f'perhaps "{near[0]}"; known here: ' if near else "one of "
         return refusal(
             f'unknown field "{match["name"]}"',
             wanted=hint + ", ".join(known),
@@ -53,7 +57,10 @@ def _located(message: str, document: Any, kind: type, refusal: type[Refused]) ->
         return refusal(f'no "{match["name"]}"', wanted=f'the field "{match["name"]}"', at=_pointer(_steps(match["path"])))
     if match := _WRONG.match(message):
         path = _steps(match["path"])
-        return refusal(f"found {_show(_value_at(document, path))}", wanted=match["wanted"], at=_pointer(path))
+        return refusal(f"found {_show(_value_at(document, path))}", wanted=match["wanted"].replace("`", ""), at=_pointer(path))
+    if match := _ENUM.match(message):
+        path = _steps(match["path"])
+        return refusal(f"found {_show(_value_at(document, path))}", wanted=_choices(kind, path), at=_pointer(path))
     return refusal(message, at="/")
 
 
@@ -86,6 +93,14 @@ def _show(value: Any) -> str:
 def _kind(value: Any) -> str:
     names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
+
+
+def _choices(kind: Any, steps: list[str]) -> str:
+    """The words that a closed set takes, for a field whose type has one."""
+    for step in steps:
+        kind = _struct_fields(kind).get(step, kind)
+    options = [word for option in (kind, *get_args(kind)) if get_origin(option) is Literal for word in get_args(option)]
+    return "one of " + ", ".join(f'"{word}"' for word in options)
 
 
 def _fields_at(kind: Any, steps: list[str]) -> list[str]:

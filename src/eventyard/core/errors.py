@@ -94,6 +94,10 @@ class InvalidRequest(Refused):
     code, title = "invalid-request", "The request cannot be read"
 
 
+class ForbiddenOrigin(Refused):
+    code, title = "forbidden-origin", "A web page of another origin may not speak to this bus"
+
+
 class NotFound(Refused):
     code, title = "not-found", "There is no such thing here"
 

@@ -72,6 +72,7 @@ class Exchange:
         self.push: Push | None = None
         self._policy = policy
         self._opened = opened
+        self._opening: socket | None = None
         self._url = ""
         self._timeout_ms = 0
         self._is_pinned = False
@@ -175,13 +176,17 @@ class Exchange:
             self._refused = forbidden(address, reason)
             return pycurl.SOCKET_BAD
         try:
-            return socket(peer.family, peer.socktype, peer.protocol)
+            self._opening = socket(peer.family, peer.socktype, peer.protocol)
         except OSError as error:
             self._trouble = f"no socket: {os.strerror(error.errno or 0).lower()}"
             return pycurl.SOCKET_BAD
+        return self._opening
 
     def _set_up_socket(self, descriptor: int, _purpose: int) -> int:
-        """The socket's number as libcurl knows it: pycurl hands on a duplicate of what `_open_socket` returned."""
+        """The socket as libcurl has it: pycurl handed on a duplicate of what `_open_socket` returned, so that one is done."""
+        if self._opening:
+            self._opening.close()
+            self._opening = None
         self._opened(descriptor)
         return int(pycurl.SOCKOPT_OK)
 

@@ -325,10 +325,13 @@ class HttpTransport:
 
 
 def _tell(push: Push, answer: PushAnswer) -> None:
-    """A fault of one caller must not end the pushes of all, so it is logged here and nowhere raised."""
+    """A fault of one receiver must not end the pushes of all, so it is logged here and raised nowhere.
+
+    `SystemExit` is no exception: on a thread that is not the main one it would end nothing but this transport.
+    """
     try:
         push.done(answer)
-    except Exception:  # noqa: BLE001 - see above; ruff sees the log call only in newer modes
+    except BaseException:
         _log.exception("The receiver of a push's answer raised")
 
 

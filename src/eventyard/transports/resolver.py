@@ -79,7 +79,7 @@ class Resolver:
     def _look_up(self, host: str) -> Names:
         try:
             addresses = tuple(ip_address(text) for text in self._resolve(host))
-        except (OSError, ValueError):
+        except Exception:  # noqa: BLE001 - a name server's odd answer must not end a thread that others wait for
             return _failed(f"the name {host} was not found")
         if not addresses:
             return _failed(f"the name {host} has no address")

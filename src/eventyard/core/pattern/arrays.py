@@ -4,16 +4,21 @@ A value inside arrays stands in one element of each array around it: its *member
 array and an index. A scalar that is itself an element has no membership in that array, since no other field can be
 there. Values can stand together if no array appears in their memberships with two indexes.
 
-Theory of operation. Each required field brings the memberships of its right values, each absent field those of all its
-values, and we look for one right value per required field such that they can stand together and no value of an absent field
-can stand with them. A value outside all arrays can stand with anything. For the rest: fields that meet in no outermost array do not
-concern each other and are settled apart. Those that meet in one array must all stand in one element of it: try each,
-with the memberships of that element alone and this array taken off. So the work is about what the event holds. Only keys
-with dots in an event (`a.b` beside `a`) let one field stand in two outermost arrays; then each array may also be left
-unused, and the work is bounded by `ARRAY_CHOICES_MAX`.
+Theory of operation. A *required* field brings the places of its right values, an *absent* field those of all its values,
+an *optional* field both: it may be right or absent. We look for one right value per required field, and per optional
+field that is not absent, such that they can stand together and no value of an absent field can stand with them.
+
+A value outside all arrays stands with anything. For the rest: fields that meet in no outermost array do not concern each
+other and are settled apart. Those that meet in one array must stand in one element of it: try each, with the places
+that it leaves, this array taken off. Where only optional fields meet, one of them must be right, or nothing would choose an
+element and they would all be there: try each as required. So the work is about what the event holds. Only keys with
+dots in an event (`a.b` beside `a`) let one field stand in several outermost arrays; then each array may also be left to
+others, and the work is bounded by `ARRAY_CHOICES_MAX`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+
+import msgspec
 
 from eventyard.core.errors import PatternTooCostly
 from eventyard.core.limits import ARRAY_CHOICES_MAX
@@ -27,22 +32,23 @@ Membership = tuple[Pair, ...]
 Places = frozenset[Membership]
 """Where the values of one field stand."""
 
+NOWHERE: Places = frozenset()
+
 OUTSIDE: Places = frozenset(((),))
 """Outside all arrays."""
 
 
-Either = tuple[Places, Places]
-"""Of a field that may be absent and has values: where the right ones stand, and where all stand."""
+class Demand(msgspec.Struct, frozen=True):
+    """What one field demands: to be right at one of `right`, or, if it may be absent, to have no place `everywhere`."""
+
+    right: Places
+    everywhere: Places
+    may_be_absent: bool
 
 
-def can_stand_together(required: Sequence[Places], absent: Sequence[Places], either: Sequence[Either] = ()) -> bool:
-    """Whether the fields can be right together.
-
-    That is, whether one place of each of `required` can be chosen so that no place of `absent` can stand with them. A
-    field of `either` may be counted to the one or the other. None of `required` is empty. Raises PatternTooCostly past
-    `ARRAY_CHOICES_MAX` choices.
-    """
-    return _Search().settles(required, absent, either)
+def can_stand_together(demands: Sequence[Demand]) -> bool:
+    """Whether all demands can be met at once. Raises PatternTooCostly past `ARRAY_CHOICES_MAX` choices."""
+    return _Search().holds(demands)
 
 
 class _Search:
@@ -51,62 +57,60 @@ class _Search:
     def __init__(self) -> None:
         self._choices = 0
 
-    def settles(self, required: Sequence[Places], absent: Sequence[Places], either: Sequence[Either]) -> bool:
-        if not either:
-            return self.holds(required, absent)
-        self._count()
-        (right, everywhere), *rest = either
-        return self.settles([*required, right], absent, rest) or self.settles(required, [*absent, everywhere], rest)
-
-    def holds(self, required: Sequence[Places], absent: Iterable[Places]) -> bool:
-        standing = [places for places in absent if places]
-        if any(() in places for places in standing):
+    def holds(self, demands: Sequence[Demand]) -> bool:
+        """First what is plain: demands that cannot fail or cannot be met any more."""
+        undecided = [_decided(demand) for demand in demands if demand.everywhere or not demand.may_be_absent]
+        if not all(demand.right or demand.may_be_absent for demand in undecided):
             return False
-        open_ = [index for index, places in enumerate(required) if () in places and len(places) > 1]
-        if standing and open_:
-            return self._holds_outside_or_inside(open_[0], required, standing)
-        inside = [places for places in required if () not in places]
-        groups = _groups(inside)
-        reached = frozenset().union(*(arrays for arrays, _ in groups))
-        if any(_outermost(places) - reached for places in standing):
-            return False
-        return all(self._group_holds(arrays, members, standing) for arrays, members in groups)
+        inside = [demand for demand in undecided if () not in demand.right]
+        open_ = [index for index, demand in enumerate(undecided) if _is_open(demand)]
+        if open_ and any(demand.may_be_absent for demand in inside):
+            return self._holds_outside_or_inside(undecided, open_[0])
+        return all(self._group_holds(members) for members in _groups(inside))
 
-    def _holds_outside_or_inside(self, index: int, required: Sequence[Places], standing: list[Places]) -> bool:
-        """A value outside arrays is the easier choice, but one in an element may be what a field must be absent from."""
-        self._count()
-        before, places, after = required[:index], required[index], required[index + 1 :]
-        return self.holds([*before, OUTSIDE, *after], standing) or self.holds([*before, places - OUTSIDE, *after], standing)
-
-    def _group_holds(self, arrays: frozenset[int], members: list[Places], standing: list[Places]) -> bool:
-        near = [within for places in standing if (within := _in_arrays(places, arrays))]
-        array = min(arrays)
-        indexes = sorted({place[0][1] for places in members for place in places if place[0][0] == array})
-        is_only = len(arrays) == 1
-        if any(self._element_holds((array, index), members, near, is_only=is_only) for index in indexes):
-            return True
-        return not is_only and self._holds_without(array, members, near)
-
-    def _element_holds(self, chosen: Pair, members: list[Places], near: list[Places], *, is_only: bool) -> bool:
-        """An element is chosen only if a member stands in it. Where they may stand in other arrays too, one is held to it."""
-        if is_only or not near:
-            return self._given_holds(chosen, members, near)
-        held = [frozenset(place for place in places if place[0] == chosen) for places in members]
+    def _holds_outside_or_inside(self, demands: list[Demand], index: int) -> bool:
+        """A value outside arrays is the easier choice, but one in an element may be what makes a field absent."""
         return any(
-            self._given_holds(chosen, [*members[:index], places, *members[index + 1 :]], near)
-            for index, places in enumerate(held)
-            if places
+            self._holds_with(demands, index, msgspec.structs.replace(demands[index], right=right))
+            for right in (OUTSIDE, demands[index].right - OUTSIDE)
         )
 
-    def _given_holds(self, chosen: Pair, members: list[Places], near: list[Places]) -> bool:
-        self._count()
-        required = [_given(places, chosen) for places in members]
-        return all(required) and self.holds(required, [_given(places, chosen) for places in near])
+    def _group_holds(self, members: list[Demand]) -> bool:
+        required = [demand for demand in members if not demand.may_be_absent]
+        if not required:
+            return any(
+                self._holds_with(members, index, _required(demand)) for index, demand in enumerate(members) if demand.right
+            )
+        arrays = frozenset().union(*(_outermost(demand.right) for demand in required))
+        array = min(arrays)
+        indexes = sorted({place[0][1] for demand in required for place in demand.right if place[0][0] == array})
+        is_only = len(arrays) == 1
+        if any(self._element_holds(members, (array, index), is_only=is_only) for index in indexes):
+            return True
+        return not is_only and self._holds_without(members, array)
 
-    def _holds_without(self, array: int, members: list[Places], near: list[Places]) -> bool:
+    def _element_holds(self, members: list[Demand], chosen: Pair, *, is_only: bool) -> bool:
+        """An element is chosen if a required field stands in it. If they may stand elsewhere too, one is held to it."""
+        if is_only:
+            return self._given_holds(members, chosen)
+        return any(
+            self._given_holds([*members[:index], _held(demand, chosen), *members[index + 1 :]], chosen)
+            for index, demand in enumerate(members)
+            if not demand.may_be_absent and _held(demand, chosen).right
+        )
+
+    def _given_holds(self, members: list[Demand], chosen: Pair) -> bool:
         self._count()
-        required = [frozenset(place for place in places if place[0][0] != array) for places in members]
-        return all(required) and self.holds(required, near)
+        return self.holds([_given(demand, chosen) for demand in members])
+
+    def _holds_without(self, members: list[Demand], array: int) -> bool:
+        """The required fields stand in other arrays than this."""
+        self._count()
+        return self.holds([demand if demand.may_be_absent else _without(demand, array) for demand in members])
+
+    def _holds_with(self, demands: list[Demand], index: int, instead: Demand) -> bool:
+        self._count()
+        return self.holds([*demands[:index], instead, *demands[index + 1 :]])
 
     def _count(self) -> None:
         self._choices += 1
@@ -116,11 +120,24 @@ class _Search:
             )
 
 
-def _groups(inside: list[Places]) -> list[tuple[frozenset[int], list[Places]]]:
-    """The fields that meet, directly or through others, in outermost arrays; with those arrays."""
-    groups: list[tuple[frozenset[int], list[Places]]] = []
-    for places in inside:
-        arrays, members = _outermost(places), [places]
+def _decided(demand: Demand) -> Demand:
+    """A field that has a value outside arrays cannot be absent any more. Of a required one only right places count."""
+    return demand if demand.may_be_absent and () not in demand.everywhere else _required(demand)
+
+
+def _required(demand: Demand) -> Demand:
+    return Demand(demand.right, demand.right, may_be_absent=False)
+
+
+def _is_open(demand: Demand) -> bool:
+    return () in demand.right and len(demand.right) > 1
+
+
+def _groups(inside: list[Demand]) -> list[list[Demand]]:
+    """The fields that meet, directly or through others, in outermost arrays."""
+    groups: list[tuple[frozenset[int], list[Demand]]] = []
+    for demand in inside:
+        arrays, members = _outermost(demand.everywhere), [demand]
         apart = []
         for group in groups:
             if group[0] & arrays:
@@ -128,18 +145,28 @@ def _groups(inside: list[Places]) -> list[tuple[frozenset[int], list[Places]]]:
             else:
                 apart.append(group)
         groups = [*apart, (arrays, members)]
-    return groups
+    return [members for _, members in groups]
 
 
 def _outermost(places: Places) -> frozenset[int]:
     return frozenset(place[0][0] for place in places)
 
 
-def _in_arrays(places: Places, arrays: frozenset[int]) -> Places:
-    return frozenset(place for place in places if place[0][0] in arrays)
+def _held(demand: Demand, chosen: Pair) -> Demand:
+    right = frozenset(place for place in demand.right if place[0] == chosen)
+    return msgspec.structs.replace(demand, right=right)
 
 
-def _given(places: Places, chosen: Pair) -> Places:
-    """What remains possible with one element chosen: its own places without it, and those in other arrays."""
+def _without(demand: Demand, array: int) -> Demand:
+    right = frozenset(place for place in demand.right if place[0][0] != array)
+    return msgspec.structs.replace(demand, right=right)
+
+
+def _given(demand: Demand, chosen: Pair) -> Demand:
+    return Demand(_left(demand.right, chosen), _left(demand.everywhere, chosen), demand.may_be_absent)
+
+
+def _left(places: Places, chosen: Pair) -> Places:
+    """What one chosen element leaves: its own places without it, and those in other arrays."""
     inner = {place[1:] for place in places if place[0] == chosen}
     return frozenset(inner | {place for place in places if place[0][0] != chosen[0]})

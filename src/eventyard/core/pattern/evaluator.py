@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from eventyard.core.pattern.arrays import OUTSIDE, Either, Membership, Places, can_stand_together
+from eventyard.core.pattern.arrays import OUTSIDE, Demand, Membership, Places, can_stand_together
 from eventyard.core.pattern.comparison import Numeric, is_any_right, is_held, is_number
 from eventyard.core.pattern.language import Alternative, Field, Pattern, Steps
 from eventyard.core.pattern.wording import listing, shown, wording
@@ -47,23 +47,15 @@ def why(pattern: Pattern, document: Any) -> Why:
 
 
 def _holds(alternative: Alternative, document: Any) -> bool:
-    required: list[Places] = []
-    absent: list[Places] = []
-    either: list[Either] = []
+    demands: list[Demand] = []
     for field in alternative.fields:
         values = _values(field, document)
         right = _right_places(field, values)
-        if right == OUTSIDE:
-            continue
-        if not field.may_be_absent or () in right:
-            required.append(right)
-            if not right:
-                return False
-        elif right:
-            either.append((right, _all_places(values)))
-        elif values:
-            absent.append(_all_places(values))
-    return not (required or absent or either) or can_stand_together(required, absent, either)
+        if not right and not field.may_be_absent:
+            return False
+        if right != OUTSIDE and values:
+            demands.append(Demand(right, _all_places(values), field.may_be_absent))
+    return not demands or can_stand_together(demands)
 
 
 def _values(field: Field, document: Any) -> list[Value]:

@@ -1,0 +1,71 @@
+"""Reading a request's body within bounds: its size, and what all half-read bodies hold together.
+
+Time is bounded where the connection is (`connection`): a body that is late ends as a disconnect here.
+"""
+
+from collections.abc import Mapping
+
+from starlette.types import Receive
+
+from eventyard.core import limits
+from eventyard.core.errors import Overloaded, TooLarge
+
+
+class Gone(Exception):
+    """The caller hung up before its request was whole. There is nobody to answer and nothing was done."""
+
+
+class BodyBudget:
+    """Bytes that the half-read bodies of all connections hold."""
+
+    def __init__(self, bytes_max: int = limits.HTTP_BODIES_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self.held = 0
+
+    def take(self, count: int) -> None:
+        if self.held + count > self._bytes_max:
+            raise Overloaded(f"found {self.held} bytes of requests half read", wanted="to try again shortly")
+        self.held += count
+
+
+class Body:
+    """One request's body. `is_whole` once all of it was received."""
+
+    def __init__(self, receive: Receive, budget: BodyBudget) -> None:
+        self._receive = receive
+        self._budget = budget
+        self.is_whole = False
+
+    async def read(self, headers: Mapping[bytes, bytes], bytes_max: int) -> bytes:
+        """All of it, or TooLarge as soon as that is known, Overloaded, Gone."""
+        length = headers.get(b"content-length", b"0")
+        if len(length) > 18 or int(length) > bytes_max:
+            raise TooLarge(f"{length[:18].decode()} bytes", wanted=f"at most {bytes_max}", at="header content-length")
+        first = await self.part()
+        if not self.is_whole:
+            return await self._read_on(first, bytes_max)
+        if len(first) > bytes_max:
+            raise TooLarge(f"{len(first)} bytes", wanted=f"at most {bytes_max}")
+        return first
+
+    async def _read_on(self, first: bytes, bytes_max: int) -> bytes:
+        parts, held = [first], 0
+        try:
+            while True:
+                self._budget.take(len(parts[-1]))
+                held += len(parts[-1])
+                if held > bytes_max:
+                    raise TooLarge(f"more than {bytes_max} bytes", wanted=f"at most {bytes_max}")
+                if self.is_whole:
+                    return b"".join(parts)
+                parts.append(await self.part())
+        finally:
+            self._budget.held -= held
+
+    async def part(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        self.is_whole = not message.get("more_body", False)
+        body: bytes = message.get("body", b"")
+        return body

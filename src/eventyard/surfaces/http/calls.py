@@ -1,0 +1,103 @@
+"""A call and its answer, as values: what a handler gets to see of a request, and what it gives back.
+
+Reading strictly is half of a door's work: an unknown query field is refused by name, never ignored, since whoever wrote it
+meant something by it.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from eventyard.bus import Eventyard
+from eventyard.core import limits
+from eventyard.core.errors import InvalidRequest
+
+JSON = b"application/json"
+_COMMON = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+
+Headers = tuple[tuple[bytes, bytes], ...]
+Q = TypeVar("Q")
+
+
+class NoFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A query or a document that has no fields."""
+
+
+class Call(msgspec.Struct, Generic[Q], frozen=True):
+    """One request, its names decoded and its query read. `headers` are as they came, names in lower case."""
+
+    yard: Eventyard
+    path: Mapping[str, str]
+    query: Q
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A whole answer. No body has no content type."""
+
+    status: int
+    body: bytes = b""
+    content_type: bytes = b""
+    headers: Headers = ()
+
+    @property
+    def all_headers(self) -> list[tuple[bytes, bytes]]:
+        described = [(b"content-type", self.content_type)] if self.content_type else []
+        length = [] if self.status == 204 else [(b"content-length", str(len(self.body)).encode())]
+        return [*described, *length, *_COMMON, *self.headers]
+
+
+def json_answer(document: Any, status: int = 200) -> Answer:
+    return Answer(status, _ENCODER.encode(document), JSON)
+
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def read_query(query: bytes, kind: type[Q]) -> Q:
+    """The query's fields as a `kind`, or InvalidRequest that names the field."""
+    if not query:
+        return kind()
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for name, text in _pairs(query):
+        if name not in fields:
+            raise _unknown(name, list(fields))
+        if fields[name].name in values:
+            raise InvalidRequest("found the field twice", wanted="it once", at=f"query {name}")
+        values[fields[name].name] = _value(name, text, fields[name].type)
+    return kind(**values)
+
+
+def _pairs(query: bytes) -> list[tuple[str, str]]:
+    try:
+        text = query.decode("ascii")
+        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=limits.QUERY_FIELDS_MAX)
+    except ValueError:
+        wanted = f"at most {limits.QUERY_FIELDS_MAX} fields, UTF-8, percent-encoded"
+        raise InvalidRequest("found a query that cannot be read", wanted=wanted, at="query") from None
+
+
+def _unknown(name: str, known: list[str]) -> InvalidRequest:
+    near = difflib.get_close_matches(name, known, 1, 0.5)
+    hint = f'did you mean "{near[0]}"? known here: ' if near else "one of "
+    wanted = hint + ", ".join(known) if known else "no query here"
+    return InvalidRequest(f'unknown query field "{name[:60]}"', wanted=wanted, at=f"query {name[:60]}")
+
+
+def _value(name: str, text: str, kind: Any) -> Any:
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as error:
+        wanted = _WANTED.match(str(error))
+        options = msgspec.json.schema(kind).get("enum")
+        said = " or ".join(options) if options else wanted[1].replace("`", "") if wanted else str(error)
+        raise InvalidRequest(f'found "{text[:60]}"', wanted=said, at=f"query {name}") from None
+
+
+_WANTED = re.compile(r"Expected (.*?)(?:, got .*)?$")

@@ -1,0 +1,77 @@
+"""Every engine that keeps the contract of `eventyard.ports.Engine`, made the same way, and rows to put into it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from eventyard.core.changes import BusRecord, Changes, StoredEvent
+from eventyard.core.clock import BusTime
+from eventyard.core.delivery import Delivery, State
+from eventyard.core.rule import Rule, RuleRecord, Status, parse
+from eventyard.engines.memory import MemoryEngine
+from eventyard.engines.sqlite import SqliteEngine
+from eventyard.engines.sqlite.ids import Layout
+from eventyard.ports import Engine
+
+SMALL = Layout(segment_ids=5, slice_segments=3)
+"""Segments and slices of ids that close within a test."""
+
+BUS = 1
+RULE = 7
+TIME = BusTime(1_700_000_000_000, 5_000)
+
+
+def _sqlite(folder: Path) -> Engine:
+    return SqliteEngine(str(folder / "bus.db"), layout=SMALL)
+
+
+def _sqlite_exclusive(folder: Path) -> Engine:
+    return SqliteEngine(str(folder / "bus.db"), is_exclusive=True, layout=SMALL)
+
+
+ENGINES: dict[str, Callable[[Path], Engine]] = {
+    "memory": lambda _: MemoryEngine(),
+    "sqlite": _sqlite,
+    "sqlite-exclusive": _sqlite_exclusive,
+}
+
+
+def event(position: int, *, id: str = "", source: str = "/s", at_ms: int = 0, note: str = "") -> StoredEvent:  # noqa: A002 - it is the event's id
+    """An event at `position`, accepted `position` ms after TIME unless `at_ms` says otherwise."""
+    id = id or f"e{position}"  # noqa: A001 - as above
+    json = f'{{"specversion":"1.0","id":"{id}","source":"{source}","type":"t","data":"{note}"}}'.encode()
+    return StoredEvent(position, at_ms or TIME.time_ms + position, position.to_bytes(16, "big"), json, source, id)
+
+
+def changes(*events: StoredEvent, bus: int = BUS, head: int | None = None) -> Changes:
+    last = max((stored.position for stored in events), default=0)
+    return Changes(bus, TIME, last if head is None else head, events=list(events))
+
+
+def record(number: int, **fields: bool) -> BusRecord:
+    return BusRecord(number, "system" if number == 0 else f"bus{number}", f"i{number}", 1, **fields)
+
+
+def founding(*numbers: int) -> Changes:
+    """The system bus and the buses `numbers`."""
+    return Changes(0, TIME, 0, buses=[record(0), *(record(number) for number in numbers)])
+
+
+def rule(uid: int, *, status: Status = Status.LIVE, pattern: str = '{"type": ["t"]}') -> RuleRecord:
+    return RuleRecord(uid, f"rule{uid}", uid, rule_document(pattern), status, 1, 2)
+
+
+def rule_document(pattern: str, start: str = '"latest"') -> Rule:
+    text = f'{{"pattern": {pattern}, "target": {{"http": {{"url": "http://127.0.0.1:9/"}}}}, "start": {start}}}'
+    return parse(text.encode())[0]
+
+
+def waiting(position: int, *, at_ms: int = 100, rule: int = RULE, run: int = 0) -> Delivery:
+    return Delivery(rule, run, position, State.WAITING, at_ms)
+
+
+def leased(position: int, *, at_ms: int = 100, rule: int = RULE, run: int = 0) -> Delivery:
+    return Delivery(rule, run, position, State.LEASED, at_ms, 1, 1, 50, b'{"reason":"x"}')
+
+
+def dead(position: int, *, at_ms: int = 100, rule: int = RULE, run: int = 0) -> Delivery:
+    return Delivery(rule, run, position, State.DEAD, at_ms, 3, 3, 0, b'{"reason":"age"}')

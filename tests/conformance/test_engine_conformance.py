@@ -1,0 +1,360 @@
+"""What every engine does, line by line of `ports.Engine` and `core.view.View`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from eventyard.core.bus_state import Queue
+from eventyard.core.changes import Backfill, Changes, Intent, IntentKind, Moved
+from eventyard.core.clock import BusTime
+from eventyard.core.delivery import State
+from eventyard.core.rule import Status
+from eventyard.core.view import Known
+from eventyard.ports import Engine
+from tests.conformance.engines import (
+    BUS,
+    ENGINES,
+    RULE,
+    TIME,
+    changes,
+    dead,
+    event,
+    founding,
+    leased,
+    record,
+    rule,
+    waiting,
+)
+
+
+@pytest.fixture(params=list(ENGINES))
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    made = ENGINES[request.param](tmp_path)
+    yield made
+    made.close()
+
+
+# Ids
+
+
+def test_a_fresh_id_is_not_known(engine: Engine) -> None:
+    engine.commit([changes(event(1))])
+
+    assert engine.view.find_ids(BUS, [("/s", "other"), ("/other", "e1")]) == {}
+
+
+def test_a_known_id_answers_where_when_and_with_what_digest(engine: Engine) -> None:
+    stored = event(1)
+    engine.commit([changes(stored)])
+
+    found = engine.view.find_ids(BUS, [("/s", "e1"), ("/s", "e2")])
+
+    assert found == {("/s", "e1"): Known(1, stored.accepted_ms, stored.digest)}
+
+
+def test_source_and_id_are_told_apart(engine: Engine) -> None:
+    engine.commit([changes(event(1, source="/a", id="bc"))])
+
+    assert engine.view.find_ids(BUS, [("/ab", "c"), ("/", "abc")]) == {}
+
+
+def test_ids_of_another_bus_are_not_known(engine: Engine) -> None:
+    engine.commit([changes(event(1), bus=2)])
+
+    assert engine.view.find_ids(BUS, [("/s", "e1")]) == {}
+
+
+def test_an_id_accepted_again_answers_with_its_later_position(engine: Engine) -> None:
+    engine.commit([changes(event(1, id="same"))])
+    engine.commit([changes(*(event(position) for position in range(2, 20)))])
+    engine.commit([changes(event(20, id="same"))])
+
+    assert engine.view.find_ids(BUS, [("/s", "same")])["/s", "same"].position == 20
+
+
+def test_many_ids_stay_known_however_they_arrived(engine: Engine) -> None:
+    position = 0
+    for size in (1, 3, 17, 2, 9, 40, 1):
+        engine.commit([changes(*(event(position + step) for step in range(1, size + 1)))])
+        position += size
+
+    found = engine.view.find_ids(BUS, [("/s", f"e{number}") for number in range(1, position + 10)])
+
+    assert {id: known.position for (_, id), known in found.items()} == {f"e{n}": n for n in range(1, position + 1)}
+
+
+def test_ids_of_several_buses_in_one_batch_are_kept_apart(engine: Engine) -> None:
+    for round in range(10):
+        batch = [changes(*(event(round * 4 + n, id=f"{bus}-{round}-{n}") for n in range(1, 5)), bus=bus) for bus in (1, 2, 3)]
+        engine.commit(batch)
+
+    for bus in (1, 2, 3):
+        found = engine.view.find_ids(bus, [("/s", f"{other}-{r}-{n}") for other in (1, 2, 3) for r in range(10) for n in range(1, 5)])
+        assert {id for _, id in found} == {f"{bus}-{r}-{n}" for r in range(10) for n in range(1, 5)}
+
+
+# Events
+
+
+def test_an_event_is_read_as_it_was_kept(engine: Engine) -> None:
+    stored = event(1, source="/ü", id='a\\"b\\\\', note="é" * 10_000)
+    stored = msgspec.structs.replace(stored, id='a"b\\')
+    engine.commit([changes(stored)])
+
+    assert engine.view.event(BUS, 1) == stored
+
+
+def test_a_position_without_an_event_is_none(engine: Engine) -> None:
+    engine.commit([changes(event(1))])
+
+    assert engine.view.event(BUS, 2) is None
+    assert engine.view.event(2, 1) is None
+
+
+def test_events_are_read_in_order_from_both_ends(engine: Engine) -> None:
+    events = [event(position) for position in range(1, 8)]
+    engine.commit([changes(*events)])
+
+    assert engine.view.events(BUS, 2, 5, 10) == events[1:5]
+    assert engine.view.events(BUS, 2, 5, 3) == events[1:4]
+    assert engine.view.events(BUS, 2, 5, 10, is_descending=True) == events[4:0:-1]
+    assert engine.view.events(BUS, 2, 5, 3, is_descending=True) == events[4:1:-1]
+
+
+def test_a_range_reaches_over_no_end(engine: Engine) -> None:
+    for bus in (1, 2, 3):
+        engine.commit([changes(event(1), event(2), bus=bus)])
+
+    assert engine.view.events(2, 0, 2**53 - 1, 10) == [event(1), event(2)]
+    assert engine.view.events(2, 3, 9, 10) == []
+    assert engine.view.events(2, 2, 1, 10) == []
+    assert engine.view.events(2, 1, 2, 0) == []
+
+
+def test_a_time_answers_the_first_position_accepted_at_or_after_it(engine: Engine) -> None:
+    engine.commit([changes(*(event(n, at_ms=1000 * (1 + n // 3)) for n in range(1, 30)))])
+
+    expected = {0: 1, 1000: 1, 1001: 3, 2000: 3, 2500: 6, 9999: 27, 10_000: 27, 10_001: 30}
+    assert {time_ms: engine.view.position_at(BUS, time_ms) for time_ms in expected} == expected
+
+
+def test_a_time_on_a_bus_without_events_answers_one_past_the_head(engine: Engine) -> None:
+    assert engine.view.position_at(BUS, 5) == 1
+
+
+# Deliveries
+
+
+def test_a_delivery_is_found_by_its_key(engine: Engine) -> None:
+    rows = [waiting(1), leased(2), dead(3), leased(2, run=4)]
+    engine.commit([Changes(BUS, TIME, 3, puts=rows)])
+
+    assert [engine.view.delivery(BUS, row.key) for row in rows] == rows
+    assert engine.view.delivery(BUS, (RULE, 0, 9)) is None
+    assert engine.view.delivery(2, rows[0].key) is None
+
+
+def test_a_move_replaces_the_whole_row(engine: Engine) -> None:
+    engine.commit([Changes(BUS, TIME, 1, puts=[waiting(1)])])
+    engine.commit([Changes(BUS, TIME, 1, moves=[Moved(State.WAITING, leased(1, at_ms=500))])])
+
+    assert engine.view.delivery(BUS, (RULE, 0, 1)) == leased(1, at_ms=500)
+    assert engine.view.due(BUS, RULE, 499, 10) == []
+
+
+def test_due_are_the_pending_by_time_position_and_run(engine: Engine) -> None:
+    rows = [waiting(3, at_ms=5), waiting(1, at_ms=9), leased(2, at_ms=5), leased(2, at_ms=5, run=1), waiting(4, at_ms=10), dead(5, at_ms=1)]
+    other = [waiting(1, at_ms=1, rule=8)]
+    engine.commit([Changes(BUS, TIME, 5, puts=rows + other), Changes(2, TIME, 5, puts=[waiting(1, at_ms=1)])])
+
+    assert engine.view.due(BUS, RULE, 9, 10) == [rows[2], rows[3], rows[0], rows[1]]
+    assert engine.view.due(BUS, RULE, 9, 2) == [rows[2], rows[3]]
+    assert engine.view.due(BUS, RULE, 4, 2) == []
+
+
+def test_the_next_due_is_the_least_time_of_what_is_pending(engine: Engine) -> None:
+    engine.commit([Changes(BUS, TIME, 3, puts=[waiting(1, at_ms=9), leased(2, at_ms=7), dead(3, at_ms=1)])])
+
+    assert engine.view.next_due(BUS, RULE) == 7
+    assert engine.view.next_due(BUS, 8) is None
+
+
+def test_waiting_leaves_out_what_is_leased(engine: Engine) -> None:
+    rows = [waiting(3, at_ms=5), waiting(1, at_ms=9), leased(2, at_ms=5)]
+    engine.commit([Changes(BUS, TIME, 3, puts=rows)])
+
+    assert engine.view.waiting(BUS, RULE, 10) == rows[:2]
+    assert engine.view.waiting(BUS, RULE, 1) == rows[:1]
+
+
+def test_the_dead_are_read_on_from_a_key(engine: Engine) -> None:
+    rows = [dead(1), dead(2), dead(2, run=3), dead(4, at_ms=900)]
+    engine.commit([Changes(BUS, TIME, 4, puts=[*reversed(rows), waiting(5), dead(1, rule=8)])])
+
+    assert engine.view.dead(BUS, RULE, (0, -1), 10) == rows
+    assert engine.view.dead(BUS, RULE, (0, -1), 2) == rows[:2]
+    assert engine.view.dead(BUS, RULE, (2, 0), 10) == rows[2:]
+    assert engine.view.dead(BUS, RULE, (2, 3), 10) == rows[3:]
+    assert engine.view.dead(BUS, RULE, (0, -1), 10, until_ms=899) == rows[:3]
+    assert engine.view.dead(BUS, RULE, (0, -1), 10, until_ms=900) == rows
+
+
+# Load
+
+
+def test_a_new_store_loads_nothing(engine: Engine) -> None:
+    assert engine.load() == []
+
+
+def test_buses_load_by_number_without_the_deleted(engine: Engine) -> None:
+    engine.commit([founding(1, 2, 3)])
+    engine.commit([Changes(0, TIME, 1, buses=[record(2, is_deleted=True)])])
+
+    loaded = engine.load()
+
+    assert [bus.record for bus in loaded] == [record(0), record(1), record(3)]
+    assert {bus.number: bus.is_deleted for bus in loaded[0].buses} == {1: False, 2: True, 3: False}
+    assert loaded[1].buses == ()
+
+
+def test_a_removed_bus_leaves_no_record(engine: Engine) -> None:
+    engine.commit([founding(1, 2)])
+    engine.commit([Changes(0, TIME, 1, buses=[record(2, is_deleted=True, is_removed=True)])])
+
+    assert [bus.number for bus in engine.load()[0].buses] == [1]
+
+
+def test_head_and_time_are_those_of_the_last_commit(engine: Engine) -> None:
+    engine.commit([founding(1), changes(event(1), event(2))])
+    engine.commit([Changes(BUS, BusTime(TIME.time_ms + 9, 77), 2, puts=[waiting(1)])])
+
+    loaded = engine.load()[1]
+
+    assert (loaded.head, loaded.time) == (2, BusTime(TIME.time_ms + 9, 77))
+
+
+def test_a_bus_that_wrote_nothing_loads_empty(engine: Engine) -> None:
+    engine.commit([founding(1)])
+
+    loaded = engine.load()[1]
+
+    assert (loaded.head, loaded.rules, loaded.queues, loaded.leased) == (0, (), {}, ())
+
+
+def test_rules_load_as_they_were_last_put_without_the_deleted(engine: Engine) -> None:
+    engine.commit([founding(1), Changes(BUS, TIME, 9, rules=[rule(1), rule(2), rule(3)])])
+    changed = rule(2, pattern='{"data": {"n": [{"numeric": [">=", 1.50]}]}}', status=Status.DELETING)
+    engine.commit([Changes(BUS, TIME, 9, rules=[changed, rule(3, status=Status.DELETED)])])
+
+    assert engine.load()[1].rules == (rule(1), changed)
+
+
+def test_work_loads_until_it_is_done(engine: Engine) -> None:
+    backfill, intent = Backfill(1, 0, 5), Intent(9, 2, IntentKind.REDRIVE, 3, 0, 44)
+    engine.commit([founding(1), Changes(BUS, TIME, 9, backfills=[Backfill(2, 0, 1), Backfill(1, 0, 1)], intents=[intent])])
+    engine.commit([Changes(BUS, TIME, 9, backfills=[backfill, Backfill(2, 0, 9, is_done=True)])])
+    loaded = engine.load()[1]
+    assert (loaded.backfills, loaded.intents) == ((backfill,), (intent,))
+
+    engine.commit([Changes(BUS, TIME, 9, intents=[msgspec.structs.replace(intent, is_done=True)])])
+    assert engine.load()[1].intents == ()
+
+
+def test_queues_load_with_their_counts_and_when_the_next_is_due(engine: Engine) -> None:
+    engine.commit([founding(1), Changes(BUS, TIME, 5, rules=[rule(RULE)], puts=[waiting(1), waiting(2, at_ms=50), dead(3)])])
+    engine.commit([Changes(BUS, TIME, 5, moves=[Moved(State.WAITING, leased(1)), Moved(State.DEAD, waiting(3, at_ms=60))])])
+
+    assert engine.load()[1].queues == {RULE: Queue([2, 1, 0, 0, 0], 50)}
+
+
+def test_a_queue_of_which_all_ended_is_due_never(engine: Engine) -> None:
+    engine.commit([founding(1), Changes(BUS, TIME, 5, rules=[rule(RULE)], puts=[dead(1)])])
+
+    assert engine.load()[1].queues == {RULE: Queue([0, 0, 0, 1, 0], None)}
+
+
+def test_a_deleted_rule_leaves_no_queue_to_load(engine: Engine) -> None:
+    engine.commit([founding(1), Changes(BUS, TIME, 5, rules=[rule(RULE)], puts=[dead(1)])])
+    engine.commit([Changes(BUS, TIME, 5, rules=[rule(RULE, status=Status.DELETED)])])
+
+    assert engine.load()[1].queues == {}
+    assert engine.view.delivery(BUS, (RULE, 0, 1)) == dead(1)
+
+
+def test_what_is_leased_loads(engine: Engine) -> None:
+    rows = [leased(1), waiting(2), leased(3, rule=8), leased(3, run=1)]
+    engine.commit([founding(1), Changes(BUS, TIME, 5, rules=[rule(RULE), rule(8)], puts=rows)])
+
+    assert {row.key: row for row in engine.load()[1].leased} == {row.key: row for row in rows if row.state is State.LEASED}
+
+
+# Commit and readers
+
+
+def test_one_commit_keeps_the_changes_of_several_buses(engine: Engine) -> None:
+    engine.commit([founding(1, 2), changes(event(1)), changes(event(1), event(2), bus=2)])
+
+    assert [bus.head for bus in engine.load()] == [0, 1, 2]
+
+
+def test_one_commit_may_hold_two_steps_of_one_bus(engine: Engine) -> None:
+    engine.commit([founding(1), changes(event(1)), changes(event(2, id="e1"), event(3))])
+
+    assert engine.load()[1].head == 3
+    assert engine.view.find_ids(BUS, [("/s", "e1")])["/s", "e1"].position == 2
+
+
+def test_a_reader_sees_what_is_committed(engine: Engine) -> None:
+    with engine.reader() as before:
+        engine.commit([changes(*(event(n) for n in range(1, 12)))])
+        assert before.event(BUS, 1) == event(1)
+    with engine.reader() as one, engine.reader() as other:
+        assert one.events(BUS, 1, 9, 9) == other.events(BUS, 1, 9, 9)
+        assert set(one.find_ids(BUS, [("/s", "e2"), ("/s", "e11"), ("/s", "e12")])) == {("/s", "e2"), ("/s", "e11")}
+
+
+def test_closing_twice_is_harmless(engine: Engine) -> None:
+    engine.close()
+    engine.close()
+
+
+# Emptying a bus
+
+
+def test_a_bus_holds_something_until_it_is_emptied(engine: Engine) -> None:
+    full = Changes(
+        2,
+        TIME,
+        30,
+        events=[event(n) for n in range(1, 31)],
+        puts=[waiting(1), dead(2)],
+        rules=[rule(1)],
+        backfills=[Backfill(1, 0, 1)],
+        intents=[Intent(3, 1, IntentKind.DISCARD)],
+    )
+    engine.commit([founding(1, 2), full, msgspec.structs.replace(full, bus=1)])
+    assert engine.view.holds(2)
+
+    engine.commit([Changes(0, TIME, 1, emptied_bus=2)])
+
+    assert not engine.view.holds(2)
+    assert engine.view.holds(1)
+    assert engine.view.events(2, 1, 30, 30) == []
+    assert engine.view.find_ids(2, [("/s", "e1"), ("/s", "e30")]) == {}
+    assert len(engine.view.find_ids(1, [("/s", "e1"), ("/s", "e30")])) == 2
+
+
+def test_a_bus_that_never_was_holds_nothing(engine: Engine) -> None:
+    assert not engine.view.holds(5)
+
+
+def test_a_number_used_again_starts_empty(engine: Engine) -> None:
+    engine.commit([founding(1), changes(*(event(n) for n in range(1, 20)))])
+    engine.commit([Changes(0, TIME, 1, emptied_bus=1, buses=[record(1, is_deleted=True, is_removed=True)])])
+    engine.commit([Changes(0, TIME, 2, buses=[record(1)])])
+
+    assert engine.load()[1].head == 0
+    engine.commit([changes(event(1, id="new"))])
+    assert set(engine.view.find_ids(BUS, [("/s", "e1"), ("/s", "new")])) == {("/s", "new")}

@@ -1,0 +1,201 @@
+"""The whole house on one thread: the real stages over the real core, built as `bus.Eventyard` builds them, without its threads.
+
+Whatever happens between two steps of a stage in production happens here between two calls of `step`. A crash drops every
+object and keeps the store; for SQLite the store is a simulated disk, and a power cut may take what was not synced.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+
+import msgspec
+
+from eventyard.backfill import BackfillStage
+from eventyard.core.bus_state import Loaded
+from eventyard.core.changes import Changes
+from eventyard.core.clock import BusTime
+from eventyard.core.commands import Command
+from eventyard.core.errors import EventyardError, Unavailable
+from eventyard.core.view import View
+from eventyard.dispatch import Dispatch
+from eventyard.engines.memory import MemoryEngine
+from eventyard.engines.sqlite import SqliteEngine
+from eventyard.engines.sqlite.connection import Synchronous
+from eventyard.engines.sqlite.ids import Layout
+from eventyard.keeper import Keeper
+from eventyard.ports import Engine
+from eventyard.writer import Writer
+from tests.simulation.books import Books, BrokenPromise
+from tests.simulation.disk import Disk, DiskVFS
+from tests.simulation.targets import Targets
+from tests.simulation.world import SimulatedClock, World
+
+EngineName = Literal["memory", "sqlite"]
+
+LAYOUT = Layout(segment_ids=16, slice_segments=3)
+"""Small enough that segments and slices of the dedup window close within one run."""
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What a mutant may replace."""
+
+    writer: type[Writer] = Writer
+    synchronous: Synchronous = "FULL"
+    wrap: Callable[[Engine], Engine] = lambda engine: engine
+
+
+class FailingEngine:
+    """An engine whose next commit can be told to fail before it keeps anything."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.next_error: EventyardError | None = None
+
+    @property
+    def view(self) -> View:
+        return self._engine.view
+
+    def load(self) -> list[Loaded]:
+        return self._engine.load()
+
+    def commit(self, batch: Sequence[Changes]) -> None:
+        error, self.next_error = self.next_error, None
+        if error is not None:
+            raise error
+        self._engine.commit(batch)
+
+    def reader(self) -> AbstractContextManager[View]:
+        return self._engine.reader()
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+class House:
+    """`writer` and the other stages are there while `is_up`."""
+
+    writer: Writer
+    dispatch: Dispatch
+    backfill: BackfillStage
+    keeper: Keeper
+    engine: FailingEngine
+
+    def __init__(self, world: World, books: Books, engine_name: EngineName, parts: Parts) -> None:
+        self.world = world
+        self.books = books
+        self.targets = Targets(world, books)
+        self.clock = SimulatedClock(world)
+        self.disk = Disk()
+        self.is_up = False
+        self._engine_name = engine_name
+        self._parts = parts
+        self._memory = MemoryEngine()
+        self._vfs: DiskVFS | None = None
+        self._incarnations = 0
+
+    def incarnation(self) -> str:
+        self._incarnations += 1
+        return f"{self._incarnations:08x}"
+
+    # Life
+
+    def open(self) -> bool:
+        """Start the process. False where the disk let it down; then it may be tried again."""
+        self.targets.life += 1
+        try:
+            self.engine = FailingEngine(self._parts.wrap(self._open_engine()))
+            self._build()
+            self.writer.open(self.incarnation)
+        except Unavailable as error:
+            self.world.note(f"start failed: {error.code}")
+            self.crash()
+            return False
+        self.is_up = True
+        return True
+
+    def _open_engine(self) -> Engine:
+        if self._engine_name == "memory":
+            return self._memory
+        self._vfs = DiskVFS(f"disk-{id(self)}-{self.targets.life}", self.disk)
+        return SqliteEngine(
+            "bus.db", vfs=self._vfs.vfs_name, synchronous=self._parts.synchronous, is_exclusive=True, layout=LAYOUT
+        )
+
+    def _build(self) -> None:
+        chance = random.Random(self.world.rng.getrandbits(32))
+        self.dispatch = Dispatch(self.targets, self._now, self._submit, chance)
+        self.writer = self._parts.writer(self.engine, self.clock, self.dispatch)
+        self.backfill = BackfillStage(self.engine, self.writer.states, self._submit)
+        self.keeper = Keeper(self.writer.states, self._submit)
+
+    def crash(self) -> None:
+        """The process dies between two instructions; its page cache lives on in the operating system."""
+        self.is_up = False
+        self.world.forget()
+        if self._vfs is not None:
+            self._vfs.unplug()
+            self.engine.close()
+            self._vfs = None
+        self.disk.fault = None
+
+    def cut_power(self) -> None:
+        """The machine dies: what was not synced may be lost, whole or in part."""
+        self.crash()
+        self.disk.power_cut(self.world.rng)
+        self.clock.reboot()
+
+    def _now(self) -> BusTime:
+        return self.writer.now()
+
+    def _submit(self, number: int, command: Command, done: Callable[[Any], None]) -> None:
+        self.writer.submit_own(number, command, done)
+
+    # One bounded step of a stage
+
+    def step_writer(self) -> bool:
+        did_something = self.writer.step()
+        for state in self.writer.states.values():
+            for record in state.by_uid.values():
+                if record.status == "live":
+                    self.books.see_live(state.record.incarnation, record.uid, state.head)
+        return did_something
+
+    def step_others(self) -> bool:
+        return any([self.backfill.step(), self.keeper.step(), self.dispatch.step()])
+
+    def check_reload(self) -> None:
+        """What the house remembers is what a fresh start would read."""
+        for loaded in self.engine.load():
+            _check_same(self.writer, loaded)
+
+
+def _check_same(writer: Writer, loaded: Loaded) -> None:
+    state = writer.states.get(loaded.record.number)
+    if state is None:
+        raise BrokenPromise(f"bus {loaded.record.name} is in the store and not in memory")
+    rules = {record.uid: record for record in loaded.rules if record.uid in state.by_uid or not record.is_deleted}
+    pairs = {
+        "head": (state.head, loaded.head),
+        "time": (state.time.time_ms, loaded.time.time_ms),
+        "rules": (state.by_uid, rules),
+        "backfills": (state.backfills, {backfill.rule: backfill for backfill in loaded.backfills}),
+        "intents": (state.intents, {intent.number: intent for intent in loaded.intents}),
+        "leased": (state.leased, {delivery.key: delivery for delivery in loaded.leased}),
+        "buses": (state.buses, {record.name: record for record in loaded.buses}),
+        "counts": (
+            {uid: queue.counts for uid, queue in state.queues.items() if any(queue.counts)},
+            {uid: queue.counts for uid, queue in loaded.queues.items() if uid in state.by_uid and any(queue.counts)},
+        ),
+    }
+    for what, (memory, store) in pairs.items():
+        if memory != store:
+            raise BrokenPromise(f"{what} of bus {loaded.record.name}: memory has {memory}, the store has {store}")
+    for uid, queue in state.queues.items():
+        _check_bound(uid, queue.due_ms, loaded.queues[uid].due_ms if uid in loaded.queues else None)
+
+
+def _check_bound(uid: int, bound_ms: int | None, due_ms: int | None) -> None:
+    """The bound on when a queue falls due may be early and never late: a late one is a delivery forgotten."""
+    if due_ms is not None and (bound_ms is None or bound_ms > due_ms):
+        raise BrokenPromise(f"queue of rule {uid} is due at {due_ms} and its bound in memory says {bound_ms}")

@@ -1,0 +1,88 @@
+"""Targets and the network before them: every way of answering that the delivery table knows, and several that it does not."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from eventyard.dispatch import LEASE_MARGIN_MS
+from eventyard.ports import PushAnswer, PushRequest
+from tests.simulation.books import Books, Push
+from tests.simulation.world import World
+
+MOODS = ("ok", "ok", "slow", "hang", "500", "503", "flapping", "422", "410", "garbage", "lossy", "late")
+
+
+class Reaction(msgspec.Struct, frozen=True):
+    """What a target makes of one request: the status it means, and what of it comes back, when."""
+
+    status: int
+    delay_ms: int
+    headers: dict[str, str] = {}
+    body: bytes = b""
+    is_lost: bool = False
+
+
+class Targets:
+    """The transport of the house, and all targets behind it, each in a mood of its own (by host name)."""
+
+    def __init__(self, world: World, books: Books) -> None:
+        self._world = world
+        self._books = books
+        self.moods: dict[str, str] = {}
+        self.life = 0
+
+    def close(self) -> None:
+        """Pushes under way die with the world's agenda."""
+
+    def send(self, request: PushRequest, done: Callable[[PushAnswer], None]) -> None:
+        push = self._note(request)
+        host = request.url.split("/")[2]
+        reaction = self._react(self.moods.get(host, "ok"), request.timeout_s)
+        push.is_processed = 200 <= reaction.status < 300
+        self._world.later(reaction.delay_ms, lambda: self._answer(push, reaction, done))
+
+    def _note(self, request: PushRequest) -> Push:
+        headers = dict(request.headers)
+        push = Push(
+            delivery=headers["eventyard-delivery"],
+            attempt=int(headers["eventyard-attempt"]),
+            position=int(headers["eventyard-position"]),
+            bus=headers["eventyard-bus"],
+            url=request.url,
+            event=request.body,
+            life=self.life,
+            sent_ms=self._world.now_ms,
+            lease_ms=int(request.timeout_s * 1000) + LEASE_MARGIN_MS,
+        )
+        self._world.note(f"push {push.delivery} attempt {push.attempt} to {push.url}")
+        self._books.push(push)
+        return push
+
+    def _react(self, mood: str, timeout_s: float) -> Reaction:
+        rng, timeout_ms = self._world.rng, int(timeout_s * 1000)
+        quick_ms = rng.randint(0, 300)
+        match mood:
+            case "slow":
+                return Reaction(200, rng.randint(timeout_ms // 2, timeout_ms))
+            case "hang":
+                return Reaction(0, timeout_ms)
+            case "500" | "410" | "422":
+                return Reaction(int(mood), quick_ms)
+            case "503":
+                return Reaction(503, quick_ms, {"retry-after": rng.choice(("1", "30", "0", "soon", "-5", "999999999"))})
+            case "flapping":
+                return Reaction(rng.choice((200, 200, 500, 404)), quick_ms)
+            case "garbage":
+                return Reaction(rng.choice((0, 302, 100, 599, 204)), quick_ms, {"retry-after": "\x00"}, b"\xff<html>")
+            case "lossy":
+                return Reaction(200, timeout_ms, is_lost=rng.random() < 0.5)
+            case "late":
+                return Reaction(200, timeout_ms + LEASE_MARGIN_MS + rng.randint(-2_000, 20_000))
+        return Reaction(200, quick_ms)
+
+    def _answer(self, push: Push, reaction: Reaction, done: Callable[[PushAnswer], None]) -> None:
+        push.answered_ms = self._world.now_ms
+        push.status = 0 if reaction.is_lost else reaction.status
+        self._world.note(f"answer {push.status} for {push.delivery} attempt {push.attempt}")
+        failure = "" if push.status else "timed out"
+        done(PushAnswer(push.status, reaction.headers, reaction.body, failure))

@@ -1,0 +1,151 @@
+"""Dispatch: what it sends, what it has under way, what it makes of answers."""
+
+import random
+from typing import Any
+
+import pytest
+
+from eventyard.core import limits
+from eventyard.core.commands import DeleteRule, Publish, SetPaused
+from eventyard.core.delivery import State
+from eventyard.core.errors import StorageFull
+from eventyard.dispatch import Dispatch
+from eventyard.writer import Writer
+from tests.stages.test_writer import FlakyEngine
+from tests.support.builders import ManualClock, ScriptedTransport, an_event, put_rule
+
+
+class Pushing:
+    """Writer and dispatch on a memory engine, with a transport that the test answers for."""
+
+    def __init__(self) -> None:
+        self.engine, self.clock, self.transport = FlakyEngine(), ManualClock(), ScriptedTransport()
+        self.dispatch = Dispatch(
+            self.transport, lambda: self.writer.now(), lambda *a: self.writer.submit_own(*a), random.Random(1)
+        )
+        self.writer = Writer(self.engine, self.clock, self.dispatch)
+        self.writer.open(lambda: "life0")
+
+    def do(self, *commands: Any) -> list[Any]:
+        answers: list[Any] = []
+        for command in commands:
+            self.writer.submit("default", command, answers.append)
+        self.quiet()
+        return answers
+
+    def quiet(self) -> None:
+        while self.writer.step():
+            pass
+
+    def counts(self, name: str) -> list[int]:
+        state = self.writer.states[1]
+        return state.queues[state.by_name[name].uid].counts
+
+    def answer(self, status: int, **fields: Any) -> Any:
+        request = self.transport.answer(status, **fields)
+        self.quiet()
+        return request
+
+
+@pytest.fixture
+def house() -> Pushing:
+    return Pushing()
+
+
+def test_an_event_is_pushed_as_it_is_stored_with_what_names_the_delivery(house: Pushing) -> None:
+    house.do(put_rule("paid"), Publish((an_event(1),)))
+    request = house.answer(204)
+    assert request.body == house.engine.view.event(1, 2).json  # type: ignore[union-attr]
+    headers = dict(request.headers)
+    assert headers["content-type"] == "application/cloudevents+json"
+    named = {name: headers[f"eventyard-{name}"] for name in ("delivery", "attempt", "position", "bus", "rule")}
+    delivery = named.pop("delivery")
+    assert delivery.endswith("-1-2-0")
+    assert named == {"attempt": "1", "position": "2", "bus": "default", "rule": "paid"}
+    assert house.counts("paid")[State.DELIVERED] == 1
+
+
+def test_a_binary_rule_gets_the_binary_form(house: Pushing) -> None:
+    house.do(put_rule("paid", target={"http": {"url": "http://127.0.0.1:9/", "mode": "binary"}}), Publish((an_event(1),)))
+    request = house.answer(204)
+    headers = dict(request.headers)
+    assert (headers["ce-id"], headers["ce-type"], request.body) == ("e1", "order.paid", b'{"n":1}')
+
+
+def test_a_failure_is_tried_again_under_the_same_delivery_id(house: Pushing) -> None:
+    house.do(put_rule("paid"), Publish((an_event(1),)))
+    first = house.answer(500)
+    assert not house.transport.sent
+    house.clock.advance(1_000)
+    house.quiet()
+    again = house.answer(204)
+    assert dict(first.headers)["eventyard-delivery"] == dict(again.headers)["eventyard-delivery"]
+    assert dict(again.headers)["eventyard-attempt"] == "2"
+
+
+def test_no_more_than_the_rules_concurrency_is_under_way(house: Pushing) -> None:
+    house.do(put_rule("paid", delivery={"concurrency": 2}), Publish(tuple(an_event(number) for number in range(5))))
+    assert len(house.transport.sent) == 2
+    house.answer(204)
+    assert len(house.transport.sent) == 2
+    assert house.counts("paid")[State.DELIVERED] == 1
+
+
+def test_a_hanging_target_costs_only_its_own_share(house: Pushing) -> None:
+    house.do(put_rule("slow", delivery={"concurrency": 2}), put_rule("good"))
+    house.do(Publish(tuple(an_event(number) for number in range(8))))
+    rules = [dict(request.headers)["eventyard-rule"] for request, _ in house.transport.sent]
+    assert (rules.count("slow"), rules.count("good")) == (2, 8)
+
+
+def test_pushes_under_way_are_bounded_over_all_rules(house: Pushing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PUSHES_UNDER_WAY_MAX", 3)
+    house.do(put_rule("one"), put_rule("two"), Publish(tuple(an_event(number) for number in range(4))))
+    assert len(house.transport.sent) == 3
+    while house.transport.sent:
+        house.answer(204)
+    assert house.counts("one")[State.DELIVERED] == house.counts("two")[State.DELIVERED] == 4
+
+
+def test_a_changed_concurrency_holds_at_once(house: Pushing) -> None:
+    house.do(put_rule("paid", delivery={"concurrency": 1}), Publish(tuple(an_event(number) for number in range(5))))
+    house.do(put_rule("paid", delivery={"concurrency": 4}))
+    assert len(house.transport.sent) == 4
+
+
+def test_a_paused_or_deleted_rule_is_given_nothing_more(house: Pushing) -> None:
+    house.do(put_rule("paid", delivery={"concurrency": 1}), Publish((an_event(1), an_event(2))))
+    house.do(SetPaused("paid", is_paused=True))
+    house.answer(204)
+    assert not house.transport.sent
+    house.do(DeleteRule("paid"))
+    house.do(Publish((an_event(3),)))
+    assert not house.transport.sent
+
+
+def test_a_verdict_that_the_disk_refused_is_written_later_and_the_event_not_pushed_again(house: Pushing) -> None:
+    house.do(put_rule("paid"), Publish((an_event(1),)))
+    house.engine.error = StorageFull("no space")
+    house.answer(204)
+    assert house.counts("paid")[State.LEASED] == 1
+    house.engine.error = None
+    assert house.dispatch.step()
+    house.quiet()
+    assert house.counts("paid")[State.DELIVERED] == 1
+    assert not house.transport.sent
+
+
+def test_a_drained_dispatch_takes_nothing_new_and_still_settles(house: Pushing) -> None:
+    house.do(put_rule("paid"), Publish((an_event(1),)))
+    house.dispatch.drain()
+    house.do(Publish((an_event(2),)))
+    assert len(house.transport.sent) == 1
+    house.answer(204)
+    assert house.dispatch.under_way == 0
+
+
+def test_an_answer_after_giving_up_counts_no_more(house: Pushing) -> None:
+    house.do(put_rule("paid"), Publish((an_event(1),)))
+    house.dispatch.abandon()
+    house.answer(0, failure="closed")
+    assert house.counts("paid")[State.LEASED] == 1

@@ -1,0 +1,511 @@
+"""The HTTP transport against targets that behave badly: one answer for each push, and no harm to the others."""
+
+import queue
+import resource
+import shutil
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from ipaddress import IPv4Network, ip_address
+from pathlib import Path
+
+import pytest
+
+from eventyard.core import limits
+from eventyard.core.network import Address, Policy
+from eventyard.ports import PushAnswer, PushRequest
+from eventyard.transports.http import HttpTransport
+from tests.support import targets
+from tests.support.targets import WAIT_S, Target
+
+HOME = Policy(is_loopback_allowed=True)
+
+
+class Answers:
+    """Keeps what `done` was told, and waits for it."""
+
+    def __init__(self) -> None:
+        self._arrived: queue.Queue[PushAnswer] = queue.Queue()
+
+    def put(self, answer: PushAnswer) -> None:
+        self._arrived.put(answer)
+
+    def next(self) -> PushAnswer:
+        return self._arrived.get(timeout=WAIT_S)
+
+    def next_many(self, count: int) -> list[PushAnswer]:
+        return [self.next() for _ in range(count)]
+
+    @property
+    def is_empty(self) -> bool:
+        return self._arrived.empty()
+
+
+def request_to(url: str, *, body: bytes = b"{}", timeout_s: float = 10.0, headers: tuple[tuple[str, str], ...] = ()) -> PushRequest:
+    return PushRequest(url=url, headers=(("content-type", "application/json"), *headers), body=body, timeout_s=timeout_s)
+
+
+def push(transport: HttpTransport, request: PushRequest) -> PushAnswer:
+    answers = Answers()
+    transport.send(request, answers.put)
+    return answers.next()
+
+
+@pytest.fixture
+def transport() -> Iterator[HttpTransport]:
+    transport = HttpTransport(HOME)
+    yield transport
+    transport.close()
+
+
+# A good target
+
+
+def test_a_push_is_one_post_with_the_callers_headers_and_body(transport: HttpTransport) -> None:
+    with Target(targets.answers(201, {"X-One": "1"}, b"done")) as target:
+        answer = push(transport, request_to(target.url + "?a=b", body=b'{"x":1}', headers=(("webhook-id", "7"), ("x-empty", ""))))
+    assert (answer.status, answer.headers["x-one"], answer.body, answer.failure) == (201, "1", b"done", "")
+    (seen,) = target.requests
+    assert (seen.method, seen.path, seen.body) == ("POST", "/events?a=b", b'{"x":1}')
+    assert (seen.headers["webhook-id"], seen.headers["x-empty"]) == ("7", "")
+    assert seen.headers["user-agent"].startswith("eventyard/")
+    assert not {"expect", "cookie", "authorization"} & set(seen.headers)
+
+
+def test_a_large_body_is_sent_without_waiting_for_a_continue(transport: HttpTransport) -> None:
+    with Target(targets.answers()) as target:
+        assert push(transport, request_to(target.url, body=b"x" * limits.EVENT_BYTES_MAX)).status == 200
+    assert "expect" not in target.requests[0].headers
+    assert len(target.requests[0].body) == limits.EVENT_BYTES_MAX
+
+
+def test_no_body_and_no_content_type_are_sent_as_such(transport: HttpTransport) -> None:
+    with Target(targets.answers()) as target:
+        push(transport, PushRequest(url=target.url, headers=(), body=b"", timeout_s=10))
+    assert target.requests[0].headers["content-length"] == "0"
+    assert "content-type" not in target.requests[0].headers
+
+
+def test_one_connection_carries_push_after_push(transport: HttpTransport) -> None:
+    with Target(targets.answers()) as target:
+        for number in range(20):
+            assert push(transport, request_to(target.url, body=b"%d" % number)).status == 200
+    assert target.connections == 1
+    assert [seen.body for seen in target.requests] == [b"%d" % number for number in range(20)]
+
+
+def test_headers_of_interim_answers_and_trailers_do_not_count(transport: HttpTransport) -> None:
+    reply = (
+        b"HTTP/1.1 103 Early\r\nx-early: 1\r\n\r\nHTTP/1.1 200 OK: fine\r\nA: 1\r\na: 2\r\ntransfer-encoding: chunked\r\n\r\n"
+        b"2\r\nok\r\n0\r\nx-late: 1\r\n\r\n"
+    )
+    with Target(targets.says(reply)) as target:
+        answer = push(transport, request_to(target.url))
+    assert (answer.status, answer.body) == (200, b"ok")
+    assert answer.headers == {"a": "1, 2", "transfer-encoding": "chunked"}
+
+
+@pytest.mark.parametrize("status", [200, 202, 204, 304, 400, 401, 404, 410, 429, 500, 503, 599])
+def test_any_status_is_an_answer(transport: HttpTransport, status: int) -> None:
+    with Target(targets.says(b"HTTP/1.1 %d X\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n" % status)) as target:
+        answer = push(transport, request_to(target.url))
+    assert (answer.status, answer.headers["retry-after"], answer.failure) == (status, "7", "")
+
+
+def test_a_flapping_target_is_taken_as_it_is(transport: HttpTransport) -> None:
+    with Target(targets.flaps(503, 500)) as target:
+        assert [push(transport, request_to(target.url)).status for _ in range(4)] == [503, 500, 200, 200]
+
+
+def test_a_redirect_is_an_answer_and_never_followed(transport: HttpTransport) -> None:
+    with Target(targets.answers()) as there, Target(targets.redirects(there.url)) as target:
+        answer = push(transport, request_to(target.url))
+    assert (answer.status, answer.headers["location"]) == (307, there.url)
+    assert there.connections == 0
+
+
+def test_a_cookie_is_not_kept(transport: HttpTransport) -> None:
+    with Target(targets.answers(200, {"set-cookie": "a=b"})) as target:
+        push(transport, request_to(target.url))
+        push(transport, request_to(target.url))
+    assert "cookie" not in target.requests[1].headers
+
+
+# Bad targets
+
+BAD = [
+    (targets.hang_before_headers, "timed out after 0.4 s"),
+    (targets.hang_within_headers, "timed out after 0.4 s"),
+    (targets.hang_after_headers, "timed out after 0.4 s"),
+    (targets.drip, "timed out after 0.4 s"),
+    (targets.drip_headers, "timed out after 0.4 s"),
+    (targets.giant_headers, "answer headers larger than 64 KiB"),
+    (targets.giant_header, "answer headers larger than 64 KiB"),
+    (targets.endless_interim, "answer headers larger than 64 KiB"),
+    (targets.close_at_once, "connection closed without an answer"),
+    (targets.close_after_request, "connection closed without an answer"),
+    (targets.close_mid_headers, "connection broken while reading the answer"),
+    (targets.close_mid_body, "the answer broke off"),
+    (targets.garbage, "the answer is not HTTP"),
+    (targets.odd_status, "the answer is not HTTP"),
+]
+
+
+@pytest.mark.parametrize(("behaviour", "failure"), BAD, ids=[f"{number}-{failure}" for number, (_, failure) in enumerate(BAD)])
+def test_a_bad_target_gives_one_failure_and_leaves_others_unharmed(
+    transport: HttpTransport, behaviour: targets.Behaviour, failure: str
+) -> None:
+    bad, good = Answers(), Answers()
+    with Target(behaviour) as target, Target(targets.answers()) as other:
+        transport.send(request_to(target.url, timeout_s=0.4), bad.put)
+        target.wait_for_connections(1)
+        for _ in range(5):
+            transport.send(request_to(other.url), good.put)
+        assert [answer.status for answer in good.next_many(5)] == [200] * 5
+        answer = bad.next()
+        transport.close()
+    assert (answer.status, answer.failure, answer.is_refused) == (0, failure, False)
+    assert bad.is_empty
+
+
+@pytest.mark.parametrize("behaviour", [targets.endless, targets.endless_chunks])
+def test_an_endless_answer_is_cut_and_its_status_counts(transport: HttpTransport, behaviour: targets.Behaviour) -> None:
+    answers = Answers()
+    with Target(behaviour) as target:
+        for _ in range(20):
+            transport.send(request_to(target.url), answers.put)
+        arrived = answers.next_many(20)
+    assert {(answer.status, len(answer.body), answer.failure) for answer in arrived} == {(200, 64 * 1024, "")}
+    assert target.bytes_written < 20 * 16 * 1024 * 1024  # what the kernel's buffers took, not what the target had
+
+
+@pytest.mark.parametrize(("length", "kept"), [(9, 9), (10, 10), (11, 10)])
+def test_an_answer_is_kept_up_to_the_callers_limit(transport: HttpTransport, length: int, kept: int) -> None:
+    with Target(targets.answers(200, body=b"x" * length)) as target:
+        request = PushRequest(url=target.url, headers=(), body=b"", timeout_s=10, answer_bytes_max=10)
+        answer = push(transport, request)
+        assert push(transport, request).body == answer.body
+    assert (answer.status, answer.body) == (200, b"x" * kept)
+
+
+def test_nobody_listening_is_a_refused_connection(transport: HttpTransport) -> None:
+    with Target(targets.answers()) as target:
+        url = target.url
+    answer = push(transport, request_to(url + "?secret=1"))
+    assert (answer.status, answer.failure, answer.is_refused) == (0, "connection refused", False)
+
+
+def test_a_kept_connection_that_died_is_tried_again_on_a_fresh_one(transport: HttpTransport) -> None:
+    """Libcurl's own doing, and why a target may see one push twice."""
+    replies = iter([targets.answer(), b"", targets.answer()])
+    with Target(targets.answers_in_turn(replies)) as target:
+        assert push(transport, request_to(target.url, body=b"1")).status == 200
+        assert push(transport, request_to(target.url, body=b"2")).status == 200
+    assert [seen.body for seen in target.requests] == [b"1", b"2", b"2"]
+    assert target.connections == 2
+
+
+def test_a_target_that_closes_idle_connections_is_pushed_to_again(transport: HttpTransport) -> None:
+    with Target(targets.says(targets.answer())) as target:
+        assert [push(transport, request_to(target.url)).status for _ in range(10)] == [200] * 10
+
+
+def test_more_connections_than_select_can_watch_hang_without_harm(transport: HttpTransport) -> None:
+    count = 1_150
+    _raise_descriptor_limit(2 * count + 500)
+    hanging, good = Answers(), Answers()
+    with Target(targets.hang_before_headers) as target, Target(targets.answers()) as other:
+        for _ in range(count):
+            transport.send(request_to(target.url, timeout_s=300), hanging.put)
+        target.wait_for_requests(count)
+        transport.send(request_to(other.url), good.put)
+        assert good.next().status == 200
+        assert hanging.is_empty
+        transport.close()
+        assert {answer.failure for answer in hanging.next_many(count)} == {"the bus is stopping"}
+    assert hanging.is_empty
+
+
+def _raise_descriptor_limit(wanted: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"needs {wanted} descriptors, and the hard limit is {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
+# Where a push may go
+
+
+def test_a_forbidden_address_is_refused_and_nothing_connects() -> None:
+    with Target(targets.answers()) as target, closing(HttpTransport(Policy())) as transport:
+        answer = push(transport, request_to(target.url))
+    assert (answer.status, answer.is_refused) == (0, True)
+    assert answer.failure == "address 127.0.0.1 is forbidden: loopback (127.0.0.0/8)"
+    assert target.connections == 0
+
+
+class Asked:
+    """A resolver that answers from a list, the last answer for ever, and counts."""
+
+    def __init__(self, *answers: tuple[str, ...]) -> None:
+        self._answers = list(answers)
+        self.count = 0
+
+    def __call__(self, _host: str) -> tuple[str, ...]:
+        self.count += 1
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+
+def named(target: Target, host: str = "shop.invalid") -> str:
+    return f"http://{host}:{target.port}/events"
+
+
+def test_a_name_leads_where_our_resolver_says_and_libcurl_asks_nobody() -> None:
+    resolve = Asked(("127.0.0.1",))
+    with Target(targets.answers()) as target, closing(HttpTransport(HOME, resolve=resolve)) as transport:
+        assert push(transport, request_to(named(target))).status == 200
+        assert push(transport, request_to(named(target))).status == 200
+    assert target.requests[0].headers["host"] == f"shop.invalid:{target.port}"
+    assert resolve.count == 1
+
+
+def test_the_next_address_is_tried_when_the_first_does_not_listen() -> None:
+    with Target(targets.answers()) as target, closing(HttpTransport(HOME, resolve=Asked(("::1", "127.0.0.1")))) as transport:
+        assert push(transport, request_to(named(target))).status == 200
+
+
+def test_one_forbidden_address_of_a_name_refuses_them_all() -> None:
+    with Target(targets.answers()) as target, closing(HttpTransport(HOME, resolve=Asked(("127.0.0.1", "10.0.0.1")))) as transport:
+        answer = push(transport, request_to(named(target)))
+    assert (answer.is_refused, answer.failure) == (True, "address 10.0.0.1 is forbidden: private (10.0.0.0/8)")
+    assert target.connections == 0
+
+
+def test_a_name_that_changes_to_a_forbidden_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "RESOLVER_TTL_S", 0.0)
+    policy = Policy(allowed=(IPv4Network("127.0.0.1/32"),))
+    with (
+        Target(targets.answers()) as target,
+        closing(HttpTransport(policy, resolve=Asked(("127.0.0.1",), ("127.0.0.2",)))) as transport,
+    ):
+        assert push(transport, request_to(named(target))).status == 200
+        assert push(transport, request_to(named(target))).is_refused
+    assert len(target.requests) == 1
+
+
+class Fickle(Policy, frozen=True):
+    """Allows everything once, as if the address had changed between the check and the connect."""
+
+    seen: list[Address] = []
+
+    def verdict(self, address: Address) -> str | None:
+        self.seen.append(address)
+        return None if len(self.seen) == 1 else "changed its mind"
+
+
+def test_the_address_of_the_socket_itself_is_judged_again() -> None:
+    policy = Fickle(seen=[])
+    with Target(targets.answers()) as target, closing(HttpTransport(policy, resolve=Asked(("127.0.0.1",)))) as transport:
+        answer = push(transport, request_to(named(target)))
+    assert (answer.is_refused, answer.failure) == (True, "address 127.0.0.1 is forbidden: changed its mind")
+    assert policy.seen == [ip_address("127.0.0.1")] * 2
+    assert target.connections == 0
+
+
+def test_an_unknown_name_is_a_failure_and_not_a_refusal() -> None:
+    def nowhere(_host: str) -> tuple[str, ...]:
+        raise OSError
+
+    with closing(HttpTransport(HOME, resolve=nowhere)) as transport:
+        answer = push(transport, request_to("http://shop.invalid/"))
+    assert (answer.failure, answer.is_refused) == ("the name shop.invalid was not found", False)
+
+
+def test_a_resolver_that_raises_anything_gives_a_failure() -> None:
+    def broken(_host: str) -> tuple[str, ...]:
+        raise ZeroDivisionError
+
+    with closing(HttpTransport(HOME, resolve=broken, resolver_threads=1)) as transport:
+        assert push(transport, request_to("http://one.invalid/")).failure == "the name one.invalid was not found"
+        assert push(transport, request_to("http://two.invalid/")).failure == "the name two.invalid was not found"
+
+
+def test_a_lookup_that_hangs_times_out_and_holds_up_no_other_push() -> None:
+    release = threading.Event()
+
+    def slow(host: str) -> tuple[str, ...]:
+        if host == "slow.invalid":
+            release.wait(WAIT_S)
+        return ("127.0.0.1",)
+
+    late = Answers()
+    with Target(targets.answers()) as target, closing(HttpTransport(HOME, resolve=slow)) as transport:
+        for _ in range(3):
+            transport.send(request_to(named(target, "slow.invalid"), timeout_s=0.3), late.put)
+        assert push(transport, request_to(named(target))).status == 200
+        assert {answer.failure for answer in late.next_many(3)} == {"timed out after 0.3 s"}
+        release.set()
+        assert push(transport, request_to(named(target, "slow.invalid"))).status == 200
+
+
+def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Target(targets.answers(502)) as proxy, Target(targets.answers()) as target:
+        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("no_proxy", "")
+        with closing(HttpTransport(HOME)) as transport:
+            assert push(transport, request_to(target.url)).status == 200
+    assert proxy.connections == 0
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "file:///etc/passwd", "http://a:hunter2@127.0.0.1/", "http://127.0.0.1/\r\nx"])
+def test_a_url_of_another_form_is_a_failure_without_its_secrets(transport: HttpTransport, url: str) -> None:
+    answer = push(transport, request_to(url))
+    assert (answer.status, answer.is_refused) == (0, False)
+    assert answer.failure.startswith("the URL is not one to call")
+    assert "hunter2" not in answer.failure
+
+
+# What may be sent
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("x-a", "1\r\nx-b: 2"), ("x-a", "1\n"), ("x-a", "\x00"), ("x-a", "\x7f"), ("x-a", "ü"), ("x-a", "\u2028")),
+        *(("x a", "1"), ("x-a\r\nx-b", "1"), ("", "1"), ("x:", "1"), ("ü", "1"), ("x-a\n", "1")),
+        *(("Content-Length", "0"), ("transfer-encoding", "chunked"), ("Host", "other"), ("connection", "close"), ("expect", "100")),
+    ],
+)
+def test_a_header_that_would_break_the_message_is_not_sent(transport: HttpTransport, name: str, value: str) -> None:
+    with Target(targets.answers()) as target:
+        answer = push(transport, request_to(target.url, headers=((name, value),)))
+        assert "header" in answer.failure
+        assert push(transport, request_to(target.url)).status == 200
+    assert len(target.requests) == 1
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for shop.invalid that signs itself, with its key, in one file."""
+    openssl = shutil.which("openssl")
+    if not openssl:
+        pytest.skip("needs the openssl command to make a certificate")
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=shop.invalid".split()
+    names = ["-addext", "subjectAltName=DNS:shop.invalid"]
+    subprocess.run([openssl, *options, *names, "-keyout", path, "-out", f"{path}.crt"], check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + Path(f"{path}.crt").read_bytes())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("host", "is_trusted", "status"),
+    [("shop.invalid", True, 200), ("other.invalid", True, 0), ("shop.invalid", False, 0)],
+)
+def test_a_certificate_must_be_trusted_and_name_the_host(certificate: Path, host: str, is_trusted: bool, status: int) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    ca_file = f"{certificate}.crt" if is_trusted else ""
+    transport = HttpTransport(HOME, resolve=Asked(("127.0.0.1",)), ca_file=ca_file)
+    with Target(targets.answers(), tls=context) as target, closing(transport):
+        answer = push(transport, request_to(f"https://{host}:{target.port}/"))
+    assert answer.status == status
+    assert answer.failure.startswith("TLS: ") == (status == 0)
+    assert len(target.requests) == (1 if status else 0)
+
+
+# The end, and the caller's own faults
+
+
+def test_close_ends_every_push_under_way_once() -> None:
+    release = threading.Event()
+
+    def hanging(_host: str) -> tuple[str, ...]:
+        release.wait(WAIT_S)
+        return ("127.0.0.1",)
+
+    answers = Answers()
+    transport = HttpTransport(HOME, resolve=hanging)
+    with Target(targets.hang_after_headers) as target:
+        transport.send(request_to(target.url), answers.put)
+        transport.send(request_to(named(target)), answers.put)
+        target.wait_for_requests(1)
+        transport.close()
+        transport.close()
+        release.set()
+    assert {answer.failure for answer in answers.next_many(2)} == {"the bus is stopping"}
+    assert answers.is_empty
+    assert not transport._thread.is_alive()
+
+
+def test_a_push_after_close_fails_at_once(transport: HttpTransport) -> None:
+    transport.close()
+    assert push(transport, request_to("http://127.0.0.1/")).failure == "the bus is stopping"
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
+def test_an_answer_whose_receiver_raises_harms_no_other(transport: HttpTransport, error: type[BaseException]) -> None:
+    def raising(_answer: PushAnswer) -> None:
+        raise error
+
+    with Target(targets.answers()) as target:
+        transport.send(request_to(target.url), raising)
+        transport.send(request_to("http://10.0.0.1/"), raising)
+        assert push(transport, request_to(target.url)).status == 200
+
+
+def test_an_answer_may_send_the_next_push_and_close(transport: HttpTransport) -> None:
+    answers = Answers()
+
+    def next_one(answer: PushAnswer) -> None:
+        answers.put(answer)
+        transport.send(request_to(target.url), close)
+
+    def close(answer: PushAnswer) -> None:
+        transport.close()
+        answers.put(answer)
+
+    with Target(targets.answers()) as target:
+        transport.send(request_to(target.url), next_one)
+        assert [answer.status for answer in answers.next_many(2)] == [200, 200]
+        transport._thread.join(WAIT_S)
+    assert not transport._thread.is_alive()
+
+
+def test_pushes_from_many_threads_are_each_answered_once(transport: HttpTransport) -> None:
+    answers = Answers()
+
+    def send_many() -> None:
+        for _ in range(100):
+            transport.send(request_to(target.url), answers.put)
+
+    with Target(targets.answers()) as target:
+        threads = [threading.Thread(target=send_many) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        arrived = answers.next_many(800)
+        for thread in threads:
+            thread.join(WAIT_S)
+    assert {answer.status for answer in arrived} == {200}
+    assert len(target.requests) == 800
+
+
+def test_a_fault_of_the_transport_itself_answers_everyone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(_self: HttpTransport) -> None:
+        raise ZeroDivisionError
+
+    answers = Answers()
+    hooked: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", hooked.append)
+    transport = HttpTransport(HOME)
+    with Target(targets.hang_before_headers) as target:
+        transport.send(request_to(target.url), answers.put)
+        target.wait_for_requests(1)
+        monkeypatch.setattr(HttpTransport, "_take_inbox", break_down)
+        transport.send(request_to(target.url), answers.put)
+        assert {answer.failure for answer in answers.next_many(2)} == {"the bus is stopping"}
+    transport.close()
+    assert len(hooked) == 1

@@ -1,0 +1,151 @@
+"""The writer: group commit, bounds, failure, restart."""
+
+from typing import Any
+
+import pytest
+
+from eventyard.core import limits
+from eventyard.core.commands import Publish
+from eventyard.core.delivery import State
+from eventyard.core.errors import Failed, Overloaded, Stopping, StorageFull
+from eventyard.engines.memory import MemoryEngine
+from tests.support.builders import Stepped, an_event, put_rule
+
+
+class FlakyEngine(MemoryEngine):
+    """Refuses commits while `error` is set, and counts those it made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: Exception | None = None
+        self.commits = 0
+
+    def commit(self, batch: Any) -> None:
+        if self.error is not None:
+            raise self.error
+        self.commits += 1
+        super().commit(batch)
+
+
+@pytest.fixture
+def engine() -> FlakyEngine:
+    return FlakyEngine()
+
+
+@pytest.fixture
+def bus(engine: FlakyEngine) -> Stepped:
+    return Stepped(engine)
+
+
+def test_what_waits_together_is_one_commit(bus: Stepped, engine: FlakyEngine) -> None:
+    answers: list[Any] = []
+    before = engine.commits
+    for number in range(50):
+        bus.writer.submit("default", Publish((an_event(number),)), answers.append)
+    bus.writer.step()
+    assert (len(answers), engine.commits - before) == (50, 1)
+
+
+def test_nothing_is_answered_before_it_is_committed(bus: Stepped, engine: FlakyEngine) -> None:
+    heads: list[int] = []
+    bus.writer.submit("default", Publish((an_event(1),)), lambda _: heads.append(len(engine.view.events(1, 1, 9, 9))))
+    bus.writer.step()
+    assert heads == [1]
+
+
+def test_a_failed_commit_tells_everybody_and_leaves_nothing_behind(bus: Stepped, engine: FlakyEngine) -> None:
+    record = bus.put("paid")
+    bus.receiver.want(record.uid, 5)
+    engine.error = StorageFull("no space")
+    answers: list[Any] = []
+    bus.writer.submit("default", Publish((an_event(1), an_event(1))), answers.append)
+    bus.writer.submit("default", put_rule("more"), answers.append)
+    assert not bus.writer.step()
+    assert answers == [engine.error, engine.error]
+    assert (bus.state.head, len(bus.state.by_name), bus.receiver.leases) == (1, 1, [])
+    engine.error = None
+    (answer,) = bus.do(Publish((an_event(1),)))
+    assert (answer.position, answer.is_duplicate) == (2, False)
+    assert bus.row(record.uid, 2).state is State.LEASED
+
+
+def test_a_duplicate_of_what_failed_to_commit_is_no_duplicate(bus: Stepped, engine: FlakyEngine) -> None:
+    engine.error = StorageFull("no space")
+    bus.do(Publish((an_event(1),)))
+    engine.error = None
+    assert bus.do(Publish((an_event(1, data={"other": 1}),)))[0].position == 1
+
+
+def test_a_defect_fails_its_batch_and_not_the_bus(bus: Stepped, monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("eventyard.core.machine.publish", explode)
+    assert isinstance(bus.do(Publish((an_event(1),))), Failed)
+    monkeypatch.undo()
+    assert bus.do(Publish((an_event(1),)))[0].position == 1
+
+
+def test_a_request_past_the_bound_is_turned_away_and_room_comes_back(bus: Stepped, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "INBOX_COMMANDS_MAX", 2)
+    answers: list[Any] = []
+    for number in range(2):
+        bus.writer.submit("default", Publish((an_event(number),)), answers.append)
+    with pytest.raises(Overloaded):
+        bus.writer.submit("default", Publish((an_event(3),)), answers.append)
+    bus.writer.step()
+    bus.writer.submit("default", Publish((an_event(3),)), answers.append)
+
+
+def test_bytes_that_wait_are_bounded_too(bus: Stepped) -> None:
+    bus.writer.submit("default", Publish((an_event(1),)), print, size=limits.INBOX_BYTES_MAX)
+    with pytest.raises(Overloaded):
+        bus.writer.submit("default", Publish((an_event(2),)), print, size=1)
+
+
+def test_a_verdict_is_never_turned_away(bus: Stepped, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "INBOX_COMMANDS_MAX", 0)
+    bus.writer.submit_own(1, Publish((an_event(1),)), lambda _: None)
+    assert bus.writer.step()
+
+
+def test_a_batch_is_cut_at_the_steps_bound_and_answered_whole(bus: Stepped, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "STEP_EVENTS_MAX", 10)
+    answers: list[Any] = []
+    bus.writer.submit("default", Publish(tuple(an_event(number) for number in range(25))), answers.append)
+    steps = 0
+    while not answers:
+        bus.writer.step()
+        steps += 1
+    assert steps == 3
+    assert [answer.position for answer in answers[0]] == list(range(1, 26))
+
+
+def test_a_stopped_writer_takes_nothing_and_answers_what_it_took(bus: Stepped) -> None:
+    answers: list[Any] = []
+    bus.writer.submit("default", Publish((an_event(1),)), answers.append)
+    bus.writer.stop()
+    bus.writer.run()
+    assert answers[0][0].position == 1
+    with pytest.raises(Stopping):
+        bus.writer.submit("default", Publish((an_event(2),)), answers.append)
+
+
+def test_a_restart_goes_on_where_it_was_and_releases_what_was_under_way(bus: Stepped, engine: FlakyEngine) -> None:
+    record = bus.put("paid")
+    bus.receiver.want(record.uid, 1)
+    bus.do(Publish((an_event(1), an_event(2))))
+    again = Stepped(engine)
+    assert again.state.head == 3
+    assert again.state.queues[record.uid].counts[:2] == [2, 0]
+    again.receiver.want(record.uid, 2)
+    again.writer.step()
+    assert sorted(lease.delivery.attempts for lease in again.receiver.leases) == [1, 2]
+
+
+def test_accepted_time_stands_when_the_clock_goes_back(bus: Stepped) -> None:
+    bus.do(Publish((an_event(1),)))
+    bus.clock.wall_ms -= 3_600_000
+    bus.do(Publish((an_event(2),)))
+    first, second = bus.engine.view.events(1, 1, 2, 2)
+    assert second.accepted_ms == first.accepted_ms
