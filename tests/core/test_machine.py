@@ -306,10 +306,10 @@ def test_a_rule_that_fails_on_an_event_gets_a_dead_letter_and_the_others_their_d
     good, bad = bus.put("good"), bus.put("bad", pattern={"type": ["order.paid"], "data": {"n": [1]}})
     broken = bus.state.live
 
-    def match(self: object, document: object) -> list[int]:
+    def match(_self: object, _document: object) -> list[int]:
         raise RecursionError
 
-    def evaluate(pattern: object, document: object) -> bool:
+    def evaluate(pattern: object, _document: object) -> bool:
         if pattern is dict(broken.items())[bad.uid]:
             raise RecursionError
         return True

@@ -28,8 +28,8 @@ MATCHES_PER_EVENT_MAX = 10_000
 """Rules that one event may match. One event is one atomic step, and a step is bounded; ten thousand deliveries are about a
 tenth of a second of writing. An event that matches more is refused, never half routed."""
 
-RULES_PER_BUS_MAX = 100_000
-"""Rules on one bus: what the index is measured with."""
+RULES_PER_BUS_MAX = 10_000
+"""Rules on one bus: each is held in memory, and the plain rule set is built anew in part for every edit."""
 
 BUSES_MAX = 10_000
 """Buses in one file: each holds its rules in memory."""

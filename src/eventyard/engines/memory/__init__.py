@@ -57,7 +57,7 @@ class MemoryEngine:
             record=self._records[number],
             head=bus.head,
             time=bus.time,
-            rules=tuple(record for record in bus.rules.values() if record.status is not Status.DELETED),
+            rules=tuple(bus.rules.values()),
             backfills=tuple(bus.backfills.values()),
             intents=tuple(bus.intents.values()),
             queues={rule: Queue(list(counts), self._view.next_due(number, rule)) for rule, counts in bus.counts.items()},
@@ -79,9 +79,17 @@ class MemoryEngine:
         bus.ids.update(((event.source, event.id), event.position) for event in changes.events)
         bus.deliveries.update((row.key, row) for row in changes.puts)
         bus.deliveries.update((move.now.key, move.now) for move in changes.moves)
-        bus.rules.update((record.uid, record) for record in changes.rules)
+        self._commit_rules(bus, changes)
         self._commit_work(bus, changes)
         self._commit_buses(changes)
+
+    def _commit_rules(self, bus: _Bus, changes: Changes) -> None:
+        for record in changes.rules:
+            if record.status is Status.DELETED:
+                bus.rules.pop(record.uid, None)
+                bus.counts.pop(record.uid, None)
+            else:
+                bus.rules[record.uid] = record
 
     def _commit_work(self, bus: _Bus, changes: Changes) -> None:
         bus.backfills.update((backfill.rule, backfill) for backfill in changes.backfills)
@@ -118,8 +126,8 @@ class MemoryView:
 
     def events(self, bus: int, first: int, last: int, limit: int, *, is_descending: bool = False) -> list[StoredEvent]:
         held = self._bus(bus).events
-        positions = range(last, first - 1, -1) if is_descending else range(first, last + 1)
-        return [held[position] for position in positions if position in held][:limit]
+        positions = sorted((position for position in held if first <= position <= last), reverse=is_descending)
+        return [held[position] for position in positions][:limit]
 
     def position_at(self, bus: int, time_ms: int) -> int:
         held = self._bus(bus)
