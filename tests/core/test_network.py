@@ -72,7 +72,7 @@ def test_loopback_is_allowed_only_by_its_flag() -> None:
 
 
 def test_the_loopback_flag_allows_nothing_that_wraps_loopback() -> None:
-    for text in ("::ffff:127.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "0.0.0.0", "::"):
+    for text in ("::ffff:127.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "0.0.0.0", "::"):  # noqa: S104 - refused
         assert HOME.verdict(ip_address(text))
 
 
@@ -132,8 +132,8 @@ def test_a_url_is_rebuilt_from_its_parts(url: str, text: str, host: str, port: i
     [
         *("127.0.0.1", "127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "0177.1", "017700000001"),
         *("127.0.0.1.", "127.0.0.0x1", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[0:0:0:0:0:0:0:1]", "[::127.0.0.1]"),
-        *("１２７.0.0.1", "127。0。0。1", "①②⑦.0.0.1"),
-        *("0", "0.0.0.0", "10.1", "0xa9fea9fe", "2852039166", "192.168.257", "[64:ff9b::7f00:1]", "[fe80::1]"),
+        *("１２７.0.0.1", "127。0。0。1", "①②⑦.0.0.1"),  # noqa: RUF001 - they look alike on purpose
+        *("0", "0.0.0.0", "10.1", "0xa9fea9fe", "2852039166", "192.168.257", "[64:ff9b::7f00:1]", "[fe80::1]"),  # noqa: S104 - refused
         *("localhost", "LOCALHOST", "localhost.", "api.localhost"),
     ],
 )
@@ -152,14 +152,40 @@ def test_every_spelling_of_an_ipv4_address_is_that_address(value: int, spelling:
 @pytest.mark.parametrize(
     "url",
     [
-        *("", "example.com", "//example.com/", "http:/example.com", "http:example.com", "http:///path", "http://:80/", "http://?"),
+        *(
+            "",
+            "example.com",
+            "//example.com/",
+            "http:/example.com",
+            "http:example.com",
+            "http:///path",
+            "http://:80/",
+            "http://?",
+        ),
         *("ftp://example.com/", "file:///etc/passwd", "gopher://example.com/", "javascript:alert(1)", "ws://example.com/"),
-        *("http://user@example.com/", "http://user:secret@example.com/", "http://example.com:80@10.0.0.1/", "http://@example.com/"),
+        *(
+            "http://user@example.com/",
+            "http://user:secret@example.com/",
+            "http://example.com:80@10.0.0.1/",
+            "http://@example.com/",
+        ),
         *("http://example.com:0/", "http://example.com:65536/", "http://example.com:/", "http://example.com:8a/"),
         *("http://example.com:80:80/", "http://example.com:+80/", "http://example.com:٨٠/"),
         *("http://exa mple.com/", "http://example.com/a b", "http://example.com/\r\nHost: x", "http://example.com/\x00"),
-        *("http://example.com\\@10.0.0.1/", "http://example.com/\\x", "http://example.com/#part", "http://example.com#@10.0.0.1/"),
-        *("http://example..com/", "http://.example.com/", "http://-.example/", "http://exa%6dple.com/", "http://a,b/", "http://*/"),
+        *(
+            "http://example.com\\@10.0.0.1/",
+            "http://example.com/\\x",
+            "http://example.com/#part",
+            "http://example.com#@10.0.0.1/",
+        ),
+        *(
+            "http://example..com/",
+            "http://.example.com/",
+            "http://-.example/",
+            "http://exa%6dple.com/",
+            "http://a,b/",
+            "http://*/",
+        ),
         *("http://1.2.3.4.5/", "http://256.0.0.1/", "http://08.0.0.1/", "http://4294967296/", "http://1..1/", "http://a.1/"),
         *("http://[::1/", "http://::1/", "http://[::1%25lo]/", "http://[fe80::1%lo]/", "http://[v1.x]/", "http://[::1]x/"),
         *("http://example.com/ü", "http://exa\u2028mple.com/", "http://xn--bücher.example/", "http://℀.example/"),
@@ -183,7 +209,8 @@ def test_a_url_is_taken_at_the_limit_and_refused_one_past_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://me:hunter2@example.com/", "http://10.0.0.1/?key=hunter2", "http://example.com/?hunter2#x", "ftp://h/hunter2"]
+    "url",
+    ["http://me:hunter2@example.com/", "http://10.0.0.1/?key=hunter2", "http://example.com/?hunter2#x", "ftp://h/hunter2"],
 )
 def test_no_message_repeats_a_secret_of_the_url(url: str) -> None:
     with pytest.raises((InvalidRule, ForbiddenTarget)) as caught:

@@ -87,10 +87,10 @@ def step_intent(draft: Draft, number: int) -> int:
     record = draft.find_rule(intent.rule) if intent is not None else None
     if intent is None:
         return 0
-    if record is None:
+    if record is None or (intent.kind is IntentKind.REDRIVE and record.is_deleted):
         draft.set_intent(msgspec.structs.replace(intent, is_done=True))
         return 0
-    if intent.kind == IntentKind.REDRIVE:
+    if intent.kind is IntentKind.REDRIVE:
         return _step_redrive(draft, intent, record)
     return _step_discard(draft, intent, record)
 
@@ -99,7 +99,7 @@ def _step_redrive(draft: Draft, intent: Intent, record: RuleRecord) -> int:
     after = (intent.after_position, intent.after_run)
     rows = draft.view.dead(draft.bus, record.uid, after, limits.INTENT_ROWS_PER_STEP, until_ms=intent.until_ms)
     moved = sum(_redrive_one(draft, record, row) for row in rows if not draft.is_touched(row.key))
-    is_done = len(rows) < limits.INTENT_ROWS_PER_STEP or record.is_deleted
+    is_done = len(rows) < limits.INTENT_ROWS_PER_STEP
     position, run = (rows[-1].position, rows[-1].run) if rows else after
     draft.set_intent(msgspec.structs.replace(intent, after_position=position, after_run=run, is_done=is_done))
     return moved

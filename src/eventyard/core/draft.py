@@ -233,7 +233,10 @@ class Draft:
         """The rule's new record, in force for what this step does from here on."""
         self.live = with_record(self.live, self.find_rule(record.uid), record)
         self._rules[record.uid] = record
-        self._names[record.name] = None if record.is_deleted else record
+        if not record.is_deleted:
+            self._names[record.name] = record
+        elif (holder := self.rule_named(record.name)) is not None and holder.uid == record.uid:
+            self._names[record.name] = None  # A later rule of the same name keeps it.
 
     def backfill(self, uid: int) -> Backfill | None:
         return self._backfills.get(uid) or self.state.backfills.get(uid)
