@@ -52,19 +52,21 @@ class OurRound:
         self._under_way = 0
         self._done = threading.Event()
         self.count = 0
+        self.failure = ""
 
     def run(self, concurrency: int) -> int:
         self._under_way = concurrency
         for _ in range(concurrency):
             self._transport.send(self._request, self._answered)
-        self._done.wait()
+        self._done.wait(self._ends_at - time.monotonic() + self._request.timeout_s + 1)
+        if self.failure:
+            raise SystemExit(self.failure)
         return self.count
 
     def _answered(self, answer: PushAnswer) -> None:
-        if answer.status != 204:
-            raise SystemExit(answer.failure)
+        self.failure = self.failure or answer.failure
         self.count += 1
-        if time.monotonic() < self._ends_at:
+        if time.monotonic() < self._ends_at and not self.failure:
             self._transport.send(self._request, self._answered)
             return
         self._under_way -= 1

@@ -27,7 +27,7 @@ class Clock(Protocol):
 
 
 class PushRequest(msgspec.Struct, frozen=True):
-    """One HTTP request of a push. `tag` is the caller's own and comes back untouched."""
+    """One HTTP request of a push."""
 
     url: str
     headers: tuple[tuple[str, str], ...]

@@ -1,21 +1,23 @@
 """The HTTP transport against targets that behave badly: one answer for each push, and no harm to the others."""
 
 import queue
+import re
 import resource
 import shutil
 import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from ipaddress import IPv4Network, ip_address
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from eventyard.core import limits
 from eventyard.core.network import Address, Policy
-from eventyard.ports import PushAnswer, PushRequest
+from eventyard.ports import PushAnswer, PushRequest, Transport
 from eventyard.transports.http import HttpTransport
 from tests.support import targets
 from tests.support.targets import WAIT_S, Target
@@ -43,11 +45,13 @@ class Answers:
         return self._arrived.empty()
 
 
-def request_to(url: str, *, body: bytes = b"{}", timeout_s: float = 10.0, headers: tuple[tuple[str, str], ...] = ()) -> PushRequest:
+def request_to(
+    url: str, *, body: bytes = b"{}", timeout_s: float = 10.0, headers: tuple[tuple[str, str], ...] = ()
+) -> PushRequest:
     return PushRequest(url=url, headers=(("content-type", "application/json"), *headers), body=body, timeout_s=timeout_s)
 
 
-def push(transport: HttpTransport, request: PushRequest) -> PushAnswer:
+def push(transport: Transport, request: PushRequest) -> PushAnswer:
     answers = Answers()
     transport.send(request, answers.put)
     return answers.next()
@@ -65,7 +69,9 @@ def transport() -> Iterator[HttpTransport]:
 
 def test_a_push_is_one_post_with_the_callers_headers_and_body(transport: HttpTransport) -> None:
     with Target(targets.answers(201, {"X-One": "1"}, b"done")) as target:
-        answer = push(transport, request_to(target.url + "?a=b", body=b'{"x":1}', headers=(("webhook-id", "7"), ("x-empty", ""))))
+        answer = push(
+            transport, request_to(target.url + "?a=b", body=b'{"x":1}', headers=(("webhook-id", "7"), ("x-empty", "")))
+        )
     assert (answer.status, answer.headers["x-one"], answer.body, answer.failure) == (201, "1", b"done", "")
     (seen,) = target.requests
     assert (seen.method, seen.path, seen.body) == ("POST", "/events?a=b", b'{"x":1}')
@@ -144,16 +150,19 @@ BAD = [
     (targets.giant_headers, "answer headers larger than 64 KiB"),
     (targets.giant_header, "answer headers larger than 64 KiB"),
     (targets.endless_interim, "answer headers larger than 64 KiB"),
-    (targets.close_at_once, "connection closed without an answer"),
+    (targets.close_at_once, "connection closed without an answer|connection broken while (sending|reading the answer)"),
     (targets.close_after_request, "connection closed without an answer"),
-    (targets.close_mid_headers, "connection broken while reading the answer"),
+    (targets.close_mid_headers, "the answer broke off"),
+    (targets.says(b"HTTP/1.1 200 OK\r\na: b\r\n"), "the answer broke off"),
+    (targets.says(b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\na: b\r\n"), "the answer broke off"),
+    (targets.says(b"HTTP/1.1 100 Continue\r\n\r\n"), "the answer broke off|connection closed without an answer"),
     (targets.close_mid_body, "the answer broke off"),
     (targets.garbage, "the answer is not HTTP"),
     (targets.odd_status, "the answer is not HTTP"),
 ]
 
 
-@pytest.mark.parametrize(("behaviour", "failure"), BAD, ids=[f"{number}-{failure}" for number, (_, failure) in enumerate(BAD)])
+@pytest.mark.parametrize(("behaviour", "failure"), BAD, ids=range(len(BAD)))
 def test_a_bad_target_gives_one_failure_and_leaves_others_unharmed(
     transport: HttpTransport, behaviour: targets.Behaviour, failure: str
 ) -> None:
@@ -166,7 +175,8 @@ def test_a_bad_target_gives_one_failure_and_leaves_others_unharmed(
         assert [answer.status for answer in good.next_many(5)] == [200] * 5
         answer = bad.next()
         transport.close()
-    assert (answer.status, answer.failure, answer.is_refused) == (0, failure, False)
+    assert (answer.status, answer.is_refused) == (0, False)
+    assert re.fullmatch(failure, answer.failure)
     assert bad.is_empty
 
 
@@ -210,6 +220,19 @@ def test_a_kept_connection_that_died_is_tried_again_on_a_fresh_one(transport: Ht
 def test_a_target_that_closes_idle_connections_is_pushed_to_again(transport: HttpTransport) -> None:
     with Target(targets.says(targets.answer())) as target:
         assert [push(transport, request_to(target.url)).status for _ in range(10)] == [200] * 10
+
+
+def test_idle_connections_make_room_for_other_targets() -> None:
+    with closing(HttpTransport(HOME, connections_max=2)) as transport, ExitStack() as stack:
+        urls = [stack.enter_context(Target(targets.answers())).url for _ in range(4)]
+        assert [push(transport, request_to(url)).status for url in urls * 2] == [200] * 8
+
+
+@pytest.mark.parametrize("timeout_s", [0.0, -1.0, float("nan"), float("inf"), limits.PUSH_TIMEOUT_S_MAX + 1])
+def test_an_odd_time_limit_is_a_failure(transport: HttpTransport, timeout_s: float) -> None:
+    with Target(targets.answers()) as target:
+        assert "time limit" in push(transport, request_to(target.url, timeout_s=timeout_s)).failure
+        assert push(transport, request_to(target.url, timeout_s=limits.PUSH_TIMEOUT_S_MAX)).status == 200
 
 
 def test_more_connections_than_select_can_watch_hang_without_harm(transport: HttpTransport) -> None:
@@ -277,7 +300,10 @@ def test_the_next_address_is_tried_when_the_first_does_not_listen() -> None:
 
 
 def test_one_forbidden_address_of_a_name_refuses_them_all() -> None:
-    with Target(targets.answers()) as target, closing(HttpTransport(HOME, resolve=Asked(("127.0.0.1", "10.0.0.1")))) as transport:
+    with (
+        Target(targets.answers()) as target,
+        closing(HttpTransport(HOME, resolve=Asked(("127.0.0.1", "10.0.0.1")))) as transport,
+    ):
         answer = push(transport, request_to(named(target)))
     assert (answer.is_refused, answer.failure) == (True, "address 10.0.0.1 is forbidden: private (10.0.0.0/8)")
     assert target.connections == 0
@@ -298,7 +324,7 @@ def test_a_name_that_changes_to_a_forbidden_address_is_refused(monkeypatch: pyte
 class Fickle(Policy, frozen=True):
     """Allows everything once, as if the address had changed between the check and the connect."""
 
-    seen: list[Address] = []
+    seen: list[Address] = msgspec.field(default_factory=list)
 
     def verdict(self, address: Address) -> str | None:
         self.seen.append(address)
@@ -306,7 +332,7 @@ class Fickle(Policy, frozen=True):
 
 
 def test_the_address_of_the_socket_itself_is_judged_again() -> None:
-    policy = Fickle(seen=[])
+    policy = Fickle()
     with Target(targets.answers()) as target, closing(HttpTransport(policy, resolve=Asked(("127.0.0.1",)))) as transport:
         answer = push(transport, request_to(named(target)))
     assert (answer.is_refused, answer.failure) == (True, "address 127.0.0.1 is forbidden: changed its mind")
@@ -360,7 +386,9 @@ def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch)
     assert proxy.connections == 0
 
 
-@pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "file:///etc/passwd", "http://a:hunter2@127.0.0.1/", "http://127.0.0.1/\r\nx"])
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1/", "file:///etc/passwd", "http://a:hunter2@127.0.0.1/", "http://127.0.0.1/\r\nx"]
+)
 def test_a_url_of_another_form_is_a_failure_without_its_secrets(transport: HttpTransport, url: str) -> None:
     answer = push(transport, request_to(url))
     assert (answer.status, answer.is_refused) == (0, False)
@@ -376,7 +404,13 @@ def test_a_url_of_another_form_is_a_failure_without_its_secrets(transport: HttpT
     [
         *(("x-a", "1\r\nx-b: 2"), ("x-a", "1\n"), ("x-a", "\x00"), ("x-a", "\x7f"), ("x-a", "ü"), ("x-a", "\u2028")),
         *(("x a", "1"), ("x-a\r\nx-b", "1"), ("", "1"), ("x:", "1"), ("ü", "1"), ("x-a\n", "1")),
-        *(("Content-Length", "0"), ("transfer-encoding", "chunked"), ("Host", "other"), ("connection", "close"), ("expect", "100")),
+        *(
+            ("Content-Length", "0"),
+            ("transfer-encoding", "chunked"),
+            ("Host", "other"),
+            ("connection", "close"),
+            ("expect", "100"),
+        ),
     ],
 )
 def test_a_header_that_would_break_the_message_is_not_sent(transport: HttpTransport, name: str, value: str) -> None:
@@ -394,7 +428,19 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not openssl:
         pytest.skip("needs the openssl command to make a certificate")
     path = tmp_path_factory.mktemp("tls") / "both.pem"
-    options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=shop.invalid".split()
+    options = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=shop.invalid",
+    ]
     names = ["-addext", "subjectAltName=DNS:shop.invalid"]
     subprocess.run([openssl, *options, *names, "-keyout", path, "-out", f"{path}.crt"], check=True, capture_output=True)
     path.write_bytes(path.read_bytes() + Path(f"{path}.crt").read_bytes())
@@ -494,7 +540,7 @@ def test_pushes_from_many_threads_are_each_answered_once(transport: HttpTranspor
 
 
 def test_a_fault_of_the_transport_itself_answers_everyone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def break_down(_self: HttpTransport) -> None:
+    def break_down(_self: HttpTransport, _push: object) -> None:
         raise ZeroDivisionError
 
     answers = Answers()
@@ -504,7 +550,7 @@ def test_a_fault_of_the_transport_itself_answers_everyone(monkeypatch: pytest.Mo
     with Target(targets.hang_before_headers) as target:
         transport.send(request_to(target.url), answers.put)
         target.wait_for_requests(1)
-        monkeypatch.setattr(HttpTransport, "_take_inbox", break_down)
+        monkeypatch.setattr(HttpTransport, "_start", break_down)
         transport.send(request_to(target.url), answers.put)
         assert {answer.failure for answer in answers.next_many(2)} == {"the bus is stopping"}
     transport.close()

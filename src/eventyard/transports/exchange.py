@@ -40,14 +40,15 @@ _FRAMING_HEADERS = frozenset(
 
 
 class Push:
-    """A request on its way, and whom to tell. `sent_at` is monotonic."""
+    """A request on its way, and whom to tell. `sent_at` is monotonic; `has_waited` is true when its name had to be looked up."""
 
-    __slots__ = ("done", "request", "sent_at")
+    __slots__ = ("done", "has_waited", "request", "sent_at")
 
     def __init__(self, request: PushRequest, done: Done) -> None:
         self.request = request
         self.done = done
         self.sent_at = time.monotonic()
+        self.has_waited = False
 
     @property
     def deadline(self) -> float:
@@ -74,7 +75,7 @@ class Exchange:
         self._opened = opened
         self._opening: socket | None = None
         self._url = ""
-        self._timeout_ms = 0
+        self._timeout_s = 0.0
         self._is_pinned = False
         self._forget()
         self._configure(user_agent, ca_file, connect_timeout_s)
@@ -125,13 +126,11 @@ class Exchange:
             self._is_pinned = False
 
     def _set_timeout(self, push: Push) -> None:
-        """The push's limit runs from `send`. Waits under a tenth of a second are not worth an option set anew."""
-        waited_s = time.monotonic() - push.sent_at
-        left_s = push.request.timeout_s - (waited_s if waited_s > 0.1 else 0)
-        timeout_ms = max(1, int(left_s * 1000))
-        if timeout_ms != self._timeout_ms:
-            self.curl.setopt(pycurl.TIMEOUT_MS, timeout_ms)
-            self._timeout_ms = timeout_ms
+        """The push's limit runs from `send`, so a wait for the name is taken off. The inbox is no wait to speak of."""
+        timeout_s = max(0.001, push.deadline - time.monotonic()) if push.has_waited else push.request.timeout_s
+        if timeout_s != self._timeout_s:
+            self.curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout_s * 1000)))
+            self._timeout_s = timeout_s
 
     def end(self, code: int, message: str) -> PushAnswer:
         """What came of the push, given libcurl's result. The handle is then free for the next one."""
@@ -150,9 +149,12 @@ class Exchange:
             return push.failed(self._failure(push, code, message), is_refused=bool(self._refused))
         if not 100 <= status <= 599:
             return push.failed("the answer is not HTTP")
+        headers = _read_headers(self._header_lines)
+        if headers is None:
+            return push.failed("the answer broke off")
         return PushAnswer(
             status=status,
-            headers=_read_headers(self._header_lines),
+            headers=headers,
             body=b"".join(self._chunks),
             elapsed_s=time.monotonic() - push.sent_at,
         )
@@ -194,7 +196,7 @@ class Exchange:
         """Every line of every header block: interim answers, the answer, trailers. Returning -1 ends the exchange."""
         self._header_bytes += len(line)
         if self._header_bytes > limits.ANSWER_HEADER_BYTES_MAX:
-            self._trouble = f"answer headers larger than {limits.ANSWER_HEADER_BYTES_MAX // 1024} KiB"
+            self._trouble = _HEADERS_TOO_LARGE
             return -1
         self._header_lines.append(line)
         return None
@@ -238,6 +240,8 @@ def forbidden(address: IPv4Address | IPv6Address, reason: str) -> str:
     return f"address {address} is forbidden: {reason}"
 
 
+_HEADERS_TOO_LARGE = f"answer headers larger than {limits.ANSWER_HEADER_BYTES_MAX // 1024} KiB"
+
 # libcurl's own words for these speak of libcurl.
 _PHRASES = {
     pycurl.E_UNSUPPORTED_PROTOCOL: "the answer is not HTTP",  # how it calls an HTTP/0.9 answer, that is, any garbage
@@ -246,13 +250,14 @@ _PHRASES = {
     pycurl.E_PARTIAL_FILE: "the answer broke off",
     pycurl.E_RECV_ERROR: "connection broken while reading the answer",
     pycurl.E_SEND_ERROR: "connection broken while sending",
+    100: _HEADERS_TOO_LARGE,  # CURLE_TOO_LARGE: one header of more than 100 KB, which we are never shown
 }
 
 
 def _connect_phrase(number: int) -> str:
-    if number == errno.ECONNREFUSED or not number:
+    if number == errno.ECONNREFUSED:
         return "connection refused"
-    return f"connecting failed: {os.strerror(number).lower()}"
+    return f"connecting failed: {os.strerror(number).lower()}" if number else "connecting failed"
 
 
 def _printable(text: str) -> str:
@@ -294,22 +299,23 @@ def _odd_line(name: str, value: str) -> str:
     return f"{name}: {value}" if value.strip() else f"{name};"
 
 
-def _read_headers(lines: list[bytes]) -> dict[str, str]:
+def _read_headers(lines: list[bytes]) -> dict[str, str] | None:
     """The headers of the answer, names in lower case, without those of interim answers and without trailers.
 
-    A header that comes twice is joined by a comma (RFC 9110 section 5.3).
+    A header that comes twice is joined by a comma (RFC 9110 section 5.3). None when the blank line at their end is missing:
+    libcurl takes a connection that closes in the middle of the headers for the end of a good answer.
     """
     headers: dict[str, str] = {}
     for line in lines[_last_status_line(lines) + 1 :]:
         name, colon, value = line.decode("latin-1").partition(":")
         if not colon:
-            break
+            return None if name.strip() else headers
         key = name.strip().lower()
         headers[key] = f"{headers[key]}, {value.strip()}" if key in headers else value.strip()
-    return headers
+    return None
 
 
 def _last_status_line(lines: list[bytes]) -> int:
-    if lines.count(b"\r\n") < 2:
+    if lines and lines[-1] == b"\r\n" and lines.count(b"\r\n") == 1:
         return 0
-    return max(number for number, line in enumerate(lines) if line.startswith(b"HTTP/"))
+    return max((number for number, line in enumerate(lines) if line.startswith(b"HTTP/")), default=0)

@@ -24,6 +24,7 @@ request, so it may see the same push twice, under the same delivery id: that is 
 the log and harms no other push.
 """
 
+import contextlib
 import heapq
 import itertools
 import logging
@@ -93,6 +94,7 @@ class HttpTransport:
         self._waiting: dict[str, dict[int, Push]] = {}
         self._deadlines: list[tuple[float, int, str]] = []
         self._numbers = itertools.count()
+        self._held: Push | None = None  # between two of the places above and below, should we fail just then
         self._under_way: dict[Any, Exchange] = {}
         self._idle: list[Exchange] = []
         self._timer_at = math.inf
@@ -151,10 +153,12 @@ class HttpTransport:
             self._end()
 
     def _turn(self) -> None:
+        """What ended is taken before the poll too: a fast target answers while libcurl starts the push, and no event follows."""
         self._take_inbox()
         self._take_names()
         self._end_late_waits()
         self._fire_timer()
+        self._take_ended()
         for descriptor, events in self._poll():
             self._multi.socket_action(descriptor, events)
         self._take_ended()
@@ -188,10 +192,11 @@ class HttpTransport:
                 self._finish(curl, code, message)
 
     def _finish(self, curl: Any, code: int, message: str) -> None:
-        exchange = self._under_way.pop(curl)
+        exchange = self._under_way[curl]
         self._multi.remove_handle(curl)
         push = exchange.push
         answer = exchange.end(code, message)
+        del self._under_way[curl]
         self._put_back(exchange)
         if push:
             _tell(push, answer)
@@ -204,9 +209,14 @@ class HttpTransport:
 
     def _take_inbox(self) -> None:
         for _ in range(len(self._inbox)):
-            self._start(self._inbox.popleft())
+            self._held = self._inbox.popleft()
+            self._start(self._held)
+        self._held = None
 
     def _start(self, push: Push) -> None:
+        if not 0 < push.request.timeout_s <= limits.PUSH_TIMEOUT_S_MAX:
+            _tell(push, push.failed(f"a time limit of {push.request.timeout_s} s is not one to keep"))
+            return
         target = self._target(push.request.url)
         names = target.names or (self._resolver.known(target.url.host) if target.url else None)
         if names:
@@ -250,8 +260,8 @@ class HttpTransport:
             self._put_back(exchange)
             _tell(push, push.failed(str(error)))
             return
-        self._under_way[exchange.curl] = exchange
         self._multi.add_handle(exchange.curl)
+        self._under_way[exchange.curl] = exchange
 
     def _new_exchange(self) -> Exchange:
         return Exchange(
@@ -271,6 +281,7 @@ class HttpTransport:
     # Waiting for a name
 
     def _wait(self, push: Push, host: str) -> None:
+        push.has_waited = True
         is_asked = host in self._waiting
         number = next(self._numbers)
         self._waiting.setdefault(host, {})[number] = push
@@ -283,8 +294,12 @@ class HttpTransport:
             host, names = self._learned.popleft()
             judged = self._judge(names)
             self._resolver.remember(host, judged)
-            for push in self._waiting.pop(host, {}).values():
+            waiting = self._waiting.get(host, {})
+            for number in list(waiting):
+                self._held = push = waiting.pop(number)
                 self._use(push, self._target(push.request.url), judged)
+            self._held = None
+            self._waiting.pop(host, None)
 
     def _end_late_waits(self) -> None:
         """A host stays in `_waiting`, maybe with nobody, until its lookup returns: so it is asked once at a time."""
@@ -313,8 +328,10 @@ class HttpTransport:
     def _take_all(self) -> list[Push]:
         """Every push that was not answered, out of every place where one can be."""
         found = [push for waiting in self._waiting.values() for push in waiting.values()]
+        found += [self._held] if self._held else []
         for curl, exchange in self._under_way.items():
-            self._multi.remove_handle(curl)
+            with contextlib.suppress(pycurl.error):  # removed already, if the fault came just then
+                self._multi.remove_handle(curl)
             found += [exchange.push] if exchange.push else []
             self._idle.append(exchange)
         found += self._inbox
@@ -331,7 +348,7 @@ def _tell(push: Push, answer: PushAnswer) -> None:
     """
     try:
         push.done(answer)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - ruff lets a logged Exception pass, not this one
         _log.exception("The receiver of a push's answer raised")
 
 
