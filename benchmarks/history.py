@@ -16,7 +16,6 @@ from eventyard.core.clock import BusTime
 from eventyard.engines.sqlite import SqliteEngine
 from eventyard.engines.sqlite import connection as connections
 from eventyard.engines.sqlite import place as places
-from eventyard.engines.sqlite.statements import SQL
 
 CHUNK = 1_000
 ROUNDS = 5
@@ -45,7 +44,7 @@ def read_bare(path: Path) -> int:
     connection = connections.open_reader(str(path), vfs=None)
     first, last = places.span(BUS)
     seen = 0
-    while rows := connection.execute(SQL["events_ascending"], (first, last, CHUNK)).fetchall():
+    while rows := connections.rows(connection, "events_ascending", first, last, CHUNK):
         seen += len(rows)
         first = rows[-1][0] + 1
     connection.close()

@@ -33,7 +33,7 @@ def fill(path: str, bus: int = 1, segments: int = WINDOW_SEGMENTS) -> int:
     bloom = LAYOUT.new_bloom()
     for number in range(segments):
         first = number * LAYOUT.segment_ids + 1
-        ids = {rng.getrandbits(64): first + n for n in range(LAYOUT.segment_ids)}
+        ids = {rng.getrandbits(64): n for n in range(LAYOUT.segment_ids)}
         bloom.update(ids)
         with connection:
             id_segments.write(connection, bus, Segment(number, first, first + LAYOUT.segment_ids - 1, now.time_ms), ids)

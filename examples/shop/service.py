@@ -15,6 +15,7 @@ import argparse
 import datetime
 import json
 import sqlite3
+import sys
 import threading
 import time
 import uuid
@@ -78,7 +79,9 @@ class Service:
         self._memory.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
 
     def say(self, text: str) -> None:
-        print(text, flush=True)
+        """One line, in one write: several threads speak."""
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
 
     # Receiving
 
@@ -200,4 +203,5 @@ def run(name: str, rule: Mapping[str, Any], receive: Receive, actions: Mapping[s
     url = f"http://127.0.0.1:{server.server_port}"
     service.subscribe(rule, url)
     service.say(f"listens at {url}")
+    service.say(f"its rule: {json.dumps(rule['pattern'])}")
     service.send_outbox()

@@ -5,6 +5,7 @@ the step that puts the deliveries, so a crash repeats nothing and skips nothing.
 step of the writer (`core.backlog.finish_backfill_if_near`), so order holds and no event falls between.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,12 +13,15 @@ from eventyard.core import limits
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import Backfill, StoredEvent
 from eventyard.core.commands import AdvanceBackfill, Command
+from eventyard.core.errors import Unavailable
 from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.pattern.language import Pattern
 from eventyard.core.rule import parse_pattern
 from eventyard.core.strict_json import decode
 from eventyard.core.view import View
 from eventyard.ports import Engine
+
+log = logging.getLogger("eventyard.backfill")
 
 Submit = Callable[[int, Command, Callable[[Any], None]], None]
 
@@ -32,13 +36,20 @@ class BackfillStage:
         self._under_way: set[tuple[int, int]] = set()
 
     def step(self) -> bool:
-        """Read one stretch for each rule that wants one. False when none did."""
+        """Read one stretch for each rule that wants one. False when none did, or the disk could not be read: then later."""
         wanting = [(state, backfill) for state in list(self._states.values()) for backfill in self._wanting(state)]
+        try:
+            self._step_all(wanting)
+        except Unavailable as error:
+            log.warning("a backfill waits for the disk: %s", error.detail)
+            return False
+        return bool(wanting)
+
+    def _step_all(self, wanting: list[tuple[BusState, Backfill]]) -> None:
         if wanting:
             with self._engine.reader() as view:
                 for state, backfill in wanting:
                     self._step(view, state, backfill)
-        return bool(wanting)
 
     def _wanting(self, state: BusState) -> list[Backfill]:
         return [backfill for backfill in list(state.backfills.values()) if self._is_wanting(state, backfill)]

@@ -22,7 +22,7 @@ from eventyard.core.changes import BusRecord, Changes
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command, CreateBus, Demand, Lease, Publish, Release
 from eventyard.core.draft import Draft
-from eventyard.core.errors import EventyardError, Failed, NotFound, Refused
+from eventyard.core.errors import EventyardError, Failed, NotFound, Refused, Unavailable
 from eventyard.core.rule import RuleRecord
 from eventyard.core.system import DEFAULT_BUS, SYSTEM_BUS
 from eventyard.inbox import Done, Inbox, Ticket
@@ -77,6 +77,7 @@ class Writer:
         self._time = BusTime(0, 0)
         self._read_ms = 0
         self._idle_s_min = 0.0
+        self._is_open = False
         self.states: dict[int, BusState] = {}
         self.numbers: dict[str, int] = {}
         self.after_step: Callable[[], None] = _nothing
@@ -93,6 +94,7 @@ class Writer:
         if DEFAULT_BUS not in self.numbers:
             self._run_now(SYSTEM_BUS, CreateBus(DEFAULT_BUS, incarnation()))
         self._release_all()
+        self._is_open = True
 
     def _start_clock(self, loaded: list[Loaded]) -> None:
         """One clock for all buses of a store: a bus that slept is not behind."""
@@ -113,7 +115,10 @@ class Writer:
         self._receiver.follow(state.record, list(state.by_uid.values()))
 
     def _release_all(self) -> None:
-        """Pushes that were under way when the last process ended have no holder any more: they are due now."""
+        """Pushes that were under way when the last process ended have no holder any more: they are due now.
+
+        Until all of them are released nothing is leased (`_admit_all`), or a push of this process would be released too.
+        """
         for number in list(self.states):
             while self._run_now(number, Release(limits.INTENT_ROWS_PER_STEP)):
                 pass
@@ -216,7 +221,7 @@ class Writer:
 
     def _admit_all(self) -> list[Admission]:
         admissions: list[Admission] = []
-        room = self._receiver.room()
+        room = self._receiver.room() if self._is_open else 0
         for number in self._busy():
             admission = self._admit_bus(self.states[number], room)
             room -= len(admission.draft.leases) if admission.draft else 0
@@ -256,7 +261,7 @@ class Writer:
         except EventyardError as error:
             log.warning("a commit failed: %s", error.detail)
             return error
-        for changes in batch:
+        for changes in sorted(batch, key=_is_of_system_bus):
             self._apply(changes)
         return None
 
@@ -279,17 +284,33 @@ class Writer:
     def _conclude(self, admission: Admission, error: EventyardError | None) -> None:
         """Answer and hand out what is committed now; or tell everybody why it is not."""
         if error is not None:
-            admission.finished = [_answered(ticket, error) for ticket in admission.finished]
+            failed = [*admission.finished, *self._take_cut(admission.state.record.number)]
+            admission.finished = [_answered(ticket, error) for ticket in failed]
         self._answer(admission.finished)
         if error is None and admission.draft is not None:
             self._refresh_bounds(admission.state, admission.draft.drained)
             if admission.draft.leases:
                 self._receiver.take(admission.state.record, admission.draft.leases)
 
+    def _take_cut(self, number: int) -> list[Ticket]:
+        """The ticket that the step was cut in: some of its answers rest on what was not kept."""
+        queue = self._waiting.get(number)
+        if not queue or not queue[0].answers:
+            return []
+        ticket = queue.popleft()
+        if not queue:
+            del self._waiting[number]
+        return [ticket]
+
     def _refresh_bounds(self, state: BusState, rules: list[int]) -> None:
-        for rule in rules:
-            if queue := state.queues.get(rule):
-                queue.due_ms = self._engine.view.next_due(state.record.number, rule)
+        """Learn when these queues fall due next. Where the disk cannot tell, the bounds stay: too early, and asked again."""
+        try:
+            for rule in rules:
+                if queue := state.queues.get(rule):
+                    queue.due_ms = self._engine.view.next_due(state.record.number, rule)
+        except Unavailable as error:
+            log.warning("a queue could not be read: %s", error.detail)
+            self._idle_s_min = FAILED_S
 
     def _answer(self, tickets: list[Ticket]) -> None:
         self._inbox.release(tickets)
@@ -327,6 +348,11 @@ def _first_commands(queue: Iterable[Ticket]) -> list[Command]:
         commands.append(ticket.command)
         events += len(ticket.command.events) if isinstance(ticket.command, Publish) else 0
     return commands
+
+
+def _is_of_system_bus(changes: Changes) -> bool:
+    """The system bus is applied last: it may take away a bus that this very batch changes."""
+    return changes.bus == SYSTEM_BUS
 
 
 def _answered(ticket: Ticket, answer: Any) -> Ticket:

@@ -82,17 +82,19 @@ def test_many_ids_stay_known_however_they_arrived(engine: Engine) -> None:
 
     found = engine.view.find_ids(BUS, [("/s", f"e{number}") for number in range(1, position + 10)])
 
-    assert {id: known.position for (_, id), known in found.items()} == {f"e{n}": n for n in range(1, position + 1)}
+    assert {key[1]: known.position for key, known in found.items()} == {f"e{n}": n for n in range(1, position + 1)}
 
 
 def test_ids_of_several_buses_in_one_batch_are_kept_apart(engine: Engine) -> None:
-    for round in range(10):
-        batch = [changes(*(event(round * 4 + n, id=f"{bus}-{round}-{n}") for n in range(1, 5)), bus=bus) for bus in (1, 2, 3)]
+    for part in range(10):
+        batch = [changes(*(event(part * 4 + n, id=f"{bus}-{part}-{n}") for n in range(1, 5)), bus=bus) for bus in (1, 2, 3)]
         engine.commit(batch)
 
     for bus in (1, 2, 3):
-        found = engine.view.find_ids(bus, [("/s", f"{other}-{r}-{n}") for other in (1, 2, 3) for r in range(10) for n in range(1, 5)])
-        assert {id for _, id in found} == {f"{bus}-{r}-{n}" for r in range(10) for n in range(1, 5)}
+        found = engine.view.find_ids(
+            bus, [("/s", f"{other}-{r}-{n}") for other in (1, 2, 3) for r in range(10) for n in range(1, 5)]
+        )
+        assert {key[1] for key in found} == {f"{bus}-{r}-{n}" for r in range(10) for n in range(1, 5)}
 
 
 # Events
@@ -165,7 +167,14 @@ def test_a_move_replaces_the_whole_row(engine: Engine) -> None:
 
 
 def test_due_are_the_pending_by_time_position_and_run(engine: Engine) -> None:
-    rows = [waiting(3, at_ms=5), waiting(1, at_ms=9), leased(2, at_ms=5), leased(2, at_ms=5, run=1), waiting(4, at_ms=10), dead(5, at_ms=1)]
+    rows = [
+        waiting(3, at_ms=5),
+        waiting(1, at_ms=9),
+        leased(2, at_ms=5),
+        leased(2, at_ms=5, run=1),
+        waiting(4, at_ms=10),
+        dead(5, at_ms=1),
+    ]
     other = [waiting(1, at_ms=1, rule=8)]
     engine.commit([Changes(BUS, TIME, 5, puts=rows + other), Changes(2, TIME, 5, puts=[waiting(1, at_ms=1)])])
 

@@ -20,6 +20,15 @@ class Acknowledged(msgspec.Struct, frozen=True):
     is_duplicate: bool
 
 
+class Edit(msgspec.Struct, frozen=True):
+    """An operator's edit that was answered, and the position of the event that records it."""
+
+    incarnation: str
+    position: int
+    kind: str
+    name: str
+
+
 class Push(msgspec.Struct):
     """One request as its target saw it. `answered_ms` and `status` once the house got its answer (0: none came)."""
 
@@ -44,12 +53,21 @@ class Push(msgspec.Struct):
 class Books:
     def __init__(self) -> None:
         self.acknowledged: list[Acknowledged] = []
-        self.refused: set[tuple[str, bytes]] = set()
         self.pushes: dict[str, list[Push]] = {}
         self.live_from: dict[tuple[str, int], int] = {}
+        self.edits: list[Edit] = []
+        self.buses: set[str] = set()
+        self.buses_deleting: set[str] = set()
         self.buses_deleted: set[str] = set()
-        self.buses_acknowledged: set[str] = set()
-        self._first: dict[tuple[str, str, str, bytes], int] = {}
+        self._submitted: dict[tuple[str, str, str], set[bytes]] = {}
+
+    def submit(self, incarnation: str, event: Event) -> None:
+        self._submitted.setdefault((incarnation, event.source, event.id), set()).add(event.digest)
+
+    def conflict(self, incarnation: str, event: Event) -> None:
+        """A conflict is answered only where other content was sent under the same source and id."""
+        if len(self._submitted[incarnation, event.source, event.id]) == 1:
+            raise BrokenPromise(f"event {event.source} {event.id} was refused as a conflict with itself")
 
     def acknowledge(self, incarnation: str, event: Event, position: int, *, is_duplicate: bool) -> None:
         self.acknowledged.append(

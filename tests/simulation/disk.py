@@ -123,6 +123,7 @@ class DiskVFS(apsw.VFS):
 
     def __init__(self, name: str, disk: Disk) -> None:
         super().__init__(name, base="")
+        self.vfs_name = name
         self.disk = disk
         self.is_unplugged = False
 

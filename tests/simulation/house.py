@@ -92,6 +92,7 @@ class House:
         self._parts = parts
         self._memory = MemoryEngine()
         self._vfs: DiskVFS | None = None
+        self._sqlite: SqliteEngine | None = None
         self._incarnations = 0
 
     def incarnation(self) -> str:
@@ -108,7 +109,7 @@ class House:
             self._build()
             self.writer.open(self.incarnation)
         except Unavailable as error:
-            self.world.note(f"start failed: {error.code}")
+            self.world.note(f"start failed: {error}")
             self.crash()
             return False
         self.is_up = True
@@ -118,9 +119,10 @@ class House:
         if self._engine_name == "memory":
             return self._memory
         self._vfs = DiskVFS(f"disk-{id(self)}-{self.targets.life}", self.disk)
-        return SqliteEngine(
+        self._sqlite = SqliteEngine(
             "bus.db", vfs=self._vfs.vfs_name, synchronous=self._parts.synchronous, is_exclusive=True, layout=LAYOUT
         )
+        return self._sqlite
 
     def _build(self) -> None:
         chance = random.Random(self.world.rng.getrandbits(32))
@@ -135,8 +137,9 @@ class House:
         self.world.forget()
         if self._vfs is not None:
             self._vfs.unplug()
-            self.engine.close()
-            self._vfs = None
+        if self._sqlite is not None:
+            self._sqlite.close()
+        self._vfs = self._sqlite = None
         self.disk.fault = None
 
     def cut_power(self) -> None:
@@ -177,7 +180,7 @@ def _check_same(writer: Writer, loaded: Loaded) -> None:
     rules = {record.uid: record for record in loaded.rules if record.uid in state.by_uid or not record.is_deleted}
     pairs = {
         "head": (state.head, loaded.head),
-        "time": (state.time.time_ms, loaded.time.time_ms),
+        "time": (state.time.time_ms if state.head else 0, loaded.time.time_ms if loaded.head else 0),
         "rules": (state.by_uid, rules),
         "backfills": (state.backfills, {backfill.rule: backfill for backfill in loaded.backfills}),
         "intents": (state.intents, {intent.number: intent for intent in loaded.intents}),

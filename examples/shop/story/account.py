@@ -109,9 +109,7 @@ def balance(log: Sequence[Logged], rules: Sequence[RuleBook], reports: Sequence[
 
 def owed(log: Sequence[Logged], rule: RuleBook) -> dict[str, Logged]:
     """The events that the rule matches, by id."""
-    return {
-        entry.id: entry for entry in log if entry.position >= rule.first_position and is_match(rule.pattern, entry.event)
-    }
+    return {entry.id: entry for entry in log if entry.position >= rule.first_position and is_match(rule.pattern, entry.event)}
 
 
 def is_match(pattern: Mapping[str, Any], document: Any) -> bool:
@@ -166,7 +164,9 @@ def _faults_of_delivering(log: Sequence[Logged], rule: RuleBook, report: Report)
     received = report.received.keys()
     misrouted = [f"{rule.name} received {event}, which its rule does not match" for event in sorted(received - matching.keys())]
     both = [f"{rule.name} received {event}, which the bus calls dead" for event in sorted(received & rule.dead_ids)]
-    strange = [f"{rule.name} has the dead letter {event}, which does not match" for event in sorted(rule.dead_ids - matching.keys())]
+    strange = [
+        f"{rule.name} has the dead letter {event}, which does not match" for event in sorted(rule.dead_ids - matching.keys())
+    ]
     return misrouted + both + strange + _faults_of_counting(rule, len(matching), len(received & matching.keys()))
 
 

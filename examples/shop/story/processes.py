@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +43,7 @@ class Processes:
 
     def start(self, name: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Child:
         """Start Python with `arguments`."""
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own programs
             [sys.executable, "-u", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -87,9 +86,13 @@ class Processes:
                 raise ProcessEnded(f"{child.name} ended with exit code {child.process.returncode}{_tail(child)}")
 
     def end_all(self) -> None:
-        """Services first, then the bus. Whoever takes too long is killed."""
-        for name in reversed(list(self._children)):
-            self.end(name)
+        """Services first, then the bus. Whoever takes too long is killed, and everybody is where this is interrupted."""
+        try:
+            for name in reversed(list(self._children)):
+                self.end(name)
+        finally:
+            for child in self._children.values():
+                child.process.kill()
 
 
 def _close(child: Child) -> None:
@@ -113,14 +116,3 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
     """Ours, without settings of another bus, and without a proxy between the processes of this machine."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("EVENTYARD_")}
     return own | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"} | dict(more)
-
-
-def wait_for_url(child: Child, processes: Processes, limit_s: float = 20.0) -> str:
-    """Where the process listens, as soon as it has said so."""
-    deadline = time.monotonic() + limit_s
-    while not child.url:
-        processes.check()
-        if time.monotonic() > deadline:
-            raise ProcessEnded(f"{child.name} did not say within {limit_s:.0f} s where it listens{_tail(child)}")
-        time.sleep(0.02)
-    return child.url

@@ -69,6 +69,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
     reason: str
     attempts: int
     died: str
+    """When, as RFC 3339."""
     last_answer: LastAnswer | None = None
     raw: msgspec.Raw = msgspec.field(name="event", default=NOTHING)
 
@@ -114,6 +115,11 @@ class Rule(msgspec.Struct, frozen=True):
     owner: str = ""
 
     @property
+    def pattern_json(self) -> bytes:
+        """The pattern as it was written: the spelling of numbers counts."""
+        return bytes(self.raw_pattern)
+
+    @property
     def pattern(self) -> dict[str, Any]:
         return dict(msgspec.json.decode(self.raw_pattern))
 
@@ -141,8 +147,8 @@ class Bus(msgspec.Struct, frozen=True):
     """A bus. `head` is the position of its last event, 0 where there is none."""
 
     name: str
-    head: int = 0
-    created: str = ""
+    created: str
+    head: int
 
 
 class PatternVerdict(msgspec.Struct, frozen=True):

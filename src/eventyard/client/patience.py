@@ -9,6 +9,9 @@ from eventyard.client.errors import Unreachable
 OVERLOADED = 429
 UNAVAILABLE = 503
 
+_DOUBLINGS_MAX = 64
+"""The cap on waits is reached long before; past a thousand a double could not hold the power."""
+
 
 class Response(msgspec.Struct, frozen=True):
     """An HTTP answer with what of it is read here. `retry_after` is the header's text, `received_s` Unix time."""
@@ -37,7 +40,7 @@ class Patience(msgspec.Struct, frozen=True):
         """How long to wait before attempt number `attempt + 1`; None: there is none. `chance` is in [0, 1)."""
         if attempt >= self.attempts_max or not _may_pass(outcome):
             return None
-        backoff_s = min(self.wait_max_s, self.first_s * self.factor ** (attempt - 1)) * chance
+        backoff_s = min(self.wait_max_s, self.first_s * self.factor ** min(attempt - 1, _DOUBLINGS_MAX)) * chance
         asked_s = retry_after_s(outcome) or 0.0
         return max(backoff_s, asked_s) if asked_s <= self.wait_max_s else None
 
@@ -58,5 +61,5 @@ def retry_after_s(outcome: Outcome) -> float | None:
         return float(text)
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - outcome.received_s)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -180,7 +180,7 @@ def redrive(name: str, ids: Iterable[str] | Literal["all"], *, bus: str = "defau
 
 def buses() -> Walk[Bus]:
     """Every bus, by name."""
-    return _pages(_path("buses"), BusPage)
+    yield Call(Request("GET", _path("buses")), answer(BusPage))
 
 
 def bus(name: str) -> Call[Bus]:
@@ -274,7 +274,7 @@ class _Verdicts(msgspec.Struct, frozen=True):
 def _read_verdicts(response: Response, count: int) -> list[Verdict]:
     """The verdicts, of a batch that was refused event by event (400) too. One event too large for a request has one too."""
     if response.status in (202, 400) and (verdicts := _verdicts(response)):
-        return verdicts
+        return [_in_its_event(verdict, index) for index, verdict in enumerate(verdicts)]
     error = problem_error(response)
     if response.status == TOO_LARGE and count == 1:
         return [Verdict(error=error.problem)]
@@ -286,6 +286,17 @@ def _verdicts(response: Response) -> list[Verdict]:
         return msgspec.json.decode(response.body, type=_Verdicts).events
     except msgspec.MsgspecError:
         return []
+
+
+def _in_its_event(verdict: Verdict, index: int) -> Verdict:
+    """An error points into its own event (`/time`): where that stood in a batch (`/3/time`) is no concern of the caller."""
+    error = verdict.error
+    if error is None:
+        return verdict
+    at = error.at.removeprefix(f"/{index}").removeprefix(", ")
+    rest = error.detail.removeprefix(f"at {error.at}: ")
+    told = msgspec.structs.replace(error, at=at, detail=f"at {at}: {rest}" if at else rest)
+    return msgspec.structs.replace(verdict, error=told)
 
 
 def _page_of(call: Call[list[Verdict]]) -> Call[Page[Verdict]]:

@@ -108,11 +108,17 @@ TARGET_URL_LENGTH_MAX = 2_048
 ANSWER_HEADER_BYTES_MAX = 64 * 1024
 """Header bytes read of one answer, interim answers and trailers included. Servers themselves stop at 8 to 64 KiB."""
 
+PUSH_TIMEOUT_S_MAX = 3_600.0
+"""One push, at the transport: past an hour it is no request. Rules allow far less."""
+
 PUSH_CONNECT_TIMEOUT_S = 10.0
 """Opening a connection, TLS included: a second try after a lost first packet (3 s) and a slow handshake, and little more."""
 
 PUSH_CONNECTIONS_MAX = PUSHES_UNDER_WAY_MAX
 """Connections open at once, idle ones included. Fewer than pushes under way and a push would wait for another's target."""
+
+PUSH_CONNECTION_LIFETIME_S = 300.0
+"""A connection is not reused past this age: so a busy target whose name moved is followed within minutes."""
 
 PUSH_HANDLES_IDLE_MAX = 1_024
 PUSH_HANDLE_BODY_BYTES = 16 * 1024
@@ -164,9 +170,6 @@ WILDCARDS_PER_PATTERN_MAX = 1_000
 ARRAY_CHOICES_MAX = 10_000
 """Choices of array elements tried for one rule on one event. Without dots in its keys an event never needs more than it
 has elements; one made of dotted keys that overlap could ask for every combination."""
-
-PUSH_CONNECTION_LIFETIME_S = 300.0
-"""A connection is not reused past this age: so a busy target whose name moved is followed within minutes."""
 
 # Reading
 

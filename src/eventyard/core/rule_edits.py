@@ -49,7 +49,7 @@ def _first_position(draft: Draft, rule: Rule) -> int | None:
                 raise InvalidRule(f"found position {position}", wanted=f"at most {draft.head + 1}", at="/start/position")
             return position
         case StartPosition(time=str(time)):
-            return draft.view.position_at(draft.bus, parse_time_ms(time, at="/start/time"))
+            return draft.position_at(parse_time_ms(time, at="/start/time"))
         case _:
             return None
 

@@ -6,6 +6,7 @@ checkpoints; readers have their own, which cannot write.
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,11 +39,11 @@ def open_writer(path: str, *, vfs: str | None, synchronous: Synchronous, is_excl
         _make_private(path)
     with failures_named(path):
         connection = apsw.Connection(path, vfs=vfs)
+        if is_exclusive:
+            # Before anything reads the file: the index of its log then stands in our memory, and a VFS needs no shared memory.
+            connection.pragma("locking_mode", "EXCLUSIVE")
         _tune(connection, WRITER_CACHE_KIB)
         connection.pragma("page_size", PAGE_BYTES)
-        if is_exclusive:
-            # Before WAL: the index of the log then stands in our memory, so a VFS needs no shared memory.
-            connection.pragma("locking_mode", "EXCLUSIVE")
         mode = connection.pragma("journal_mode", "WAL")
         connection.pragma("synchronous", synchronous)
     if mode != "wal":
@@ -68,7 +69,7 @@ def rows(connection: apsw.Connection, name: str, *bindings: Any) -> list[Any]:
 
 
 @contextlib.contextmanager
-def failures_named(path: str) -> Any:
+def failures_named(path: str) -> Iterator[None]:
     """Raise what SQLite says as what it means to the bus."""
     try:
         yield

@@ -7,8 +7,8 @@ left: SQLite reaches the middle of a blob only by walking its chain of overflow 
 
 import hashlib
 from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import apsw
@@ -46,21 +46,26 @@ def hash_id(source: str, id: str) -> int:  # noqa: A002 - it is the event's id
 
 
 def write(connection: apsw.Connection, bus: int, segment: Segment, ids: Mapping[int, int]) -> None:
-    """Write a segment's rows. `ids`: position by hash. Belongs inside the transaction that accepts its last event."""
+    """Write a segment's rows. `ids`: position less `first_position`, by hash. Belongs inside the transaction that accepts its last event."""
     at = places.place(bus, segment.number)
     connection.execute(SQL["add_id_segment"], (at, segment.first_position, segment.last_position, segment.last_accepted_ms))
     connection.executemany(SQL["add_id_bucket"], _bucket_rows(bus, segment, ids))
 
 
-def find(connection: apsw.Connection, bus: int, segment: Segment, key: int) -> Iterator[int]:
-    """The positions at which the hash `key` was accepted within the segment: none, or nearly always one."""
-    place = _bucket_place(bus, segment.number, key >> _BUCKET_SHIFT)
-    for (packed,) in rows(connection, "id_bucket", place):
+def find(connection: apsw.Connection, bus: int, segments: Sequence[Segment], key: int) -> Iterator[int]:
+    """The positions at which the hash `key` was accepted within the segments, newest first: none, or nearly always one.
+
+    All their rows are read by one statement: 64 of them cost a third of 64 statements.
+    """
+    bucket = key >> _BUCKET_SHIFT
+    by_place = {_bucket_place(bus, segment.number, bucket): segment for segment in segments}
+    for place, packed in rows(connection, "id_buckets_at", apsw.carray(array("q", by_place))):
         count = len(packed) // (_HASH_BYTES + _OFFSET_BYTES)
         hashes = memoryview(packed)[: count * _HASH_BYTES].cast(_HASH)
-        offsets = memoryview(packed)[count * _HASH_BYTES :].cast(_OFFSET)
-        for index in range(bisect_left(hashes, key), bisect_right(hashes, key)):
-            yield segment.first_position + offsets[index]
+        index = bisect_left(hashes, key)
+        if index < count and hashes[index] == key:
+            offsets = memoryview(packed)[count * _HASH_BYTES :].cast(_OFFSET)
+            yield by_place[place].first_position + offsets[index]
 
 
 def hashes(connection: apsw.Connection, bus: int, segment: Segment) -> Iterator[int]:
@@ -88,7 +93,7 @@ def _bucket_rows(bus: int, segment: Segment, ids: Mapping[int, int]) -> Iterator
         bucket = keys[start] >> _BUCKET_SHIFT
         end = bisect_left(keys, (bucket + 1) << _BUCKET_SHIFT, start)
         part = keys[start:end]
-        offsets = array(_OFFSET, [ids[key] - segment.first_position for key in part])
+        offsets = array(_OFFSET, map(ids.__getitem__, part))
         yield _bucket_place(bus, segment.number, bucket), array(_HASH, part).tobytes() + offsets.tobytes()
         start = end
 

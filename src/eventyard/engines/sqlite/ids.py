@@ -4,15 +4,16 @@ Theory of operation. An id is known by a 64-bit hash. A unique index over random
 gets slower as it fills; but ids arrive in time order and leave in time order, so they are kept in time slices instead, and
 only ever appended:
 
-    open segment     the newest ids: a dict of hash -> position in memory. Not on disk: after a start it is made again
+    open segment     the newest ids: a dict of hash -> position (less its first) in memory. Not on disk: after a start it is made again
                      from the events behind the last closed segment.
     closed segment   32,768 ids and what its last commit brought more, sorted by hash, in the rows of `id_segments`. Closed in
                      the very transaction that fills it, so a crash finds it whole or not at all.
-    slice            32 segments and one Bloom filter of 16 bits an id over them, in memory; saved when the slice closes.
+    slice            64 segments and one Bloom filter of 16 bits an id over them, in memory; saved when the slice closes.
 
 Nearly every id that is asked for is fresh, so what matters is to say "unknown" fast: one dict and one filter per slice,
-eleven of them with the window full. A filter that says "maybe" sends us into its segments, newest first, one small row each;
-about one fresh id in two hundred goes there for nothing. What is found is compared with the event itself: two ids may share
+at most six of them with the window full. Each filter costs two looks at cold memory: with slices half as large an answer
+took twice as long. A filter that says "maybe" sends us into its segments, newest first, one small row each; about one fresh
+id in four hundred goes there for nothing. What is found is compared with the event itself: two ids may share
 a hash, and damage must not make one event pass for another. An event that is gone or damaged counts as unknown, so that its
 producer may bring it again.
 
@@ -51,7 +52,7 @@ from eventyard.engines.sqlite.id_segments import Segment, hash_id
 from eventyard.engines.sqlite.statements import SQL
 
 FALSE_MAYBES = 0.00046
-"""16 bits an id: ten filters together send one fresh id in two hundred into a slice for nothing."""
+"""16 bits an id: five filters together send one fresh id in four hundred into a slice for nothing."""
 
 DROPPED_PER_COMMIT = 2
 """Segments removed with one commit: twice what any commit can close, 512 small rows."""
@@ -69,7 +70,7 @@ class Layout(msgspec.Struct, frozen=True):
     """How ids are cut. Tests use small numbers to see segments and slices close."""
 
     segment_ids: int = 32_768
-    slice_segments: int = 32
+    slice_segments: int = 64
 
     def new_bloom(self) -> Bloom:
         """The hash of a hash is itself, so that a saved filter means the same in the next process."""
@@ -108,12 +109,11 @@ class BusIds:
 
     def candidates(self, connection: apsw.Connection, key: int) -> Iterator[int]:
         """Positions at which the hash was accepted, newest first."""
-        if (position := self.open.get(key)) is not None:
-            yield position
+        if (offset := self.open.get(key)) is not None:
+            yield self.open_first + offset
         for part in reversed(self.slices):
             if part.bloom is not None and key in part.bloom:
-                for segment in reversed(part.segments):
-                    yield from id_segments.find(connection, self.bus, segment, key)
+                yield from id_segments.find(connection, self.bus, part.segments, key)
 
 
 class Staged(msgspec.Struct):
@@ -204,7 +204,7 @@ class IdIndex:
     # Committing
 
     def _stage(self, held: BusIds, events: Sequence[StoredEvent], changes: Changes) -> Staged:
-        added = {hash_id(event.source, event.id): event.position for event in events}
+        added = {hash_id(event.source, event.id): event.position - held.open_first for event in events}
         bloom = held.slices[-1].bloom
         if bloom is not None:
             bloom.update(added)
@@ -273,7 +273,7 @@ class IdIndex:
         first, last = places.span(held.bus, held.open_first)
         while found := rows(connection, "events_ascending", first, last, _LOAD_ROWS):
             for event in event_rows.from_rows(found, self._damage):
-                held.open[hash_id(event.source, event.id)] = event.position
+                held.open[hash_id(event.source, event.id)] = event.position - held.open_first
             first = found[-1][0] + 1
         if (bloom := held.slices[-1].bloom) is not None:
             bloom.update(held.open)

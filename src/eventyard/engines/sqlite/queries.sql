@@ -178,8 +178,8 @@ DELETE FROM id_segment WHERE place = ?1
 -- name: add_id_bucket
 INSERT INTO id_bucket (place, ids) VALUES (?1, ?2)
 
--- name: id_bucket
-SELECT ids FROM id_bucket WHERE place = ?1
+-- name: id_buckets_at
+SELECT place, ids FROM id_bucket WHERE place IN carray(?1) ORDER BY place DESC
 
 -- name: id_buckets
 SELECT ids FROM id_bucket WHERE place BETWEEN ?1 AND ?2 ORDER BY place

@@ -3,12 +3,14 @@
 Time is bounded where the connection is (`connection`): a body that is late ends as a disconnect here.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 
 from starlette.types import Receive
 
 from eventyard.core import limits
-from eventyard.core.errors import Overloaded, TooLarge
+from eventyard.core.errors import EventyardError, Overloaded, TooLarge
 
 
 class Gone(Exception):
@@ -29,19 +31,27 @@ class BodyBudget:
 
 
 class Body:
-    """One request's body. `is_whole` once all of it was received."""
+    """One request's body. `is_whole` once all of it was received; `is_refused` when it is not wanted to its end."""
 
     def __init__(self, receive: Receive, budget: BodyBudget) -> None:
         self._receive = receive
         self._budget = budget
         self.is_whole = False
+        self.is_refused = False
 
     async def read(self, headers: Mapping[bytes, bytes], bytes_max: int) -> bytes:
         """All of it, or TooLarge as soon as that is known, Overloaded, Gone."""
+        try:
+            return await self._read(headers, bytes_max)
+        except EventyardError:
+            self.is_refused = not self.is_whole
+            raise
+
+    async def _read(self, headers: Mapping[bytes, bytes], bytes_max: int) -> bytes:
         length = headers.get(b"content-length", b"0")
         if len(length) > 18 or int(length) > bytes_max:
             raise TooLarge(f"{length[:18].decode()} bytes", wanted=f"at most {bytes_max}", at="header content-length")
-        first = await self.part()
+        first = await self._part()
         if not self.is_whole:
             return await self._read_on(first, bytes_max)
         if len(first) > bytes_max:
@@ -58,14 +68,22 @@ class Body:
                     raise TooLarge(f"more than {bytes_max} bytes", wanted=f"at most {bytes_max}")
                 if self.is_whole:
                     return b"".join(parts)
-                parts.append(await self.part())
+                parts.append(await self._part())
         finally:
             self._budget.held -= held
 
-    async def part(self) -> bytes:
+    async def _part(self) -> bytes:
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise Gone
         self.is_whole = not message.get("more_body", False)
         body: bytes = message.get("body", b"")
         return body
+
+    async def discard(self) -> None:
+        """Read on and throw away, within bounds: a caller that is still sending does not read the answer before it is done."""
+        left = limits.HTTP_LINGER_BYTES_MAX
+        with contextlib.suppress(Gone, TimeoutError):
+            async with asyncio.timeout(limits.HTTP_LINGER_S_MAX):
+                while left > 0 and not self.is_whole:
+                    left -= len(await self._part())

@@ -6,7 +6,7 @@ meant something by it.
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
@@ -20,6 +20,9 @@ JSON = b"application/json"
 _COMMON = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
 Headers = tuple[tuple[bytes, bytes], ...]
+Unready = Callable[[], list[str]]
+"""What of the process is not ready, each as one short phrase; empty when all is."""
+
 Q = TypeVar("Q")
 
 
@@ -31,6 +34,7 @@ class Call(msgspec.Struct, Generic[Q], frozen=True):
     """One request, its names decoded and its query read. `headers` are as they came, names in lower case."""
 
     yard: Eventyard
+    unready: Unready
     path: Mapping[str, str]
     query: Q
     headers: list[tuple[bytes, bytes]]

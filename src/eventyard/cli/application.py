@@ -1,0 +1,74 @@
+"""The tree of commands."""
+
+from functools import cache
+from typing import Annotated, Any
+
+import typer
+
+import eventyard
+from eventyard.cli import about, buses, dead_letters, doctor, events, patterns, publishing, rules, serving
+
+_HELP = """Eventyard: a durable event bus. Producers say what happened, rules direct it, services react.
+
+Start:
+  eventyard serve
+  eventyard publish --type order.paid --source /shop --data '{"total": 25}'
+  eventyard events list
+  eventyard rules put rewards --type order.paid --to http://127.0.0.1:9005/
+
+Every command has --help with an example. The server's address is --url or
+EVENTYARD_URL. Exit codes: 0 ok, 1 the answer is no, 2 usage, 3 refused by
+the server, 4 no server or not now, 5 a defect. More: docs/reference/cli.md
+"""
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"eventyard {eventyard.__version__}")
+        raise typer.Exit
+
+
+def _root(
+    context: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    _help_alone(context)
+
+
+def _help_alone(context: typer.Context) -> None:
+    """A group without a command shows what there is."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+_START = "Start"
+_USE = "Events and rules"
+
+
+@cache
+def command() -> Any:
+    """The click command of the whole line."""
+    app = typer.Typer(name="eventyard", help=_HELP, pretty_exceptions_enable=False)
+    app.callback(invoke_without_command=True)(_root)
+    app.command("serve", rich_help_panel=_START)(serving.serve)
+    app.command("demo", rich_help_panel=_START, context_settings=_HANDED_ON)(about.demo)
+    app.command("doctor", rich_help_panel=_START)(doctor.doctor)
+    app.command("version", rich_help_panel=_START)(about.version)
+    app.command("publish", rich_help_panel=_USE)(publishing.publish)
+    for name, group in _GROUPS.items():
+        group.callback(invoke_without_command=True)(_help_alone)
+        app.add_typer(group, name=name, rich_help_panel=_USE)
+    return typer.main.get_command(app)
+
+
+_HANDED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+_GROUPS = {
+    "events": events.app,
+    "pattern": patterns.app,
+    "rules": rules.app,
+    "dead-letters": dead_letters.app,
+    "buses": buses.app,
+}

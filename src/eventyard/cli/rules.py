@@ -1,0 +1,253 @@
+"""`eventyard rules`: who gets which events."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from eventyard.cli.exits import Exit
+from eventyard.cli.failures import Failure
+from eventyard.cli.inputs import read_json
+from eventyard.cli.options import DEFAULT_URL, Bus, Json, RuleName, Url, connect
+from eventyard.cli.patterns import compose
+from eventyard.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from eventyard.client import Rule
+
+app = typer.Typer(help="Rules: which events go where. A rule is a subscription with its own queue.")
+
+
+@app.command("list")
+def list_(*, bus: Bus = "default", url: Url = DEFAULT_URL, as_json: Json = False) -> int:
+    """List the rules of a bus by name.
+
+    Example:
+      eventyard rules list
+
+    Next: eventyard rules status RULE
+
+    """
+    screen = Screen(as_json=as_json)
+    with connect(url) as client:
+        rules = list(client.rules(bus=bus))
+    for rule in rules:
+        screen.document(rule)
+    if not rules:
+        screen.say(f'no rules on bus "{bus}" yet')
+        screen.advise("eventyard rules put NAME --type TYPE --to URL")
+        return Exit.OK
+    rows = [(rule.name, _state(rule), rule.pattern_json.decode(), rule.target_url) for rule in rules]
+    screen.table(("rule", "state", "pattern", "target"), rows, whole=("rule", "state"))
+    return Exit.OK
+
+
+def _state(rule: "Rule") -> str:
+    return "paused" if rule.state.paused else rule.state.status
+
+
+@app.command("show")
+def show(name: RuleName, *, bus: Bus = "default", url: Url = DEFAULT_URL, as_json: Json = False) -> int:
+    """Show one rule's document and state. Its JSON can be edited and given to `rules put`.
+
+    Example:
+      eventyard rules show rewards --json > rewards.json
+
+    Next: eventyard rules put RULE rewards.json
+
+    """
+    screen = Screen(as_json=as_json)
+    with connect(url) as client:
+        rule = client.rule(name, bus=bus)
+    screen.document(rule)
+    screen.pairs(_rows(rule))
+    return Exit.OK
+
+
+def _rows(rule: "Rule") -> list[tuple[str, Any]]:
+    def text(value: Any) -> str:
+        return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+    return [
+        ("rule", rule.name),
+        ("description", rule.description or None),
+        ("owner", rule.owner or None),
+        ("pattern", rule.pattern_json.decode()),
+        ("target", text(rule.target)),
+        ("start", text(rule.start)),
+        ("delivery", text(rule.delivery)),
+        ("state", _state(rule)),
+        ("created", rule.state.created),
+        ("changed", f"{rule.state.changed} (version {rule.state.version})"),
+    ]
+
+
+@app.command("put")
+def put(
+    name: RuleName,
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE|-]", help="The rule's JSON document; - is standard input.")
+    ] = None,
+    *,
+    to: Annotated[str | None, typer.Option("--to", metavar="URL", help="Push matching events to this address.")] = None,
+    type_: Annotated[
+        list[str] | None, typer.Option("--type", metavar="TYPE", help="Match events of this type. May be repeated.")
+    ] = None,
+    source: Annotated[
+        list[str] | None, typer.Option("--source", metavar="URI", help="Match events of this source. May be repeated.")
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Option("--pattern", metavar="JSON", help="Match this pattern: JSON, @FILE, or -.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--start", metavar="WHERE", help="latest (default), earliest, a position, or a time.")
+    ] = None,
+    description: Annotated[str | None, typer.Option("--description", metavar="TEXT", help="What the rule is for.")] = None,
+    owner: Annotated[str | None, typer.Option("--owner", metavar="TEXT", help="Who answers for it.")] = None,
+    bus: Bus = "default",
+    url: Url = DEFAULT_URL,
+    as_json: Json = False,
+) -> int:
+    """Create or change a rule, from a JSON document or from flags. Nothing upstream has to be told.
+
+    Example:
+      eventyard rules put rewards --type order.paid --to http://127.0.0.1:9005/
+      eventyard rules put rewards rewards.json
+
+    Next: eventyard rules status RULE
+
+    """
+    screen = Screen(as_json=as_json)
+    flags = {"description": description, "owner": owner, "start": start}
+    if file is not None:
+        _refuse_flags({"to": to, "type": type_, "source": source, "pattern": pattern, **flags})
+        document = _document(read_json(file if file == "-" else f"@{file.removeprefix('@')}", what="the rule"))
+    else:
+        document = _composed(to, compose(pattern, type_ or [], source or []), flags)
+    with connect(url) as client:
+        rule = client.put_rule(name, document, bus=bus)
+    screen.document(rule)
+    what = "created" if rule.state.uid == rule.state.version else f"changed (version {rule.state.version})"
+    screen.say(f"rule {rule.name} {what}: {rule.pattern_json.decode()} -> {rule.target_url}")
+    screen.advise(f"eventyard rules status {name}{'' if bus == 'default' else f' --bus {bus}'}")
+    return Exit.OK
+
+
+def _refuse_flags(flags: dict[str, Any]) -> None:
+    if given := [name for name, value in flags.items() if value]:
+        raise Failure(f"found a file and --{given[0]}", advice="put it into the file, or leave the file out")
+
+
+def _document(text: bytes) -> bytes:
+    """What `rules show --json` gives is taken too: the name and state that it adds are no part of the document."""
+    try:
+        members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    except msgspec.MsgspecError:
+        return text  # The server says what is wrong with it.
+    if not {"name", "state"} & members.keys():
+        return text
+    return msgspec.json.encode({name: value for name, value in members.items() if name not in {"name", "state"}})
+
+
+def _composed(to: str | None, pattern: bytes | None, flags: dict[str, Any]) -> bytes:
+    if to is None or pattern is None:
+        missing = "--to" if to is None else "--type, --source or --pattern"
+        raise Failure(f"found no {missing}", advice="give a file, or --to with --type, --source or --pattern")
+    document: dict[str, Any] = {"pattern": msgspec.Raw(pattern), "target": {"http": {"url": to}}}
+    document |= {name: value for name, value in flags.items() if value is not None}
+    if flags["start"] is not None:
+        document["start"] = _start(flags["start"])
+    return msgspec.json.encode(document)
+
+
+def _start(text: str) -> Any:
+    if text in {"latest", "earliest"}:
+        return text
+    if text.isascii() and text.isdigit():
+        return {"position": int(text)}
+    return {"time": text}
+
+
+@app.command("status")
+def status(name: RuleName, *, bus: Bus = "default", url: Url = DEFAULT_URL, as_json: Json = False) -> int:
+    """Show where a rule's queue stands: what waits, is under way, was delivered, and is dead.
+
+    Example:
+      eventyard rules status rewards
+
+    Next, when some are dead: eventyard dead-letters list RULE
+
+    """
+    screen = Screen(as_json=as_json)
+    with connect(url) as client:
+        found = client.status(name, bus=bus)
+    screen.document(found)
+    screen.pairs(
+        [
+            ("rule", found.name),
+            ("state", "paused" if found.paused else found.status),
+            ("waiting", found.waiting),
+            ("under way", found.leased),
+            ("delivered", found.delivered),
+            ("dead", found.dead),
+            ("discarded", found.discarded),
+            ("backfill at", found.backfill_position),
+        ]
+    )
+    if found.dead:
+        screen.advise(f"eventyard dead-letters list {name}{'' if bus == 'default' else f' --bus {bus}'}")
+    return Exit.OK
+
+
+@app.command("pause")
+def pause(name: RuleName, *, bus: Bus = "default", url: Url = DEFAULT_URL, as_json: Json = False) -> int:
+    """Stop delivering for a rule. What matches meanwhile waits in its queue.
+
+    Example:
+      eventyard rules pause rewards
+
+    Next: eventyard rules resume RULE
+
+    """
+    screen = Screen(as_json=as_json)
+    with connect(url) as client:
+        rule = client.pause(name, bus=bus)
+    screen.document(rule)
+    screen.say(f"rule {rule.name} is paused; what matches waits")
+    return Exit.OK
+
+
+@app.command("resume")
+def resume(name: RuleName, *, bus: Bus = "default", url: Url = DEFAULT_URL, as_json: Json = False) -> int:
+    """Go on delivering for a paused rule, with what waited first.
+
+    Example:
+      eventyard rules resume rewards
+
+    Next: eventyard rules status RULE
+
+    """
+    screen = Screen(as_json=as_json)
+    with connect(url) as client:
+        rule = client.resume(name, bus=bus)
+    screen.document(rule)
+    screen.say(f"rule {rule.name} delivers again")
+    return Exit.OK
+
+
+@app.command("delete")
+def delete(name: RuleName, *, bus: Bus = "default", url: Url = DEFAULT_URL, as_json: Json = False) -> int:
+    """Delete a rule. What its queue still holds is discarded; the events stay in the log.
+
+    Example:
+      eventyard rules delete rewards
+
+    Next: eventyard rules list
+
+    """
+    screen = Screen(as_json=as_json)
+    with connect(url) as client:
+        client.delete_rule(name, bus=bus)
+    screen.document({"deleted": name})
+    screen.say(f"rule {name} is deleted")
+    return Exit.OK

@@ -1,0 +1,109 @@
+"""What commands print. Results go to standard output, as tables and sentences or (`--json`) as one JSON document a line.
+
+Everything that a server sent is made printable first: an event may hold characters that would steer the terminal.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import typer
+
+from eventyard.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_PIPE_COLUMNS = 100_000
+"""A table that goes to a file or another program is as wide as it likes; on a terminal it is cut to fit."""
+
+
+def printable(text: str) -> str:
+    r"""`text` on one line, with what is no printable character spelt as `\x1b`."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+class Screen:
+    """Where one command writes its results. Methods named for people stay silent under `--json`, and the other way round."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def document(self, value: Any) -> None:
+        """One line of JSON. Structs of the client keep their wire names; an event keeps its own spelling."""
+        if self.as_json:
+            # An event is embedded as it was sent, which may be over several lines; in JSON a line's end is only white space.
+            _write(msgspec.json.encode(value).decode().replace("\r", " ").replace("\n", " ") + "\n")
+
+    def say(self, text: str) -> None:
+        if not self.as_json:
+            _write("".join(printable(line) + "\n" for line in text.split("\n")))
+
+    def event(self, json: bytes) -> None:
+        """An event's own text, indented; numbers stay spelt as they are."""
+        self.say(msgspec.json.format(json, indent=2).decode())
+
+    def advise(self, text: str) -> None:
+        """What to do next, on standard error so that it is no part of the result."""
+        if not self.as_json and sys.stderr.isatty():
+            typer.secho(f"next: {text}", fg="cyan", err=True)
+
+    def note(self, text: str) -> None:
+        """A remark beside the result, on standard error."""
+        if not self.as_json:
+            typer.echo(printable(text), err=True)
+
+    def pairs(self, rows: Iterable[tuple[str, Any]]) -> None:
+        """Names and values, aligned."""
+        told = [(name, _text(value)) for name, value in rows]
+        width = max(len(name) for name, _ in told)
+        self.say("\n".join(f"{name:<{width}}  {value}" for name, value in told))
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: Sequence[str] = ()) -> None:
+        """Rows under a head. Columns named in `whole` are never cut; the others give way where the terminal is narrow."""
+        if not self.as_json:
+            _write(_rendered(_table(columns, rows, whole)))
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], whole: Sequence[str]) -> "Table":
+    from rich.table import Table  # noqa: PLC0415 - heavy, see the package
+    from rich.text import Text  # noqa: PLC0415 - as above
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in columns:
+        table.add_column(name.upper(), no_wrap=name in whole, overflow="fold" if name in whole else "ellipsis")
+    for row in rows:
+        table.add_row(*(Text(printable(_text(value)), no_wrap=True, overflow="ellipsis") for value in row))
+    return table
+
+
+def _rendered(table: "Table") -> str:
+    from rich.console import Console  # noqa: PLC0415 - heavy, see the package
+
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}".replace(",", " ") if isinstance(value, int) else str(value)
+
+
+def _write(text: str) -> None:
+    """The only door to standard output. When its reader has gone away the command ends quietly."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered would fail again when the interpreter closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(Exit.BROKEN_PIPE) from None

@@ -1,0 +1,55 @@
+"""`eventyard serve`: the server itself, in this process."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    *,
+    host: Annotated[
+        str | None, typer.Option("--host", metavar="ADDRESS", help="The address to listen on. [default: 127.0.0.1]")
+    ] = None,
+    port: Annotated[int | None, typer.Option("--port", metavar="PORT", help="0: any free one. [default: 8410]")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="FOLDER", help="Where the store is kept. [default: ./eventyard-data]")
+    ] = None,
+    allow_network: Annotated[
+        list[str] | None,
+        typer.Option("--allow-network", metavar="CIDR", help="A private network that targets may stand in. May be repeated."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="A TOML file of settings; variables and flags win over it.")
+    ] = None,
+    drain_s: Annotated[
+        float | None,
+        typer.Option("--drain-s", metavar="SECONDS", help="How long a stop waits for pushes under way. [default: 10]"),
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [default: info]")
+    ] = None,
+) -> int:
+    """Run a server in the foreground. Ctrl-C stops it once pushes under way are done.
+
+    Every setting can also stand in EVENTYARD_HOST, EVENTYARD_PORT, ... or in a
+    TOML file: docs/reference/settings.md.
+
+    Example:
+      eventyard serve --port 8410 --data ./eventyard-data
+
+    Next, in another terminal: eventyard publish --type order.paid --source /shop
+
+    """
+    from eventyard import serve as server  # noqa: PLC0415 - heavy, see the package
+    from eventyard import settings  # noqa: PLC0415 - as above
+
+    flags = {
+        "host": host,
+        "port": port,
+        "data": data,
+        "allow_network": allow_network or None,
+        "drain_s": drain_s,
+        "log_level": log_level,
+    }
+    return server.serve(settings.load(flags, file=config))

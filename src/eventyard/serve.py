@@ -1,0 +1,169 @@
+"""The composition root: the only place that picks an engine, a transport and a clock, and puts a bus together.
+
+`serve` runs a bus as a process of its own; `open_bus` inside another program. Both keep everything in one SQLite file.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import uvloop
+
+from eventyard import settings as settings_module
+from eventyard.bus import Eventyard
+from eventyard.core.errors import InvalidSettings
+from eventyard.core.network import Policy
+from eventyard.engines.sqlite import SqliteEngine, hold
+from eventyard.settings import Settings
+from eventyard.surfaces.http import Server, app
+from eventyard.transports.http import HttpTransport
+
+log = logging.getLogger("eventyard.serve")
+
+DATABASE = "eventyard.db"
+SWITCH_INTERVAL_S = 0.0005
+"""How long one Python thread may keep the others waiting. The door's thread and the writer's hand work to and fro for every
+event; at Python's default of 5 ms each hand-over under load costs that."""
+
+GC_THRESHOLDS = (50_000, 20, 100)
+"""Python looks for cycles after every 700 new objects, which each decoded event is a fair part of, and no event is a cycle. On
+the way to 202 that was 6 % of the time."""
+
+
+class SystemClock:
+    """`ports.Clock` as the operating system tells it."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic_ms(self) -> int:
+        return time.monotonic_ns() // 1_000_000
+
+
+def serve(settings: Settings) -> int:
+    """Run a bus until SIGTERM or Ctrl-C; a second Ctrl-C ends it at once, which loses nothing either. The exit code.
+
+    Raises InvalidSettings, before anything is opened, where it cannot run like this.
+    """
+    _check_host(settings)
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    _allow_descriptors()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.set_threshold(*GC_THRESHOLDS)
+    with bind(settings) as listener, hold(settings.data):
+        yard = compose(str(Path(settings.data) / DATABASE), settings_module.policy(settings))
+        uvloop.run(_serve(settings, yard, listener))
+    return 0
+
+
+def _check_host(settings: Settings) -> None:
+    if not settings.is_loopback:
+        raise InvalidSettings(
+            f'found the host "{settings.host}"',
+            wanted="a loopback address, as 127.0.0.1: this version knows no keys, so whoever reached it could do everything",
+            at="host",
+        )
+
+
+def bind(settings: Settings) -> socket.socket:
+    """The socket that the bus will listen on; not listening yet, so that nobody waits while the store is taken up."""
+    host = "127.0.0.1" if settings.host == "localhost" else settings.host
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise _cannot_bind(settings, error) from error
+    return listener
+
+
+def _cannot_bind(settings: Settings, error: OSError) -> InvalidSettings:
+    return InvalidSettings(
+        f"cannot listen on {settings.host} port {settings.port}: {os.strerror(error.errno or 0).lower()}",
+        wanted="a free port: stop what listens there (perhaps another bus), or choose with --port; 0 takes any",
+        at="port",
+    )
+
+
+def compose(path: str, policy: Policy) -> Eventyard:
+    """A bus on the file at `path`, not started."""
+    return Eventyard(SqliteEngine(path), HttpTransport(policy), SystemClock(), policy)
+
+
+async def _serve(settings: Settings, yard: Eventyard, listener: socket.socket) -> None:
+    stopping = asyncio.Event()
+    server = Server(app(yard, unready=lambda: ["stopping"] if stopping.is_set() else []), drain_s=settings.drain_s)
+    await asyncio.to_thread(yard.start)
+    gc.freeze()
+    _follow_signals(server, stopping)
+    _greet(settings, listener)
+    try:
+        await server.serve([listener])
+    except OSError as error:
+        raise _cannot_bind(settings, error) from error
+    finally:
+        await yard.stop(settings.drain_s)
+
+
+def _follow_signals(server: Server, stopping: asyncio.Event) -> None:
+    def stop() -> None:
+        if stopping.is_set():
+            os._exit(130)
+        stopping.set()
+        server.should_exit = True
+        _say("Stopping: what was accepted is kept, pushes under way may end.")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+def _greet(settings: Settings, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    _say(
+        f"Eventyard listens on http://{shown}:{port}",
+        f"Data is kept in {Path(settings.data).resolve()}",
+        "202 means durable: the event is on disk, and every rule that it matches has its delivery.",
+        "Stop with Ctrl-C.",
+    )
+
+
+def _say(*lines: str) -> None:
+    """A reader that has gone, as of a pipe, is no reason to stop."""
+    with contextlib.suppress(OSError):
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
+
+
+def _allow_descriptors() -> None:
+    """As many sockets as the system lets us have: each connection and each push is one."""
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+@contextlib.asynccontextmanager
+async def open_bus(path: str | Path, *, allow_loopback: bool = True) -> AsyncIterator[Eventyard]:
+    """A bus inside this program: `async with eventyard.open("shop.db") as bus`.
+
+    The file is held by this process alone. On the way out pushes under way may end (10 s), and all that was accepted is kept.
+    """
+    target = Path(path)
+    with hold(target.parent):
+        yard = compose(str(target), Policy(is_loopback_allowed=allow_loopback))
+        await asyncio.to_thread(yard.start)
+        try:
+            yield yard
+        finally:
+            await yard.stop()

@@ -1,0 +1,100 @@
+"""GET /v1/buses/{bus}/events and one of them: history, in pages that `next` continues."""
+
+from typing import Literal
+
+import msgspec
+
+from eventyard.core import limits, rule
+from eventyard.core.changes import StoredEvent
+from eventyard.core.errors import InvalidPattern, InvalidRequest, InvalidRule, PatternTooCostly
+from eventyard.core.pattern import language
+from eventyard.core.pattern.language import Pattern
+from eventyard.history import EventPage, Query
+from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
+from eventyard.surfaces.http.schemas import POSITION_MAX, CloudEvent, Limit, Position, Time
+from eventyard.surfaces.http.times import rfc3339
+
+
+class EventsQuery(msgspec.Struct, frozen=True):
+    """Events after position `after` (before it when descending), accepted in [`from`, `until`), that match `pattern`."""
+
+    after: Position = 0
+    from_: Time = msgspec.field(default="", name="from")
+    until: Time = ""
+    pattern: str = ""
+    limit: Limit = 100
+    order: Literal["asc", "desc"] = "asc"
+
+
+class EventAnswer(msgspec.Struct, frozen=True):
+    """One event of the log. `accepted` is when the bus took it."""
+
+    position: int
+    accepted: Time
+    event: CloudEvent
+
+
+class EventsAnswer(msgspec.Struct, frozen=True):
+    """`next` given as `after` continues; null when the end is reached. A page may be short, even empty, before the end."""
+
+    events: list[EventAnswer]
+    next: str | None
+
+
+async def events(call: Call[EventsQuery]) -> Answer:
+    asked = call.query
+    query = Query(
+        after=asked.after,
+        limit=asked.limit,
+        from_ms=_time_ms(asked.from_, "from"),
+        until_ms=_time_ms(asked.until, "until"),
+        pattern=_pattern(asked.pattern),
+        is_descending=asked.order == "desc",
+    )
+    page = await call.yard.events(call.path["bus"], query)
+    shown, next_after = _cut(page)
+    return json_answer(EventsAnswer([_shown(event) for event in shown], str(next_after) if next_after else None))
+
+
+async def event(call: Call[NoFields]) -> Answer:
+    return json_answer(_shown(await call.yard.event(call.path["bus"], _position(call.path["position"]))))
+
+
+def _shown(stored: StoredEvent) -> EventAnswer:
+    return EventAnswer(stored.position, rfc3339(stored.accepted_ms), msgspec.Raw(stored.json))
+
+
+def _cut(page: EventPage) -> tuple[list[StoredEvent], int | None]:
+    """As many of the page's events as one answer may hold, at least one, and where it goes on."""
+    held = 0
+    for index, stored in enumerate(page.events):
+        held += len(stored.json)
+        if held > limits.ANSWER_BYTES_MAX and index:
+            return page.events[:index], page.events[index - 1].position
+    return page.events, page.next_after
+
+
+def _time_ms(text: str, name: str) -> int | None:
+    if not text:
+        return None
+    try:
+        return rule.parse_time_ms(text, at=f"query {name}")
+    except (InvalidRule, OverflowError) as error:
+        wanted = "an RFC 3339 time with a zone, as 2026-01-31T08:00:00Z (a plus sign is %2B in a query)"
+        raise InvalidRequest(f'found "{text[:60]}"', wanted=wanted, at=f"query {name}") from error
+
+
+def _pattern(text: str) -> Pattern | None:
+    if not text:
+        return None
+    try:
+        return language.parse(text)
+    except (InvalidPattern, PatternTooCostly) as error:
+        at = f"query pattern, {error.at}" if error.at else "query pattern"
+        raise type(error)(error.found, wanted=error.wanted, at=at) from error
+
+
+def _position(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 16 and 1 <= int(text) <= POSITION_MAX):
+        raise InvalidRequest(f'found the position "{text[:60]}"', wanted=f"1 to {POSITION_MAX}", at="path position")
+    return int(text)

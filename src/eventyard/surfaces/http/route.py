@@ -1,0 +1,34 @@
+"""A route as a value: what a row of the table in `routes` says."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from eventyard.core.errors import EventyardError
+from eventyard.surfaces.http.calls import Answer, Call, NoFields
+
+Handler = Callable[[Call[Any]], Awaitable[Answer]]
+BytesMax = Callable[[Mapping[bytes, bytes]], int]
+
+
+class Body(msgspec.Struct, frozen=True):
+    """What a route reads. `media` gives the schema of each content type (None: any bytes). `is_json_only`: others are refused."""
+
+    media: tuple[tuple[str, Any], ...]
+    bytes_max: BytesMax
+    is_required: bool = True
+    is_json_only: bool = True
+
+
+class Route(msgspec.Struct, frozen=True):
+    """`answers` are the good ones: status, schema (None: no body), and what it says. `refusals` are those of the route's own."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    answers: tuple[tuple[int, Any, str], ...]
+    refusals: tuple[type[EventyardError], ...] = ()
+    query: type[Any] = NoFields
+    body: Body | None = None

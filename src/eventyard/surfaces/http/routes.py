@@ -1,0 +1,189 @@
+"""The one table of routes. Routing, the OpenAPI document and the test of the reference page are all derived from it."""
+
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from eventyard.core import errors, limits
+from eventyard.core.event import BATCHED, STRUCTURED
+from eventyard.core.rule import Rule
+from eventyard.surfaces.http import (
+    buses,
+    dead_letters,
+    events,
+    health,
+    openapi,
+    patterns,
+    publishing,
+    rules,
+)
+from eventyard.surfaces.http.calls import JSON, Answer, Call, NoFields
+from eventyard.surfaces.http.route import Body, Route
+from eventyard.surfaces.http.schemas import CloudEvent
+
+
+def _json(kind: Any, bytes_max: int = limits.REQUEST_BYTES_MAX, *, is_required: bool = True) -> Body:
+    return Body(((JSON.decode(), kind),), lambda _: bytes_max, is_required=is_required)
+
+
+@cache
+def _document() -> bytes:
+    return msgspec.json.encode(openapi.document(ROUTES))
+
+
+async def openapi_document(_: Call[NoFields]) -> Answer:
+    return Answer(200, _document(), JSON)
+
+
+_BUS = "/v1/buses/{bus}"
+_RULE = "/v1/buses/{bus}/rules/{rule}"
+_NOTHING = _json(NoFields, is_required=False)
+_EVENTS = Body(
+    (
+        (STRUCTURED, CloudEvent),
+        (BATCHED, list[CloudEvent]),
+        ("*/*", None),
+    ),
+    publishing.body_bytes_max,
+    is_required=False,
+    is_json_only=False,
+)
+_RULE_REFUSALS = (errors.InvalidRule, errors.InvalidPattern, errors.PatternTooCostly, errors.ForbiddenTarget)
+
+PUBLISH = Route(
+    "POST",
+    _BUS + "/events",
+    publishing.publish,
+    "Publish one event or a batch; when it answers 202 they are durable",
+    ((202, publishing.Accepted, "Durable"), (202, publishing.AcceptedBatch, "A batch: one verdict for each event")),
+    (
+        *(errors.NotFound, errors.InvalidJSON, errors.InvalidEvent, errors.ReservedType, errors.EventConflict),
+        *(errors.TooManyMatches, errors.TooLarge, errors.UnsupportedContentType, errors.Overloaded, errors.StorageFull),
+    ),
+    body=_EVENTS,
+)
+
+ROUTES = (
+    Route("GET", "/", health.index, "The door's main addresses", ((200, health.Index, "The addresses"),)),
+    Route("GET", "/healthz", health.healthz, "Whether the process lives", ((200, health.Alive, "It does"),)),
+    Route(
+        "GET",
+        "/readyz",
+        health.readyz,
+        "Whether the bus takes work, and what it waits for",
+        ((200, health.Ready, "It does"), (503, health.Ready, "It does not")),
+    ),
+    Route("GET", "/v1/openapi.json", openapi_document, "This door as OpenAPI 3.1", ((200, dict[str, Any], "The document"),)),
+    Route("GET", "/v1/buses", buses.buses, "List the buses", ((200, buses.BusesAnswer, "By name"),)),
+    Route(
+        "PUT",
+        _BUS,
+        buses.put_bus,
+        "Create a bus, or find it there",
+        ((201, buses.BusAnswer, "Created"), (200, buses.BusAnswer, "It was there")),
+        (errors.InvalidName,),
+        body=_NOTHING,
+    ),
+    Route("GET", _BUS, buses.bus, "One bus", ((200, buses.BusAnswer, "The bus"),), (errors.NotFound,)),
+    Route("DELETE", _BUS, buses.delete_bus, "Delete a bus and all it holds", ((204, None, "Deleted"),), (errors.NotFound,)),
+    PUBLISH,
+    Route(
+        "GET",
+        _BUS + "/events",
+        events.events,
+        "History, in pages",
+        ((200, events.EventsAnswer, "A page"),),
+        (errors.NotFound, errors.InvalidPattern, errors.PatternTooCostly),
+        query=events.EventsQuery,
+    ),
+    Route(
+        "GET",
+        _BUS + "/events/{position}",
+        events.event,
+        "One event of the log",
+        ((200, events.EventAnswer, "The event"),),
+        (errors.NotFound, errors.Damaged),
+    ),
+    Route(
+        "GET",
+        _BUS + "/rules",
+        rules.rules,
+        "List the rules",
+        ((200, rules.RulesAnswer, "A page, by name"),),
+        (errors.NotFound,),
+        query=rules.RulesQuery,
+    ),
+    Route(
+        "PUT",
+        _RULE,
+        rules.put_rule,
+        "Create or change a rule",
+        ((201, rules.RuleAnswer, "Created"), (200, rules.RuleAnswer, "Changed, or as it was")),
+        (errors.NotFound, errors.InvalidName, *_RULE_REFUSALS),
+        body=_json(Rule, limits.RULE_BYTES_MAX),
+    ),
+    Route("GET", _RULE, rules.rule, "One rule", ((200, rules.RuleAnswer, "The rule"),), (errors.NotFound,)),
+    Route(
+        "DELETE",
+        _RULE,
+        rules.delete_rule,
+        "Delete a rule; what waits for it is discarded",
+        ((204, None, "Deleted"),),
+        (errors.NotFound,),
+    ),
+    Route(
+        "GET",
+        _RULE + "/status",
+        rules.status,
+        "Where the rule's queue stands",
+        ((200, rules.StatusAnswer, "The counts"),),
+        (errors.NotFound,),
+    ),
+    Route(
+        "POST",
+        _RULE + "/pause",
+        rules.pause,
+        "Give no more deliveries out; they gather",
+        ((200, rules.RuleAnswer, "The rule, paused"),),
+        (errors.NotFound,),
+        body=_NOTHING,
+    ),
+    Route(
+        "POST",
+        _RULE + "/resume",
+        rules.resume,
+        "Give deliveries out again",
+        ((200, rules.RuleAnswer, "The rule, not paused"),),
+        (errors.NotFound,),
+        body=_NOTHING,
+    ),
+    Route(
+        "GET",
+        _RULE + "/dead-letters",
+        dead_letters.dead_letters,
+        "Dead letters, each with its event and why it died",
+        ((200, dead_letters.DeadLettersAnswer, "A page, by position"),),
+        (errors.NotFound,),
+        query=dead_letters.DeadLettersQuery,
+    ),
+    Route(
+        "POST",
+        _RULE + "/dead-letters/redrive",
+        dead_letters.redrive,
+        "Put dead letters back to be delivered",
+        ((202, dead_letters.RedriveAnswer, "Recorded and begun"),),
+        (errors.NotFound,),
+        body=_json(dead_letters.Redrive),
+    ),
+    Route(
+        "POST",
+        "/v1/patterns/test",
+        patterns.test_pattern,
+        "Whether a pattern matches an event, and why",
+        ((200, patterns.PatternTestAnswer, "The verdict"),),
+        (errors.InvalidPattern, errors.PatternTooCostly),
+        body=_json(patterns.PatternTest, limits.EVENT_BYTES_MAX + limits.RULE_BYTES_MAX),
+    ),
+)
+"""Every address of the door, in the order in which the reference page tells of them."""

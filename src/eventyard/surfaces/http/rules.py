@@ -1,0 +1,142 @@
+"""Rules: PUT, GET and DELETE of one, the list, where its queue stands, pause and resume."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from eventyard.core.rule import DeliveryPolicy, RuleRecord, StartPosition, Target
+from eventyard.surfaces.http.buses import read_nothing
+from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
+from eventyard.surfaces.http.schemas import PatternText, Time
+from eventyard.surfaces.http.times import rfc3339
+
+
+class RuleState(msgspec.Struct, frozen=True):
+    """`uid` is the position of the event that records the rule's creation, `version` that of its last change."""
+
+    status: str
+    paused: bool
+    uid: int
+    version: int
+    created: Time
+    changed: Time
+
+
+class RuleAnswer(msgspec.Struct, frozen=True):
+    """A rule's document as it is in force, every default written out, its name and where it stands."""
+
+    name: str
+    pattern: PatternText
+    target: Target
+    start: Annotated[Any, msgspec.Meta(description='"latest", "earliest", {"position": n} or {"time": "..."}')]
+    delivery: DeliveryPolicy
+    description: str
+    owner: str
+    state: RuleState
+
+
+class RulesAnswer(msgspec.Struct, frozen=True):
+    """By name. `next` given as `after` continues."""
+
+    rules: list[RuleAnswer]
+    next: str | None
+
+
+class StatusAnswer(msgspec.Struct, frozen=True):
+    """How many of the rule's deliveries are in each state. `backfill_position` is what a late rule reads next, null when live."""
+
+    name: str
+    status: str
+    paused: bool
+    waiting: int
+    leased: int
+    delivered: int
+    dead: int
+    discarded: int
+    backfill_position: int | None
+
+
+class RulesQuery(msgspec.Struct, frozen=True):
+    """Rules whose names come after `after`."""
+
+    after: str = ""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 100
+
+
+async def put_rule(call: Call[NoFields]) -> Answer:
+    put = await call.yard.put_rule(call.path["bus"], call.path["rule"], call.body)
+    return json_answer(_shown(put.record), 201 if put.is_created else 200)
+
+
+async def rule(call: Call[NoFields]) -> Answer:
+    return json_answer(_shown(call.yard.rule(call.path["bus"], call.path["rule"])))
+
+
+async def delete_rule(call: Call[NoFields]) -> Answer:
+    await call.yard.delete_rule(call.path["bus"], call.path["rule"])
+    return Answer(204)
+
+
+async def rules(call: Call[RulesQuery]) -> Answer:
+    records = [record for record in call.yard.rules(call.path["bus"]) if record.name > call.query.after]
+    page = records[: call.query.limit]
+    is_end = len(page) == len(records)
+    return json_answer(RulesAnswer([_shown(record) for record in page], None if is_end else page[-1].name))
+
+
+async def status(call: Call[NoFields]) -> Answer:
+    bus, name = call.path["bus"], call.path["rule"]
+    record, queue = call.yard.rule(bus, name), call.yard.status(bus, name)
+    return json_answer(
+        StatusAnswer(
+            name=record.name,
+            status=record.status,
+            paused=record.is_paused,
+            waiting=queue.waiting,
+            leased=queue.leased,
+            delivered=queue.delivered,
+            dead=queue.dead,
+            discarded=queue.discarded,
+            backfill_position=queue.backfill_position,
+        )
+    )
+
+
+async def pause(call: Call[NoFields]) -> Answer:
+    return await _set_paused(call, is_paused=True)
+
+
+async def resume(call: Call[NoFields]) -> Answer:
+    return await _set_paused(call, is_paused=False)
+
+
+async def _set_paused(call: Call[NoFields], *, is_paused: bool) -> Answer:
+    read_nothing(call.body)
+    return json_answer(_shown(await call.yard.set_paused(call.path["bus"], call.path["rule"], is_paused=is_paused)))
+
+
+def _shown(record: RuleRecord) -> RuleAnswer:
+    document = record.rule
+    return RuleAnswer(
+        name=record.name,
+        pattern=document.pattern,
+        target=document.target,
+        start=_start(document.start),
+        delivery=document.delivery,
+        description=document.description,
+        owner=document.owner,
+        state=RuleState(
+            status=record.status,
+            paused=record.is_paused,
+            uid=record.uid,
+            version=record.version,
+            created=rfc3339(record.created_ms),
+            changed=rfc3339(record.changed_ms),
+        ),
+    )
+
+
+def _start(start: str | StartPosition | None) -> Any:
+    if isinstance(start, StartPosition):
+        return {name: value for name, value in msgspec.structs.asdict(start).items() if value is not None}
+    return start

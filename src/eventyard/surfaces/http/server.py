@@ -1,0 +1,54 @@
+"""uvicorn, as this bus runs it: its own connections, swept; its own signals; nothing written by others than ours."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import cast
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from eventyard.core import limits
+from eventyard.surfaces.http.connection import Connection
+
+
+class Server(uvicorn.Server):
+    """`await server.serve([socket])` until `should_exit` is set. Whoever starts it handles the signals."""
+
+    def __init__(self, application: ASGIApp, *, drain_s: float = 10.0) -> None:
+        super().__init__(_config(application, drain_s))
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """What uvicorn does here would end the process by the same signal when all is done, so never with 0."""
+        yield
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_PER_SWEEP == 0:
+            self.sweep(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
+    def sweep(self, now: float) -> None:
+        """End the connections that are late at `now`, the loop's time."""
+        for connection in list(self.server_state.connections):
+            cast("Connection", connection).sweep(now)
+
+
+_TICKS_PER_SWEEP = 10
+"""uvicorn ticks ten times a second."""
+
+
+def _config(application: ASGIApp, drain_s: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=limits.HTTP_IDLE_S_MAX,
+        timeout_graceful_shutdown=max(1, round(drain_s)),
+    )

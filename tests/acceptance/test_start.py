@@ -1,0 +1,182 @@
+"""docs/start.md, walked as it stands: every block of it is run, or compared with what the one before it printed."""
+
+import json
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "start.md"
+WAIT_S = 30.0
+
+
+class Block(NamedTuple):
+    language: str
+    text: str
+
+
+class Running:
+    """A command in a terminal of its own."""
+
+    def __init__(self, command: str, folder: Path, environment: dict[str, str]) -> None:
+        self.lines: queue.Queue[str] = queue.Queue()
+        self._process = subprocess.Popen(
+            ["/bin/bash", "-c", f"exec {command}"],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            self.lines.put(line.rstrip("\n"))
+
+    def stop(self) -> None:
+        """Ctrl-C."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(WAIT_S)
+        self._reader.join(WAIT_S)
+        if self._process.stdout:
+            self._process.stdout.close()
+
+
+class Walk:
+    """The reader: goes through the blocks in order, with ports that are free on this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ports = {"8410": free_port(), "9005": free_port()}
+        self._blocks = blocks(PAGE.read_text())
+        self._running: list[Running] = []
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("EVENTYARD_")},
+            "PATH": f"{commands(folder)}:{os.environ['PATH']}",
+            "EVENTYARD_PORT": self._ports["8410"],
+            "NO_PROXY": "127.0.0.1",
+        }
+
+    @property
+    def left(self) -> int:
+        return len(self._blocks)
+
+    def take(self, language: str) -> str:
+        block = self._blocks.pop(0)
+        assert block.language == language, f"the page goes on with {block}"
+        return block.text.replace("8410", self._ports["8410"]).replace("9005", self._ports["9005"])
+
+    def run(self) -> str:
+        return self._run(self.take("sh"))
+
+    def _run(self, command: str) -> str:
+        done = subprocess.run(
+            ["/bin/bash", "-c", command],
+            cwd=self._folder,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stdout
+
+    def run_and_compare(self) -> None:
+        printed = self.run()
+        assert json.loads(printed) == json.loads(self.take("json"))
+
+    def run_until_as_printed(self) -> None:
+        """For what settles after a moment: a reader who looks too early looks again."""
+        command, wanted = self.take("sh"), json.loads(self.take("json"))
+        deadline = time.monotonic() + WAIT_S
+        while (printed := json.loads(self._run(command))) != wanted:
+            assert time.monotonic() < deadline, printed
+
+    def start(self) -> Running:
+        running = Running(self.take("sh").strip(), self._folder, self._environment)
+        self._running.append(running)
+        return running
+
+    def save(self, name: str) -> None:
+        (self._folder / name).write_text(self.take("python"))
+
+    def wait_for_server(self, port: str) -> None:
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", int(self._ports[port]))) == 0:
+                    return
+            time.sleep(0.05)
+        pytest.fail(f"nothing listens on {port}")
+
+    def expect(self, running: Running) -> None:
+        """The lines of the page, in any order, and no other."""
+        wanted = self.take("text").splitlines()
+        assert sorted(running.lines.get(timeout=WAIT_S) for _ in wanted) == sorted(wanted)
+
+    def stop_all(self) -> None:
+        for running in reversed(self._running):
+            running.stop()
+
+
+def blocks(page: str) -> list[Block]:
+    return [Block(*found) for found in re.findall(r"^```(\w+)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)]
+
+
+def commands(folder: Path) -> Path:
+    """`eventyard` and `python` as an installed environment has them."""
+    made = folder / "bin"
+    made.mkdir()
+    for name, arguments in (("eventyard", "-m eventyard"), ("python", "")):
+        (made / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+        (made / name).chmod(0o755)
+    return made
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+@pytest.fixture
+def walk(tmp_path: Path) -> Iterator[Walk]:
+    walk = Walk(tmp_path)
+    yield walk
+    walk.stop_all()
+
+
+def test_the_five_minutes_go_as_the_page_says(walk: Walk) -> None:
+    assert "pip install" in walk.take("sh")
+    walk.start()
+    walk.wait_for_server("8410")
+    walk.run_and_compare()
+    walk.run_and_compare()
+    walk.save("receiver.py")
+    receiver = walk.start()
+    walk.wait_for_server("9005")
+    walk.run()
+    walk.run()
+    walk.expect(receiver)
+    receiver.stop()
+    walk.run()
+    walk.run_until_as_printed()
+    receiver = walk.start()
+    walk.expect(receiver)
+    walk.run()
+    walk.expect(receiver)
+    assert "io.eventyard.rule.created" in walk.run()
+    walk.run_and_compare()
+    assert walk.left == 0

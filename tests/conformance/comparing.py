@@ -1,0 +1,54 @@
+"""Everything that two engines are held to tell alike, as values that compare."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from eventyard.core.bus_state import BusState, Loaded
+from eventyard.core.clock import BusTime
+from eventyard.core.errors import Refused
+from eventyard.core.view import View
+
+
+def comparable(answer: Any) -> Any:
+    """Errors compare by their text."""
+    return [str(part) if isinstance(part, Refused) else part for part in answer] if isinstance(answer, list) else answer
+
+
+def plain(loaded: Loaded) -> Any:
+    """What `load` told, in one order."""
+    return msgspec.structs.replace(
+        loaded,
+        leased=tuple(sorted(loaded.leased, key=lambda row: row.key)),
+        buses=tuple(sorted(loaded.buses, key=lambda bus: bus.number)),
+        backfills=tuple(sorted(loaded.backfills, key=lambda backfill: backfill.rule)),
+        intents=tuple(sorted(loaded.intents, key=lambda intent: intent.number)),
+    )
+
+
+def facts(state: BusState) -> Any:
+    """Everything in a state but its bounds. A rule of which nothing was put yet may have no queue."""
+    counts = {uid: queue.counts for uid, queue in state.queues.items()}
+    return (
+        (state.record, state.head, state.by_uid, state.by_name, state.leased, state.buses, state.backfills, state.intents),
+        dict(state.live.items()),
+        counts,
+    )
+
+
+def answers(view: View, state: BusState, time: BusTime) -> Iterator[tuple[Any, Any]]:
+    """A view's answers to everything that can be asked of one bus."""
+    number = state.record.number
+    yield "ascending", view.events(number, 1, state.head, 1_000)
+    yield "descending", view.events(number, 3, state.head - 2, 4, is_descending=True)
+    for time_ms in (state.record.created_ms, state.record.created_ms + 100, time.time_ms, time.time_ms + 1):
+        yield ("position_at", time_ms), view.position_at(number, time_ms)
+    for uid in state.by_uid:
+        yield ("due", uid), view.due(number, uid, time.work_ms + 400, 7)
+        yield ("next_due", uid), view.next_due(number, uid)
+        yield ("waiting", uid), view.waiting(number, uid, 5)
+        rows = view.dead(number, uid, (0, -1), 1_000)
+        yield ("dead", uid), rows
+        yield ("dead until", uid), view.dead(number, uid, (4, 0), 3, until_ms=time.time_ms - 1)
+        yield ("delivery", uid), [view.delivery(number, (uid, 0, position)) for position in range(state.head + 2)]

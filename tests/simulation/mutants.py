@@ -1,0 +1,149 @@
+"""Mutants: the house with one promise broken on purpose. A simulation that lets one of them pass proves nothing.
+
+Each is a small replacement of one part, made here and nowhere in the product.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import MappingProxyType
+from typing import Any, cast
+from unittest import mock
+
+import msgspec
+
+from eventyard.core import backlog, limits
+from eventyard.core.draft import Draft
+from eventyard.core.errors import EventyardError
+from eventyard.core.rule import Status
+from eventyard.core.system import SYSTEM_BUS
+from eventyard.core.view import Known, View
+from eventyard.inbox import Ticket
+from eventyard.ports import Engine
+from eventyard.writer import Admission, Writer
+from tests.simulation.house import EngineName, Parts
+from tests.simulation.run import run
+
+
+class AnswersBeforeCommit(Writer):
+    """202 for what is not on the disk yet."""
+
+    def _admit_all(self) -> list[Admission]:
+        admissions = super()._admit_all()
+        for admission in admissions:
+            self._answer(admission.finished)
+            admission.finished = []
+        return admissions
+
+
+class DeliversBeforeCommit(Writer):
+    """Leases go out before anybody knows that they, and the events under them, are kept."""
+
+    def _admit_all(self) -> list[Admission]:
+        admissions = super()._admit_all()
+        for admission in admissions:
+            if admission.draft is not None and admission.draft.leases:
+                self._receiver.take(admission.state.record, admission.draft.leases)
+                admission.draft.leases = []
+        return admissions
+
+
+class SettlesBeforeCommit(Writer):
+    """Memory takes changes over before the disk has them: after a failed commit the two are apart."""
+
+    def _commit(self, drafts: list[Draft]) -> EventyardError | None:
+        batch = [changes for draft in drafts if not (changes := draft.finish()).is_empty]
+        for changes in sorted(batch, key=lambda changes: changes.bus == SYSTEM_BUS):
+            self._apply(changes)
+        try:
+            if batch:
+                self._engine.commit(batch)
+        except EventyardError as error:
+            return error
+        return None
+
+
+class KeepsCutAnswers(Writer):
+    """A publish cut between two steps keeps the positions that a failed commit took back. Was a defect; found here."""
+
+    def _take_cut(self, number: int) -> list[Ticket]:  # noqa: ARG002
+        return []
+
+
+class LeasesBeforeReleased(Writer):
+    """At start, pushes of this process are released with those of the last one. Was a defect; found here."""
+
+    def _admit_all(self) -> list[Admission]:
+        self._is_open = True
+        return super()._admit_all()
+
+
+class ForgetfulView:
+    """Knows no id that was accepted before."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def find_ids(self, bus: int, ids: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Known]:  # noqa: ARG002
+        return {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._view, name)
+
+
+class ForgetfulEngine:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def view(self) -> Any:
+        return ForgetfulView(self._engine.view)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+
+def _forgetful(engine: Engine) -> Engine:
+    return cast("Engine", ForgetfulEngine(engine))
+
+
+def _skip_last_stretch(draft: Draft, uid: int) -> bool:
+    """`backlog.finish_backfill_if_near` without the stretch."""
+    backfill = draft.backfill(uid)
+    if backfill is None or draft.head - backfill.next_position >= limits.BACKFILL_LAST_STRETCH:
+        return False
+    draft.set_backfill(msgspec.structs.replace(backfill, next_position=draft.head + 1, is_done=True))
+    draft.set_rule(msgspec.structs.replace(draft.rule(uid), status=Status.LIVE))
+    return True
+
+
+class Mutant(msgspec.Struct, frozen=True):
+    """`engines`: where the broken promise can show at all."""
+
+    parts: Parts = Parts()
+    patch: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
+    engines: tuple[EngineName, ...] = ("memory", "sqlite")
+
+
+MUTANTS: Mapping[str, Mutant] = MappingProxyType(
+    {
+        "synchronous-normal": Mutant(Parts(synchronous="NORMAL"), engines=("sqlite",)),
+        "answer-before-commit": Mutant(Parts(writer=AnswersBeforeCommit)),
+        "deliver-before-commit": Mutant(Parts(writer=DeliversBeforeCommit)),
+        "settle-before-commit": Mutant(Parts(writer=SettlesBeforeCommit)),
+        "forget-dedup": Mutant(Parts(wrap=_forgetful)),
+        "skip-last-stretch": Mutant(patch=lambda: mock.patch.object(backlog, "finish_backfill_if_near", _skip_last_stretch)),
+        "keep-cut-answers": Mutant(Parts(writer=KeepsCutAnswers)),
+        "lease-before-released": Mutant(Parts(writer=LeasesBeforeReleased)),
+    }
+)
+
+
+def caught_after(name: str, engine: EngineName, *, steps: int, seeds_max: int) -> int | None:
+    """How many seeds it took until the simulation failed on the mutant. None: it never did."""
+    mutant = MUTANTS[name]
+    with mutant.patch():
+        for seed in range(seeds_max):
+            if run(seed, steps, engine, mutant.parts).failure:
+                return seed + 1
+    return None
