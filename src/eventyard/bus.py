@@ -100,7 +100,12 @@ class Eventyard:
             thread.start()
 
     async def stop(self, drain_s: float = 10.0) -> None:
-        """Give no more deliveries out, wait up to `drain_s` for pushes under way, write what was taken, close the store."""
+        """Give no more deliveries out, wait up to `drain_s` for pushes under way, write what was taken, close the store.
+
+        A second call does nothing.
+        """
+        if self._stopping.is_set():
+            return
         self._dispatch.drain()
         deadline = time.monotonic() + drain_s
         while self._dispatch.under_way and time.monotonic() < deadline:  # noqa: ASYNC110 - counted on another thread

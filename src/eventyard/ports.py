@@ -79,7 +79,7 @@ class Engine(Protocol):
     def commit(self, batch: Sequence[Changes]) -> None:
         """Keep the changes of several buses, all or nothing, durable when this returns.
 
-        Raises `StorageFull` or `StorageFailed` where nothing was kept.
+        Raises `StorageFull`, `StorageFailed` or `Damaged` where nothing was kept.
         """
         ...
 

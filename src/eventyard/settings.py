@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -28,7 +28,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Networks (CIDR) that targets may stand in although they are private or special."""
     drain_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
     """How long a stop waits for pushes under way."""
-    log_level: str = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property
     def is_loopback(self) -> bool:

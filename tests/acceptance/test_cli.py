@@ -68,7 +68,7 @@ def eventyard(server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
 @pytest.fixture
 def bus(eventyard: Command, request: pytest.FixtureRequest) -> str:
     """An empty bus for one test."""
-    name = request.node.name.removeprefix("test_").split("[")[0][:100]
+    name: str = request.node.name.removeprefix("test_").split("[")[0][:100]
     assert eventyard("buses", "create", name).code == 0
     return name
 

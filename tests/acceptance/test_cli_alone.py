@@ -16,6 +16,7 @@ from eventyard.cli.checks import Grade
 from eventyard.cli.failures import code_of_status
 from eventyard.cli.lines import Line, groups
 from eventyard.cli.screen import printable
+from tests.support.targets import Target, answer, answers_in_turn
 
 
 @pytest.fixture
@@ -166,6 +167,18 @@ def test_the_demo_is_run_with_its_arguments_and_ends_as_it_does(monkeypatch: pyt
     script.write_text("import sys; sys.exit(7 if sys.argv[1:] == ['--quick', 'x'] else 0)")
     monkeypatch.setattr("eventyard.__file__", str(tmp_path / "__init__.py"))
     assert run(["demo", "--quick", "x"]) == 7
+
+
+def test_a_publish_that_breaks_off_says_how_far_it_came(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text('{"type":"a","source":"/b","id":"1"}\n' * 1001)
+    bus = b'{"name":"default","created":"","head":0}'
+    taken = b'{"events":[' + b",".join([b'{"id":"1","source":"/b","position":1,"duplicate":false}'] * 1000) + b"]}"
+    with Target(answers_in_turn(iter([answer(200, body=bus), answer(202, body=taken), answer(507)]))) as target:
+        assert run(["publish", str(file), "--url", target.url]) == 4
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "stopped at line 1001 (1000 accepted, 0 duplicate, 0 refused before it)" in err
 
 
 # The doctor's checks

@@ -86,15 +86,15 @@ class Target:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/events"
 
     def __enter__(self) -> Self:
-        self._server = self._loop.run_until_complete(self._listen())
-        self.port = self._server.sockets[0].getsockname()[1]
         self._thread.start()
+        self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(WAIT_S)
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(WAIT_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(WAIT_S)
-        self._loop.run_until_complete(self._stop())
         self._loop.close()
 
     def wait_for_requests(self, count: int) -> None:

@@ -130,6 +130,13 @@ class Tally:
         if self.refused <= REFUSALS_TOLD:
             self._screen.note(f"{line.noun} {line.number} refused: {why}")
 
+    def tell_stop(self, group: "list[Line]") -> None:
+        """The request that carried `group` failed. Whether the server took it is not known."""
+        first = f"{group[0].noun} {group[0].number}"
+        self._screen.note(
+            f"stopped at {first} ({self.counts} before it); it and the next {len(group) - 1} may have been accepted"
+        )
+
     @property
     def counts(self) -> str:
         return f"{self.accepted} accepted, {self.duplicate} duplicate, {self.refused} refused"
@@ -153,9 +160,7 @@ def _publish_groups(stream: BufferedReader, client: "Client", bus: str, tally: T
         try:
             _publish_group(group, client, bus, tally)
         except ClientError:
-            last = f"before {group[0].noun} {group[0].number}"
-            tally_told = f"stopped {last}: {tally.counts}; of the next {len(group)} some may have been accepted"
-            typer.echo(tally_told, err=True)
+            tally.tell_stop(group)
             raise
         advance(stream, tally)
 

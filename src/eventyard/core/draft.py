@@ -233,7 +233,8 @@ class Draft:
         return self._names[name] if name in self._names else self.state.by_name.get(name)
 
     def rules_count(self) -> int:
-        return len(self.state.by_name) + len(self._names)
+        edited = sum((record is not None) - (name in self.state.by_name) for name, record in self._names.items())
+        return len(self.state.by_name) + edited
 
     def set_rule(self, record: RuleRecord) -> None:
         """The rule's new record, in force for what this step does from here on."""

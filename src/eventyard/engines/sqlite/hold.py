@@ -50,13 +50,25 @@ def hold(folder: str | Path) -> Hold:
 
 def _open(folder: Path) -> int:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(folder)
         return os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise InvalidSettings(
             f"found that {folder} cannot be written ({error.strerror})",
             wanted="a folder that this user may write: change its owner, or name another with --data",
         ) from error
+
+
+def _make(folder: Path) -> None:
+    """A new folder is made durable in its parent's list, or a power cut could take the whole bus with it."""
+    if folder.is_dir():
+        return
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    parent = os.open(folder.resolve().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
 
 
 def _holder(descriptor: int) -> str:

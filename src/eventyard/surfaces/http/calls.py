@@ -89,7 +89,7 @@ def _pairs(query: bytes) -> list[tuple[str, str]]:
 
 def _unknown(name: str, known: list[str]) -> InvalidRequest:
     near = difflib.get_close_matches(name, known, 1, 0.5)
-    hint = f'did you mean "{near[0]}"? known here: ' if near else "one of "
+    hint = f'perhaps "{near[0]}"; known here: ' if near else "one of "
     wanted = hint + ", ".join(known) if known else "no query here"
     return InvalidRequest(f'unknown query field "{name[:60]}"', wanted=wanted, at=f"query {name[:60]}")
 

@@ -1,0 +1,123 @@
+"""A campaign: clients publish, rules deliver, and the real process is killed again and again on the same data.
+
+Half of the lives end at a moment chosen by the clock, the others at a chosen call to the disk: before, after or in the middle of
+the Nth write, sync or truncation (`run_server`). Where that call does not come in time, the life is ended from outside too.
+"""
+
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.crash.books import Account, Matches, balance, call, is_quiet, read_log
+from tests.crash.clients import Address, Client
+from tests.crash.process import Death, Server
+from tests.crash.receiver import Receiver
+
+CLIENTS = 3
+LIFE_S_MAX = 1.0
+QUIET_S_MAX = 60.0
+POLL_S = 0.05
+
+
+class Campaign(msgspec.Struct, frozen=True):
+    """What a campaign came to. `at_calls`: kills that happened at the chosen call to the disk."""
+
+    kills: int
+    at_calls: int
+    account: Account
+
+
+RULES: dict[str, tuple[dict[str, Any], Matches]] = {
+    "all": ({"source": [{"prefix": "/client/"}]}, lambda event: event["source"].startswith("/client/")),
+    "even": ({"type": ["number.even"]}, lambda event: event["type"] == "number.even"),
+    "large": ({"data": {"n": [{"numeric": [">=", 100]}]}}, lambda event: event.get("data", {}).get("n", 0) >= 100),
+    "nobody": ({"type": ["number.imaginary"]}, lambda _: False),
+    "late": ({"type": ["number.odd"]}, lambda event: event["type"] == "number.odd"),
+}
+"""Pattern and what it means. `late` is put halfway, and starts at the beginning of the log."""
+
+
+def run(folder: Path, kills: int, seed: int, show: Callable[[str], None]) -> Campaign:
+    """Kill the server `kills` times under load, then let it come to rest and balance the books."""
+    receiver, server, address = Receiver(seed), Server(folder), Address()
+    clients = [Client(number, address, seed) for number in range(CLIENTS)]
+    receiver.start()
+    rng = random.Random(seed)
+    try:
+        _put_rules(server, receiver, [name for name in RULES if name != "late"])
+        for client in clients:
+            client.start()
+        at_calls = 0
+        for number in range(1, kills + 1):
+            at_calls += _live_and_die(server, address, rng, show, number, kills)
+            if number == kills // 2:
+                _put_rules(server, receiver, ["late"])
+        return Campaign(kills, at_calls, _settle(server, address, clients, receiver))
+    finally:
+        receiver.stop()
+
+
+def _put_rules(server: Server, receiver: Receiver, names: list[str]) -> None:
+    """In a life of its own, which ends by SIGKILL as the others do."""
+    assert server.start(Death()), "the server does not start"
+    for name in names:
+        document = {
+            "pattern": RULES[name][0],
+            "target": {"http": {"url": f"http://127.0.0.1:{receiver.port}/{name}", "timeout_s": 5}},
+            "start": "earliest",
+            "delivery": {"backoff": {"initial_s": 0.05, "factor": 2, "max_s": 0.5}},
+        }
+        call(f"{server.url}/v1/buses/default/rules/{name}", method="PUT", document=document)
+    server.kill()
+
+
+def _live_and_die(
+    server: Server, address: Address, rng: random.Random, show: Callable[[str], None], number: int, kills: int
+) -> bool:
+    """One life. True where it ended at the chosen call."""
+    death = _choose(rng)
+    is_up = server.start(death)
+    if is_up:
+        address.set(server.url)
+    died = server.wait(rng.uniform(0.05, LIFE_S_MAX) if death.moment == "never" else LIFE_S_MAX)
+    address.set("")
+    code = server.kill()
+    assert code == -9, f"the server ended by itself with code {code}, in a life to end {death}"
+    show(f"kill {number} of {kills}: {death}{'' if died or not death.count else ' (did not come: from outside)'}")
+    return died and death.count > 0
+
+
+def _choose(rng: random.Random) -> Death:
+    if rng.random() < 0.5:
+        return Death()
+    moment, operation = rng.choice(
+        (("before", "sync"), ("after", "sync"), ("before", "write"), ("after", "write"), ("torn", "write"), ("after", "truncate"))
+    )
+    return Death(moment, operation, 1 if operation == "truncate" else int(10 ** rng.uniform(0, 2.5)))
+
+
+def _settle(server: Server, address: Address, clients: list[Client], receiver: Receiver) -> Account:
+    """A last life in peace: what is unanswered is answered, what is owed is delivered, and the process ends in order."""
+    assert server.start(Death()), "the server does not start"
+    address.set(server.url)
+    for client in clients:
+        client.stop()
+    _wait_until(lambda: is_quiet(server.url, list(RULES)))
+    account = balance(read_log(server.url), clients, receiver, {name: matches for name, (_, matches) in RULES.items()})
+    code = server.stop()
+    assert code == 0, f"the server stopped with code {code}"
+    return account
+
+
+def _wait_until(is_done: Callable[[], bool]) -> None:
+    """Ask again and again; the limit is no claim about speed, it only ends a test that hangs."""
+    pause = threading.Event()
+    for _ in range(int(QUIET_S_MAX / POLL_S)):
+        if is_done():
+            return
+        pause.wait(POLL_S)
+    raise AssertionError(f"deliveries are still pending after {QUIET_S_MAX} s")

@@ -1,0 +1,78 @@
+"""Targets for the crash suite: one small HTTP server for all rules, which counts what each of them was sent."""
+
+import asyncio
+import json
+import random
+import threading
+from collections import Counter
+
+REFUSED_SHARE = 0.05
+"""Answered with 503, so that retries are always under way when the server dies."""
+
+Identity = tuple[str, str]
+"""Source and id."""
+
+
+class Receiver:
+    """`taken[rule]` counts the answers 200 for each event; `deliveries` holds every delivery id seen for it."""
+
+    def __init__(self, seed: int) -> None:
+        self.taken: dict[str, Counter[Identity]] = {}
+        self.deliveries: dict[tuple[str, Identity], set[str]] = {}
+        self.strays: list[str] = []
+        self._rng = random.Random(seed)
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.port = 0
+
+    def start(self) -> None:
+        self._thread.start()
+        self._ready.wait()
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        self._loop.run_forever()
+        server.close()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, which dies when the server does."""
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                path, headers = _parse(head)
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
+                status = self._take(path, headers, body)
+                writer.write(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\n\r\n" % status)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    def _take(self, path: str, headers: dict[str, str], body: bytes) -> int:
+        rule = path.strip("/")
+        if headers.get("eventyard-rule") != rule:
+            self.strays.append(f"{rule} was sent {headers}")
+        event = json.loads(body)
+        identity = (event["source"], event["id"])
+        self.deliveries.setdefault((rule, identity), set()).add(headers["eventyard-delivery"])
+        if self._rng.random() < REFUSED_SHARE:
+            return 503
+        self.taken.setdefault(rule, Counter())[identity] += 1
+        return 200
+
+
+def _parse(head: bytes) -> tuple[str, dict[str, str]]:
+    first, *lines = head.decode("latin-1").split("\r\n")
+    pairs = (line.split(":", 1) for line in lines if ":" in line)
+    return first.split(" ")[1], {name.lower(): value.strip() for name, value in pairs}

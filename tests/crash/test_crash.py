@@ -1,0 +1,13 @@
+from pathlib import Path
+
+from tests.crash.campaign import run
+
+KILLS = 10
+
+
+def test_a_server_killed_again_and_again_keeps_every_promise(tmp_path: Path) -> None:
+    shown: list[str] = []
+    campaign = run(tmp_path / "data", KILLS, seed=7, show=shown.append)
+    assert campaign.kills == len(shown) == KILLS
+    assert campaign.at_calls > 0
+    assert campaign.account.acknowledged > 0
