@@ -12,7 +12,6 @@ durability cost on top of reading events at all. A bare apsw insert of the same 
 import argparse
 import http.client
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -30,8 +29,7 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import engine_commit
-from benchmarks.publish_single import event, put_rules, sink
-from benchmarks.support.fill_window import fill
+from benchmarks.publish_single import copy_filled, event, put_rules, sink
 from benchmarks.support.load import PLACE
 
 ROUNDS = 3
@@ -78,16 +76,6 @@ def server(*arguments: str) -> Iterator[Running]:
         finally:
             process.terminate()
             process.communicate()
-
-
-def copy_filled(folder: Path, filled: str | None) -> None:
-    """A store at `folder` whose dedup window is full: a copy of `filled`, or a new one."""
-    folder.mkdir()
-    if filled:
-        shutil.copyfile(filled, folder / "eventyard.db")
-        os.sync()
-    else:
-        fill(str(folder / "eventyard.db"))
 
 
 class Publisher:

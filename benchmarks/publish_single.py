@@ -1,13 +1,16 @@
 """Durable publishing of single events, beside the same server answering 202 from an empty handler, in turns within one run.
 
-The bus has ten rules of which one matches, and pushes each event to a sink. The empty server is the same process set-up (uvicorn,
-our connection class, uvloop) with a handler that does nothing: the ratio is what it costs to check, route and keep an event.
+The bus has its dedup window full and ten rules of which one matches, and pushes each event to a sink (`--held`: its deliveries
+are written and wait). The empty server is the same process set-up (uvicorn, our connection class, uvloop) with a handler that
+does nothing: the ratio is what it costs to check, route and keep an event.
 
     python benchmarks/publish_single.py --seconds 20 --concurrency 64
 """
 
 import argparse
 import json
+import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -22,6 +25,7 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.support import load
+from benchmarks.support.fill_window import fill
 
 ROUNDS = 4
 SUPPORT = Path(__file__).parent / "support"
@@ -42,8 +46,8 @@ async def app(scope, receive, send):
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))
 sys.setswitchinterval(0.0005)
-print(f"listens on http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-uvloop.run(Server(app).serve([listener]))
+url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+uvloop.run(Server(app, started=lambda: print(url, flush=True)).serve([listener]))
 """
 
 
@@ -66,6 +70,16 @@ def sink() -> Iterator[str]:
             yield f"http://127.0.0.1:{int(process.stdout.readline())}/events"
         finally:
             process.terminate()
+
+
+def copy_filled(folder: Path, filled: str | None) -> None:
+    """A store at `folder` whose dedup window is full: a copy of `filled`, or a new one."""
+    folder.mkdir()
+    if filled:
+        shutil.copyfile(filled, folder / "eventyard.db")
+        os.sync()
+    else:
+        fill(str(folder / "eventyard.db"))
 
 
 def put_rules(url: str, target: str) -> None:
@@ -98,12 +112,17 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--body-bytes", type=int, default=880)
     parser.add_argument("--data", help="a folder on the disk to measure; default: the system's temporary folder")
+    parser.add_argument("--filled", help="a store whose window is full, to be copied; default: fill one (some 10 s)")
+    parser.add_argument("--held", action="store_true", help="pause the rule that matches: its deliveries are written and wait")
     options = parser.parse_args()
     body, share = event(options.body_bytes), options.seconds / ROUNDS / 2
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=options.data))
+        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=options.data)) + "/bus"
+        copy_filled(Path(folder), options.filled)
         target, bus, empty = (stack.enter_context(each) for each in (sink(), server(BUS, folder), server(EMPTY)))
         put_rules(bus, target)
+        if options.held:
+            httpx.post(f"{bus}/v1/buses/default/rules/rule-0/pause").raise_for_status()
         ours, bare = [], []
         for _ in range(ROUNDS):
             ours.append(load.run(f"{bus}/v1/buses/default/events", body, concurrency=options.concurrency, seconds=share))

@@ -103,12 +103,15 @@ def compose(path: str, policy: Policy) -> Eventyard:
 
 async def _serve(settings: Settings, yard: Eventyard, listener: socket.socket) -> None:
     stopping = asyncio.Event()
-    server = Server(app(yard, unready=lambda: ["stopping"] if stopping.is_set() else []), drain_s=settings.drain_s)
-    await asyncio.to_thread(yard.start)
-    gc.freeze()
-    _follow_signals(server, stopping)
-    _greet(settings, listener)
+    server = Server(
+        app(yard, unready=lambda: ["stopping"] if stopping.is_set() else []),
+        drain_s=settings.drain_s,
+        started=lambda: _greet(settings, listener),
+    )
     try:
+        await asyncio.to_thread(yard.start)
+        gc.freeze()
+        _follow_signals(server, stopping)
         await server.serve([listener])
     except OSError as error:
         raise _cannot_bind(settings, error) from error
@@ -162,8 +165,8 @@ async def open_bus(path: str | Path, *, allow_loopback: bool = True) -> AsyncIte
     target = Path(path)
     with hold(target.parent):
         yard = compose(str(target), Policy(is_loopback_allowed=allow_loopback))
-        await asyncio.to_thread(yard.start)
         try:
+            await asyncio.to_thread(yard.start)
             yield yard
         finally:
             await yard.stop()

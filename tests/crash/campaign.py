@@ -5,6 +5,7 @@ the Nth write, sync or truncation (`run_server`). Where that call does not come 
 """
 
 import random
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -51,13 +52,17 @@ def run(folder: Path, kills: int, seed: int, show: Callable[[str], None]) -> Cam
         _put_rules(server, receiver, [name for name in RULES if name != "late"])
         for client in clients:
             client.start()
+        deaths = [_choose(rng) for _ in range(kills)]
         at_calls = 0
-        for number in range(1, kills + 1):
-            at_calls += _live_and_die(server, address, rng, show, number, kills)
+        for number, death in enumerate(deaths, 1):
+            is_as_chosen = _live_and_die(server, address, death, rng.uniform(0.05, LIFE_S_MAX))
+            at_calls += is_as_chosen
+            show(f"kill {number} of {kills}: {death if is_as_chosen else 'from outside'}")
             if number == kills // 2:
                 _put_rules(server, receiver, ["late"])
         return Campaign(kills, at_calls, _settle(server, address, clients, receiver))
     finally:
+        server.end_surely()
         receiver.stop()
 
 
@@ -75,19 +80,14 @@ def _put_rules(server: Server, receiver: Receiver, names: list[str]) -> None:
     server.kill()
 
 
-def _live_and_die(
-    server: Server, address: Address, rng: random.Random, show: Callable[[str], None], number: int, kills: int
-) -> bool:
+def _live_and_die(server: Server, address: Address, death: Death, life_s: float) -> bool:
     """One life. True where it ended at the chosen call."""
-    death = _choose(rng)
-    is_up = server.start(death)
-    if is_up:
+    if server.start(death):
         address.set(server.url)
-    died = server.wait(rng.uniform(0.05, LIFE_S_MAX) if death.moment == "never" else LIFE_S_MAX)
+    died = server.wait(LIFE_S_MAX if death.count else life_s)
     address.set("")
     code = server.kill()
-    assert code == -9, f"the server ended by itself with code {code}, in a life to end {death}"
-    show(f"kill {number} of {kills}: {death}{'' if died or not death.count else ' (did not come: from outside)'}")
+    assert code == -signal.SIGKILL, f"the server ended by itself with code {code}, in a life to end {death}"
     return died and death.count > 0
 
 
@@ -95,7 +95,14 @@ def _choose(rng: random.Random) -> Death:
     if rng.random() < 0.5:
         return Death()
     moment, operation = rng.choice(
-        (("before", "sync"), ("after", "sync"), ("before", "write"), ("after", "write"), ("torn", "write"), ("after", "truncate"))
+        (
+            ("before", "sync"),
+            ("after", "sync"),
+            ("before", "write"),
+            ("after", "write"),
+            ("torn", "write"),
+            ("after", "truncate"),
+        )
     )
     return Death(moment, operation, 1 if operation == "truncate" else int(10 ** rng.uniform(0, 2.5)))
 

@@ -67,6 +67,12 @@ class Client:
                 self._send_surely([self._rng.choice(self.answers).id], is_again=True)
             else:
                 self._send_surely(self._fresh(self._rng.choice((1, 1, 1, 10, 50))), is_again=False)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _fresh(self, count: int) -> list[str]:
         first, self.sent = self.sent + 1, self.sent + count
@@ -77,7 +83,7 @@ class Client:
             try:
                 answered = self._send(ids)
             except (OSError, http.client.HTTPException):
-                self._connection = None
+                self._hang_up()
                 continue
             if answered is not None:
                 self._keep(ids, answered, is_again=is_again)
@@ -88,7 +94,9 @@ class Client:
         parts = urlsplit(url)
         if not parts.hostname:
             return None
-        if self._connection is None or self._connection.port != parts.port:
+        if self._connection is not None and self._connection.port != parts.port:
+            self._hang_up()
+        if self._connection is None:
             self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=REQUEST_S)
         body = json.dumps([self._event(event) for event in ids])
         headers = {"content-type": "application/cloudevents-batch+json"}

@@ -1,9 +1,12 @@
 """The server as a process that can be killed and started again on the same data."""
 
+import contextlib
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -29,13 +32,21 @@ class Server:
         self.url = ""
 
     def start(self, death: Death) -> bool:
-        """Start a life. False where it died before it listened."""
+        """Start a life, and wait until it listens. False where it died before."""
         runner = [sys.executable, str(RUNNER), death.moment, death.operation, str(death.count)]
         command = [*runner, "serve", "--port", "0", "--data", str(self._folder), "--drain-s", "0", "--log-level", "error"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         line = self._process.stdout.readline() if self._process.stdout else ""
         self.url = line.rsplit(" ", 1)[-1].strip()
-        return self.url.startswith("http")
+        return self.url.startswith("http") and self._listens()
+
+    def _listens(self) -> bool:
+        """The greeting comes a moment before the socket listens, so ask until one of them is certain."""
+        parts = urlsplit(self.url)
+        while self._live().poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection((parts.hostname, parts.port), timeout=END_S):
+                return True
+        return False
 
     def wait(self, timeout_s: float) -> bool:
         """Whether the process has died by itself within this time."""
@@ -52,6 +63,11 @@ class Server:
     def stop(self) -> int:
         """As an operator stops it. The exit code."""
         return self._end(signal.SIGTERM)
+
+    def end_surely(self) -> None:
+        """Leave nothing running behind, whatever went wrong."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
 
     def _end(self, number: signal.Signals) -> int:
         process = self._live()

@@ -14,6 +14,9 @@ import apsw
 
 from eventyard.cli import main
 
+SYSTEM_VFS = apsw.vfs_names()[0]
+"""The operating system's: the default until ours takes its place."""
+
 
 class Reaper:
     """Counts calls, and dies at the chosen one."""
@@ -35,7 +38,7 @@ class Reaper:
 
 class DeadlyVFS(apsw.VFS):
     def __init__(self, reaper: Reaper) -> None:
-        super().__init__("deadly", base="", makedefault=True)
+        super().__init__("deadly", base=SYSTEM_VFS, makedefault=True)
         self._reaper = reaper
 
     def xOpen(self, name: Any, flags: list[int]) -> "DeadlyFile":  # noqa: N802 - apsw's name
@@ -44,7 +47,7 @@ class DeadlyVFS(apsw.VFS):
 
 class DeadlyFile(apsw.VFSFile):
     def __init__(self, reaper: Reaper, name: Any, flags: list[int]) -> None:
-        super().__init__("", name, flags)
+        super().__init__(SYSTEM_VFS, name, flags)
         self._reaper = reaper
 
     def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802

@@ -53,6 +53,9 @@ class Producers:
         client = self._rng.randrange(CLIENTS)
         self._send(_bus(self._rng), [self._new(client) for _ in range(self._rng.choice((1, 1, 2, 7)))])
 
+    def publish_to(self, bus: str) -> None:
+        self._send(bus, [self._new(0)])
+
     def send_again(self) -> None:
         """What was never answered, as a client does after a timeout or an error."""
         some, self._unanswered = self._unanswered[:5], self._unanswered[5:]
@@ -115,7 +118,7 @@ class _Request(msgspec.Struct, frozen=True):
     events: list[Event]
 
     def answered(self, answer: Any) -> None:
-        self.producers._house.world.note(f"published: {_shown(answer)}")  # noqa: SLF001 - one noun in two halves
+        self.producers._house.world.note(f"published: {_shown(answer)}")
         if isinstance(answer, EventyardError):
             return
         for event, one in zip(self.events, answer, strict=True):
@@ -133,6 +136,13 @@ class Operators:
         bus, name = _bus(self._rng), self._rng.choice(RULES)
         parsed, pattern = rule.parse(self._document(bus, name))
         self._ask(bus, PutRule(name, parsed, pattern), self._noting(bus, RULE_CREATED, name))
+
+    def put_simple_rule(self, bus: str) -> None:
+        """All events of clients, from now on."""
+        url = f"http://{self._rng.choice(HOSTS)}/mail"
+        document = {"pattern": {"source": [{"prefix": "/client/"}]}, "target": {"http": {"url": url, "timeout_s": 5}}}
+        parsed, pattern = rule.parse(json.dumps(document).encode())
+        self._ask(bus, PutRule("mail", parsed, pattern), self._noting(bus, RULE_CREATED, "mail"))
 
     def delete_rule(self) -> None:
         bus, name = _bus(self._rng), self._rng.choice(RULES)
@@ -163,11 +173,15 @@ class Operators:
         return None
 
     def create_bus(self) -> None:
-        incarnation = self._house.incarnation()
-        self._ask_system(CreateBus(self._rng.choice(("second", "third")), incarnation), self._note_created)
+        self.create_bus_named(self._rng.choice(("second", "third")))
+
+    def create_bus_named(self, name: str) -> None:
+        self._ask_system(CreateBus(name, self._house.incarnation()), self._note_created)
 
     def delete_bus(self) -> None:
-        name = self._rng.choice(("second", "third"))
+        self.delete_bus_named(self._rng.choice(("second", "third")))
+
+    def delete_bus_named(self, name: str) -> None:
         number = self._house.writer.numbers.get(name)
         if number is not None:
             self._house.books.buses_deleting.add(self._house.writer.states[number].record.incarnation)
@@ -210,7 +224,9 @@ class Operators:
         rng, writer = self._rng, self._house.writer
         state = writer.states.get(writer.numbers.get(bus, -1))
         head = state.head if state else 0
-        moment = datetime.datetime.fromtimestamp((self._house.clock.now_ms() - rng.randint(-60_000, HOUR_MS)) / 1000, datetime.UTC)
+        moment = datetime.datetime.fromtimestamp(
+            (self._house.clock.now_ms() - rng.randint(-60_000, HOUR_MS)) / 1000, datetime.UTC
+        )
         choices = (None, "latest", "earliest", "earliest", {"position": rng.randint(1, head + 1)}, {"time": moment.isoformat()})
         return rng.choice(choices)
 

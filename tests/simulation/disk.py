@@ -141,7 +141,7 @@ class DiskVFS(apsw.VFS):
         if self.is_unplugged:
             return
         if filename not in self.disk.files:
-            raise _no_such_file()
+            raise apsw.exception_for(apsw.SQLITE_IOERR_DELETE_NOENT)
         self.disk.delete(filename, is_synced=syncdir)
 
     def xOpen(self, name: Any, flags: list[int]) -> Any:  # noqa: N802
@@ -227,9 +227,3 @@ def _sectors(write: Write) -> Iterator[Write]:
         end = min(len(data), start + SECTOR - (offset + start) % SECTOR)
         yield offset + start, data[start:end]
         start = end
-
-
-def _no_such_file() -> apsw.Error:
-    error = apsw.IOError("no such file")
-    error.extendedresult = apsw.SQLITE_IOERR_DELETE_NOENT
-    return error

@@ -12,7 +12,9 @@ from unittest import mock
 
 import msgspec
 
-from eventyard.core import backlog, limits
+from eventyard.core import backlog, limits, machine, system
+from eventyard.core.changes import BusRecord
+from eventyard.core.commands import CreateBus
 from eventyard.core.draft import Draft
 from eventyard.core.errors import EventyardError
 from eventyard.core.rule import Status
@@ -117,6 +119,16 @@ def _skip_last_stretch(draft: Draft, uid: int) -> bool:
     return True
 
 
+def _reuse_number(draft: Draft, command: CreateBus) -> tuple[BusRecord, bool]:
+    """`system.create_bus` with the least number that no bus holds now. Was a defect."""
+    number = 1 + max((bus.number for bus in draft.buses().values()), default=SYSTEM_BUS)
+    record, is_new = system.create_bus(draft, command)
+    if is_new:
+        record = msgspec.structs.replace(record, number=number)
+        draft.set_bus(record)
+    return record, is_new
+
+
 class Mutant(msgspec.Struct, frozen=True):
     """`engines`: where the broken promise can show at all."""
 
@@ -133,6 +145,7 @@ MUTANTS: Mapping[str, Mutant] = MappingProxyType(
         "settle-before-commit": Mutant(Parts(writer=SettlesBeforeCommit)),
         "forget-dedup": Mutant(Parts(wrap=_forgetful)),
         "skip-last-stretch": Mutant(patch=lambda: mock.patch.object(backlog, "finish_backfill_if_near", _skip_last_stretch)),
+        "reuse-bus-numbers": Mutant(patch=lambda: mock.patch.dict(machine._STEPS, {CreateBus: _reuse_number})),
         "keep-cut-answers": Mutant(Parts(writer=KeepsCutAnswers)),
         "lease-before-released": Mutant(Parts(writer=LeasesBeforeReleased)),
     }

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 from unittest import mock
 
 import apsw
@@ -60,7 +61,7 @@ def run(seed: int, steps: int, engine: EngineName, parts: Parts | None = None) -
 def _small_limits(world: World) -> Iterator[None]:
     """Limits drawn from the seed, so that a log of some hundred events meets every one of them."""
     rng = world.rng
-    small = {
+    small: dict[str, Any] = {
         "STEP_EVENTS_MAX": rng.choice((3, 10, 2_000)),
         "STEP_CHANGES_MAX": rng.choice((5, 40, 20_000)),
         "BACKFILL_EVENTS_PER_STEP": rng.choice((3, 20)),
@@ -103,11 +104,17 @@ class Story:
 
     def _draw(self) -> tuple[list[Act], list[float]]:
         often: list[Act] = [self._house.step_writer, self._house.step_writer, self._house.step_others, self._pass_time]
-        busy: list[Act] = [self._producers.publish, self._producers.publish, self._producers.send_again, self._operators.put_rule]
+        busy: list[Act] = [
+            self._producers.publish,
+            self._producers.publish,
+            self._producers.send_again,
+            self._operators.put_rule,
+        ]
         operators, producers = self._operators, self._producers
         rare: list[Act] = [
             *(producers.repeat, producers.conflict, operators.delete_rule, operators.pause_rule, operators.resume_rule),
             *(operators.redrive, operators.create_bus, operators.delete_bus, operators.change_mood, operators.change_mood),
+            self._replace_bus,
         ]
         faults: list[Act] = [self._crash, self._cut_power, self._fail_disk, self._fail_commit, self._turn_clock, self._check]
         weights = [4.0] * len(often) + [2.0] * len(busy)
@@ -132,6 +139,23 @@ class Story:
 
     def _pass_time(self) -> None:
         self._world.pass_time(self._rng.choice((1, 50, 500, 2_000, 10_000, 45_000)))
+
+    def _replace_bus(self) -> None:
+        """A bus is deleted, and lives again under its name with the same rule, while pushes of its first life are under way."""
+        for is_last in (False, True):
+            self._operators.create_bus_named("third")
+            self._house.step_writer()
+            self._operators.put_simple_rule("third")
+            self._house.step_writer()
+            self._producers.publish_to("third")
+            self._house.step_writer()
+            if is_last and self._rng.random() < 0.8:
+                return
+            self._operators.delete_bus_named("third")
+            self._house.step_writer()
+            while self._rng.random() < 0.8:
+                self._house.step_others()
+                self._house.step_writer()
 
     def _turn_clock(self) -> None:
         """The wall clock is set, forwards or back; the monotonic one is not."""
@@ -194,7 +218,12 @@ class Story:
 
     def _resume(self) -> bool:
         """Resume what is paused. True where there was anything."""
-        paused = [(state, name) for state in self._house.writer.states.values() for name, record in state.by_name.items() if record.is_paused]
+        paused = [
+            (state, name)
+            for state in self._house.writer.states.values()
+            for name, record in state.by_name.items()
+            if record.is_paused
+        ]
         for state, name in paused:
             self._house.writer.submit_own(state.record.number, SetPaused(name, is_paused=False), lambda _: None)
         return bool(paused)
@@ -210,5 +239,3 @@ class Story:
             owed += [f"{state.record.name}: {work}" for work in (*state.backfills.values(), *state.intents.values())]
             owed += [f"bus {bus.name}" for bus in state.buses.values() if bus.is_deleted]
         return owed
-
-

@@ -1,6 +1,7 @@
 """Targets and the network before them: every way of answering that the delivery table knows, and several that it does not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -20,6 +21,24 @@ class Reaction(msgspec.Struct, frozen=True):
     headers: dict[str, str] = {}
     body: bytes = b""
     is_lost: bool = False
+
+
+def _with(status: int, retry_after: str = "", body: bytes = b"") -> Callable[[int], Reaction]:
+    headers = {"retry-after": retry_after} if retry_after else {}
+    return lambda delay_ms: Reaction(status, delay_ms, headers, body)
+
+
+FLAWED: Mapping[str, tuple[Callable[[int], Reaction], ...]] = MappingProxyType(
+    {
+        "500": (_with(500),),
+        "410": (_with(410),),
+        "422": (_with(422),),
+        "503": tuple(_with(503, text) for text in ("1", "30", "0", "soon", "-5", "999999999")),
+        "flapping": (_with(200), _with(200), _with(500), _with(404)),
+        "garbage": tuple(_with(status, "\x00", b"\xff<html>") for status in (0, 302, 100, 599, 204)),
+    }
+)
+"""Moods that answer quickly, each in one of these ways."""
 
 
 class Targets:
@@ -61,24 +80,12 @@ class Targets:
     def _react(self, mood: str, timeout_s: float) -> Reaction:
         rng, timeout_ms = self._world.rng, int(timeout_s * 1000)
         quick_ms = rng.randint(0, 300)
-        match mood:
-            case "slow":
-                return Reaction(200, rng.randint(timeout_ms // 2, timeout_ms))
-            case "hang":
-                return Reaction(0, timeout_ms)
-            case "500" | "410" | "422":
-                return Reaction(int(mood), quick_ms)
-            case "503":
-                return Reaction(503, quick_ms, {"retry-after": rng.choice(("1", "30", "0", "soon", "-5", "999999999"))})
-            case "flapping":
-                return Reaction(rng.choice((200, 200, 500, 404)), quick_ms)
-            case "garbage":
-                return Reaction(rng.choice((0, 302, 100, 599, 204)), quick_ms, {"retry-after": "\x00"}, b"\xff<html>")
-            case "lossy":
-                return Reaction(200, timeout_ms, is_lost=rng.random() < 0.5)
-            case "late":
-                return Reaction(200, timeout_ms + LEASE_MARGIN_MS + rng.randint(-2_000, 20_000))
-        return Reaction(200, quick_ms)
+        if mood in FLAWED:
+            return rng.choice(FLAWED[mood])(quick_ms)
+        delays_ms = {"slow": rng.randint(timeout_ms // 2, timeout_ms), "hang": timeout_ms, "lossy": timeout_ms}
+        delays_ms["late"] = timeout_ms + LEASE_MARGIN_MS + rng.randint(-2_000, 20_000)
+        is_lost = mood == "hang" or (mood == "lossy" and rng.random() < 0.5)
+        return Reaction(0 if mood == "hang" else 200, delays_ms.get(mood, quick_ms), is_lost=is_lost)
 
     def _answer(self, push: Push, reaction: Reaction, done: Callable[[PushAnswer], None]) -> None:
         push.answered_ms = self._world.now_ms

@@ -14,6 +14,7 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -62,7 +63,7 @@ class ServedBus:
         self._client = httpx.Client(base_url=self.url, timeout=WAIT_S)
         self.get, self.put = self._client.get, self._client.put
         self.post, self.delete, self.request = self._client.post, self._client.delete, self._client.request
-        self._stepped = threading.Condition()
+        self._stepped = threading.Event()
         self._running = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=lambda: uvloop.run(self._serve()), daemon=True)
@@ -91,15 +92,18 @@ class ServedBus:
 
         def announce() -> None:
             after()
-            with self._stepped:
-                self._stepped.notify_all()
+            self._stepped.set()
 
         self.yard._writer.after_step = announce
 
     def wait_until(self, is_so: Callable[[], bool]) -> None:
         """Until the claim holds; it is tried anew after each step of the writer."""
-        with self._stepped:
-            assert self._stepped.wait_for(is_so, WAIT_S)
+        ends_at = time.monotonic() + WAIT_S
+        while True:
+            self._stepped.clear()
+            if is_so():
+                return
+            assert self._stepped.wait(ends_at - time.monotonic())
 
     def on_loop(self, call: Callable[[], Any]) -> Any:
         """Call on the server's loop, and what it gave."""

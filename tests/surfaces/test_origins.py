@@ -9,13 +9,16 @@ from tests.support.buses import ServedBus
 EVENT = b'{"specversion":"1.0","id":"1","source":"/s","type":"t"}'
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:8410", "localhost:1", "LOCALHOST", "[::1]:8410", "127.9.9.9", "a.localhost"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.0.0.1:8410", "localhost:1", "LOCALHOST", "[::1]:8410", "127.9.9.9", "a.localhost"]
+)
 def test_a_host_of_the_loopback_may_enter(door: ServedBus, host: str) -> None:
     assert door.get("/", headers={"host": host}).status_code == 200
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8410", "127.0.0.1.evil.example", "192.168.0.1", "", "localhost.evil.example", "[::2]"]
+    "host",
+    ["evil.example", "evil.example:8410", "127.0.0.1.evil.example", "192.168.0.1", "", "localhost.evil.example", "[::2]"],
 )
 def test_a_name_that_was_made_point_here_may_not(door: ServedBus, host: str) -> None:
     answer = door.get("/", headers={"host": host})

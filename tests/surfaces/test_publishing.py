@@ -130,7 +130,9 @@ def test_what_is_not_strict_json_is_refused(door: ServedBus, name: str, body: by
     assert door.events(name) == []
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/json", "", "application/cloudevents+xml", f"{STRUCTURED}; charset=latin1"])
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/json", "", "application/cloudevents+xml", f"{STRUCTURED}; charset=latin1"]
+)
 def test_a_content_type_that_says_no_event_is_refused(door: ServedBus, name: str, content_type: str) -> None:
     answer = door.publish(name, EVENT, content_type)
     assert (answer.status_code, answer.json()["at"]) == (415, "header content-type")

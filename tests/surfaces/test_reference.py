@@ -57,7 +57,9 @@ def test_every_route_is_told_and_no_other() -> None:
     assert told == {(route.method, route.path) for route in ROUTES}
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if msgspec.structs.fields(route.query)], ids=lambda route: route.path)
+@pytest.mark.parametrize(
+    "route", [route for route in ROUTES if msgspec.structs.fields(route.query)], ids=lambda route: route.path
+)
 def test_every_query_field_is_told(route: Route) -> None:
     page = (REFERENCE / "http.md").read_text(encoding="utf-8")
     section = page.split(f"### `{route.method} {route.path}`\n")[1].split("\n### ")[0]

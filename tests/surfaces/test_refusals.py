@@ -18,7 +18,9 @@ def refused(answer: Any, code: str, at: str) -> dict[str, Any]:
     assert answer.headers["content-type"] == "application/problem+json"
     assert (problem["type"], problem["at"]) == (f"urn:eventyard:problem:{code}", at)
     assert problem["status"] == answer.status_code
-    assert problem["found"] and problem["title"] and problem["found"] in problem["detail"]
+    assert problem["title"]
+    assert problem["found"]
+    assert problem["found"] in problem["detail"]
     return problem
 
 
@@ -236,7 +238,11 @@ def test_a_bad_token_of_dead_letters_is_refused(door: ServedBus, name: str) -> N
         ({"pattern": {"a": [1]}, "event": []}, "invalid-request", "/event"),
         ({"pattern": {"a": 1}, "event": {}}, "invalid-pattern", "/pattern/a"),
         ({"pattern": {"a": [1]}, "event": {}, "evntbridge": True}, "invalid-request", "/evntbridge"),
-        ({"pattern": {"detail": {"a": [1]}, "data": {}}, "event": {}, "eventbridge": True}, "invalid-request", "/pattern/detail"),
+        (
+            {"pattern": {"detail": {"a": [1]}, "data": {}}, "event": {}, "eventbridge": True},
+            "invalid-request",
+            "/pattern/detail",
+        ),
     ],
 )
 def test_a_bad_pattern_test_is_refused_at_its_place(door: ServedBus, body: dict[str, Any], code: str, at: str) -> None:
@@ -255,4 +261,5 @@ def test_a_defect_is_answered_without_what_it_was(door: ServedBus, name: str, mo
     monkeypatch.setattr(door.yard, "rules", fail)
     answer = door.get(f"/v1/buses/{name}/rules")
     assert (answer.status_code, answer.json()["type"]) == (500, "urn:eventyard:problem:internal-error")
-    assert "topsecret" not in answer.text and "Traceback" not in answer.text
+    assert "topsecret" not in answer.text
+    assert "Traceback" not in answer.text

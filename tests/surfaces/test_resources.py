@@ -58,7 +58,9 @@ def test_an_unknown_method_is_told_the_known_ones(door: ServedBus, name: str) ->
     assert answer.json()["type"] == "urn:eventyard:problem:method-not-allowed"
 
 
-@pytest.mark.parametrize("path", ["/v1", "/v1/buses/", "/v1/buses/default/events/1/2", "/v2/buses", "/v1//buses", "/v1/buses/default/rules/a/b"])
+@pytest.mark.parametrize(
+    "path", ["/v1", "/v1/buses/", "/v1/buses/default/events/1/2", "/v2/buses", "/v1//buses", "/v1/buses/default/rules/a/b"]
+)
 def test_an_unknown_address_is_a_problem(door: ServedBus, path: str) -> None:
     answer = door.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
@@ -228,6 +230,7 @@ def test_a_dead_letter_tells_why_it_died_and_goes_back(door: ServedBus, name: st
     answer = door.post(path + "/dead-letters/redrive", json={"ids": [letter["id"]]})
     assert (answer.status_code, answer.json()["moved"], answer.json()["running"]) == (202, 1, False)
     refusing.wait_for_requests(2)
+    door.wait_until(lambda: door.get(path + "/status").json()["dead"] == 1)
 
 
 def test_dead_letters_are_listed_in_pages_and_all_go_back(door: ServedBus, name: str, refusing: Target) -> None:
@@ -240,6 +243,8 @@ def test_dead_letters_are_listed_in_pages_and_all_go_back(door: ServedBus, name:
     rest = door.get(path + "/dead-letters", params={"after": first["next"]}).json()
     assert [letter["position"] for letter in first["dead_letters"] + rest["dead_letters"]] == [2, 3, 4]
     assert door.post(path + "/dead-letters/redrive", json={"all": True}).json()["moved"] == 3
+    refusing.wait_for_requests(6)
+    door.wait_until(lambda: door.get(path + "/status").json()["dead"] == 3)
 
 
 # Patterns

@@ -97,7 +97,8 @@ def test_a_port_that_is_taken_is_told_with_what_to_do(tmp_path: Path) -> None:
         with pytest.raises(InvalidSettings) as refused:
             serve.serve(Settings(port=port, data=str(tmp_path / "data")))
     assert refused.value.at == "port"
-    assert f"port {port}" in refused.value.found and "--port" in refused.value.wanted
+    assert f"port {port}" in refused.value.found
+    assert "--port" in refused.value.wanted
     assert not (tmp_path / "data").exists()
 
 
@@ -157,4 +158,4 @@ def test_a_client_loads_nothing_of_the_server() -> None:
 
 def test_the_package_has_no_other_names() -> None:
     with pytest.raises(AttributeError, match="no attribute 'opne'"):
-        eventyard.opne  # type: ignore[attr-defined]  # noqa: B018
+        eventyard.opne  # noqa: B018

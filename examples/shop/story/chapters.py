@@ -87,7 +87,7 @@ def _service_is_killed(shop: Shop) -> None:
         "fulfilment is owed, and tries again.",
     )
     shop.kill("fulfilment")
-    shop.screen.say("fulfilment", "(killed, in the middle of everything)")
+    shop.screen.say("fulfilment", "(killed)")
     for order, (item, total) in placed.items():
         shop.place(order, item, total)
     for order in placed:

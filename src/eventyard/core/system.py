@@ -22,7 +22,8 @@ def create_bus(draft: Draft, command: CreateBus) -> tuple[BusRecord, bool]:
         raise InvalidRequest(f'found bus "{command.name}" still being emptied', wanted="to try again shortly")
     if len(buses) >= limits.BUSES_MAX:
         raise InvalidRequest(f"found {len(buses)} buses", wanted=f"at most {limits.BUSES_MAX}; delete one first")
-    number = 1 + max((bus.number for bus in buses.values()), default=SYSTEM_BUS)
+    # The position of the event that records it, so never used twice: a late verdict for a bus that is gone must find no other.
+    number = draft.head + 1
     record = BusRecord(number, command.name, command.incarnation, draft.time.time_ms)
     draft.append_bus_event(bus_events.BUS_CREATED, command.name, {"name": command.name, "principal": command.principal})
     draft.set_bus(record)

@@ -68,16 +68,11 @@ class _Application:
 
     async def serve(self, exchange: Exchange, route: Route, names: Mapping[str, str]) -> None:
         query = read_query(exchange.scope["query_string"], route.query)
-        if "bus" in names and route.body:
-            self._check_bus(route, names["bus"])
+        if route.is_in_bus:
+            self._yard.bus(names["bus"])  # A bus that is not there is told before a body for it is read.
         body = await _read_body(exchange, route)
         call: Call[Any] = Call(self._yard, self._unready, names, query, exchange.scope["headers"], body)
         await exchange.answer(await route.handler(call))
-
-    def _check_bus(self, route: Route, bus: str) -> None:
-        """A bus that is not there is told before a body for it is read."""
-        if route.method == "POST":
-            self._yard.bus(bus)
 
 
 _KEY = "eventyard.exchange"

@@ -32,3 +32,8 @@ class Route(msgspec.Struct, frozen=True):
     refusals: tuple[type[EventyardError], ...] = ()
     query: type[Any] = NoFields
     body: Body | None = None
+
+    @property
+    def is_in_bus(self) -> bool:
+        """Whether it concerns something in a bus, which must exist then."""
+        return self.path.startswith("/v1/buses/{bus}/")

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import uvicorn
@@ -13,10 +14,18 @@ from eventyard.surfaces.http.connection import Connection
 
 
 class Server(uvicorn.Server):
-    """`await server.serve([socket])` until `should_exit` is set. Whoever starts it handles the signals."""
+    """`await server.serve([socket])` until `should_exit` is set. Whoever starts it handles the signals.
 
-    def __init__(self, application: ASGIApp, *, drain_s: float = 10.0) -> None:
+    `started` is called once it listens.
+    """
+
+    def __init__(self, application: ASGIApp, *, drain_s: float = 10.0, started: Callable[[], None] = lambda: None) -> None:
         super().__init__(_config(application, drain_s))
+        self._tell_started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._tell_started()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -30,8 +39,12 @@ class Server(uvicorn.Server):
 
     def sweep(self, now: float) -> None:
         """End the connections that are late at `now`, the loop's time."""
-        for connection in list(self.server_state.connections):
-            cast("Connection", connection).sweep(now)
+        for connection in self.connections:
+            connection.sweep(now)
+
+    @property
+    def connections(self) -> list[Connection]:
+        return cast("list[Connection]", list(self.server_state.connections))
 
 
 _TICKS_PER_SWEEP = 10

@@ -1,0 +1,162 @@
+"""Defects that the simulation, or reading the code to write it, brought to light: each small enough to see why."""
+
+from typing import Any
+
+import pytest
+
+from eventyard.core import limits, rule
+from eventyard.core.commands import Command, ContinueIntent, CreateBus, DeleteBus, DeleteRule, Publish, PutRule, Redrive
+from eventyard.core.delivery import State
+from eventyard.core.errors import StorageFailed, StorageFull
+from eventyard.core.event import make
+from tests.simulation.books import Books
+from tests.simulation.house import EngineName, House, Parts
+from tests.simulation.world import World
+
+ANY = b'{"pattern": {"source": [{"prefix": "/client/"}]}, "target": {"http": {"url": "http://alpha/mail", "timeout_s": 5}}'
+
+
+class Small:
+    """A house that is told what to do, answer by answer."""
+
+    def __init__(self, engine: EngineName = "memory") -> None:
+        self.house = House(World(1), Books(), engine, Parts())
+        self.house.open()
+
+    def ask(self, bus: str, *commands: Command) -> list[Any]:
+        """All in one step."""
+        answers: list[Any] = []
+        for command in commands:
+            self.submit(bus, command, answers)
+        self.house.step_writer()
+        return answers
+
+    def submit(self, bus: str, command: Command, answers: list[Any]) -> None:
+        if isinstance(command, CreateBus | DeleteBus):
+            self.house.writer.submit_system(command, answers.append)
+        else:
+            self.house.writer.submit(bus, command, answers.append)
+
+    def work(self) -> None:
+        for _ in range(20):
+            self.house.step_others()
+            self.house.step_writer()
+
+    def states(self, bus: int, uid: int, positions: range) -> list[State | None]:
+        rows = [self.house.engine.view.delivery(bus, (uid, 0, position)) for position in positions]
+        return [row.state if row else None for row in rows]
+
+
+def put(name: str, *, tail: bytes = b"") -> PutRule:
+    return PutRule(name, *rule.parse(ANY + tail + b"}"))
+
+
+def publish(*numbers: int) -> Publish:
+    return Publish(tuple(make({"id": str(n), "source": "/client/1", "type": "car.sold"}, {"n": n}) for n in numbers))
+
+
+def test_a_cut_publish_keeps_no_position_of_a_failed_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "STEP_EVENTS_MAX", 2)
+    small = Small()
+    small.house.engine.next_error = StorageFull("no room")
+    answers = small.ask("default", publish(1, 2, 3))
+    small.work()
+    assert [type(answer) for answer in answers] == [StorageFull]
+    assert small.house.writer.states[1].head == 0
+
+
+def test_what_is_leased_at_start_is_not_released_with_what_was_left_over() -> None:
+    small = Small()
+    small.house.targets.moods["alpha"] = "hang"
+    small.ask("default", put("mail", tail=b', "delivery": {"concurrency": 1}'))
+    small.ask("default", publish(1, 2, 3))
+    small.house.crash()
+    small.house.open()
+    small.work()
+    assert [len(pushes) for pushes in small.house.books.pushes.values()] == [2]
+
+
+def test_a_bus_may_be_deleted_in_the_step_that_changes_it() -> None:
+    small = Small()
+    small.ask("", CreateBus("second", "0000000a"))
+    answers: list[Any] = []
+    small.submit("", DeleteBus("second"), answers)
+    small.submit("second", publish(1), answers)
+    small.house.step_writer()
+    assert len(answers) == 2
+    assert "second" not in small.house.writer.numbers
+
+
+def test_a_start_in_the_future_takes_nothing_of_its_own_step() -> None:
+    small = Small()
+    record = small.ask("default", publish(1), put("mail", tail=b', "start": {"time": "2099-01-01T00:00:00Z"}'))[1].record
+    small.work()
+    assert small.states(1, record.uid, range(1, 2)) == [None]
+
+
+def test_a_verdict_for_a_deleted_bus_settles_nothing_of_the_next_one() -> None:
+    small = Small()
+    small.house.targets.moods["alpha"] = "slow"
+    for incarnation in ("0000000a", "0000000b"):
+        small.ask("", CreateBus("second", incarnation))
+        small.ask("second", put("mail"))
+        small.ask("second", publish(1))
+        if incarnation == "0000000a":
+            small.ask("", DeleteBus("second"))
+            small.work()
+            small.house.targets.moods["alpha"] = "500"
+    small.house.world.pass_time(5_000)
+    small.work()
+    assert small.states(small.house.writer.numbers["second"], 1, range(2, 3)) != [State.DELIVERED]
+
+
+def test_a_redrive_under_way_moves_nothing_of_a_rule_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "INTENT_ROWS_PER_STEP", 1)
+    small = Small()
+    small.house.targets.moods["alpha"] = "422"
+    uid = small.ask("default", put("mail", tail=b', "delivery": {"concurrency": 3}'))[0].record.uid
+    small.ask("default", publish(1, 2, 3))
+    small.house.world.pass_time(1_000)
+    small.work()
+    small.house.targets.moods["alpha"] = "422"
+    redriven = small.ask("default", Redrive("mail", None))[0]
+    small.house.world.pass_time(1_000)
+    small.house.step_writer()
+    small.ask("default", DeleteRule("mail"), ContinueIntent(redriven.position))
+    small.house.world.pass_time(60_000)
+    small.work()
+    assert not any(state is not None and state.is_pending for state in small.states(1, uid, range(1, 5)))
+
+
+def test_a_backfill_that_cannot_read_waits_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BACKFILL_LAST_STRETCH", 1)
+    small = Small("sqlite")
+    small.ask("default", publish(1, 2, 3))
+    small.house.crash()
+    small.house.open()
+    uid = small.ask("default", put("mail", tail=b', "start": "earliest"'))[0].record.uid
+    monkeypatch.setattr(small.house.engine, "reader", _failing_reader)
+    assert not small.house.backfill.step()
+    monkeypatch.undo()
+    small.work()
+    assert small.states(1, uid, range(1, 4)) != [None, None, None]
+
+
+def _failing_reader() -> Any:
+    raise StorageFailed("injected")
+
+
+def test_a_queue_whose_next_moment_cannot_be_read_does_not_stop_the_writer(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Small()
+    small.house.targets.moods["alpha"] = "500"
+    uid = small.ask("default", put("mail"))[0].record.uid
+    small.ask("default", publish(1))
+    small.house.world.pass_time(1_000)
+    small.house.step_writer()
+    small.house.targets.moods.clear()
+    small.house.world.pass_time(60_000)
+    monkeypatch.setattr(small.house.engine.view, "next_due", lambda *_: _failing_reader())
+    small.house.step_writer()
+    small.house.world.pass_time(1_000)
+    small.work()
+    assert small.states(1, uid, range(2, 3)) == [State.DELIVERED]
