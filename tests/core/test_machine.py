@@ -127,6 +127,15 @@ def test_a_start_beyond_the_head_is_refused(bus: Stepped) -> None:
     assert answer.at == "/start/position"
 
 
+def test_a_start_in_the_future_is_refused_and_one_that_has_passed_is_found(bus: Stepped) -> None:
+    publish(bus, 1)
+    bus.clock.advance(2_000)
+    publish(bus, 2)
+    assert isinstance(bus.do(put_rule("soon", start={"time": "2099-01-01T00:00:00Z"})), InvalidRule)
+    record = bus.put("since", start={"time": "2023-11-14T22:13:21Z"})
+    assert [bus.row(record.uid, position) is not None for position in (1, 2)] == [False, True]
+
+
 def test_a_fresh_delivery_goes_out_already_leased(bus: Stepped) -> None:
     record = bus.put("paid")
     bus.receiver.want(record.uid, 1)

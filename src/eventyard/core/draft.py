@@ -134,12 +134,6 @@ class Draft:
             return self._events[position - self.state.head - 1]
         return self.view.event(self.bus, position)
 
-    def position_at(self, time_ms: int) -> int:
-        """The first position accepted at or after `time_ms`, events of this step included; one past the head if none was."""
-        position = self.view.position_at(self.bus, time_ms)
-        is_later = position > self.state.head and time_ms > self.time.time_ms
-        return self.head + 1 if is_later else position
-
     def stretch(self, first: int, limit: int) -> list[StoredEvent]:
         """At most `limit` events from `first` on, those of this step included."""
         stored = self.view.events(self.bus, first, self.state.head, limit) if first <= self.state.head else []

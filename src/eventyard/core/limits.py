@@ -34,6 +34,9 @@ RULES_PER_BUS_MAX = 10_000
 BUSES_MAX = 10_000
 """Buses in one file: each holds its rules in memory."""
 
+BUS_NUMBER_MAX = 2**19 - 1
+"""Creations and deletions of buses over the life of a store: a bus's number shares 63 bits with positions up to 2^44."""
+
 STEP_EVENTS_MAX = 2_000
 STEP_BYTES_MAX = 16 * 1024 * 1024
 STEP_CHANGES_MAX = 20_000

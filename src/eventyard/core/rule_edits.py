@@ -49,9 +49,16 @@ def _first_position(draft: Draft, rule: Rule) -> int | None:
                 raise InvalidRule(f"found position {position}", wanted=f"at most {draft.head + 1}", at="/start/position")
             return position
         case StartPosition(time=str(time)):
-            return draft.position_at(parse_time_ms(time, at="/start/time"))
+            return _position_at(draft, time)
         case _:
             return None
+
+
+def _position_at(draft: Draft, time: str) -> int:
+    time_ms = parse_time_ms(time, at="/start/time")
+    if time_ms > draft.time.time_ms:
+        raise InvalidRule(f"found {time}, which is yet to come", wanted='a time that has passed, or "latest"', at="/start/time")
+    return draft.view.position_at(draft.bus, time_ms)
 
 
 def _with_start_of(before: RuleRecord, rule: Rule) -> Rule:
