@@ -25,7 +25,9 @@ def create_bus(draft: Draft, command: CreateBus) -> tuple[BusRecord, bool]:
     # The position of the event that records it, so never used twice: a late verdict for a bus that is gone must find no other.
     number = draft.head + 1
     if number > limits.BUS_NUMBER_MAX:
-        raise InvalidRequest(f"found {number - 1} buses created and deleted so far", wanted="a new store: no number is used twice")
+        raise InvalidRequest(
+            f"found {number - 1} buses created and deleted so far", wanted="a new store: no number is used twice"
+        )
     record = BusRecord(number, command.name, command.incarnation, draft.time.time_ms)
     draft.append_bus_event(bus_events.BUS_CREATED, command.name, {"name": command.name, "principal": command.principal})
     draft.set_bus(record)
