@@ -76,12 +76,13 @@ class Eventyard:
         self._engine = engine
         self._transport = transport
         self._policy = policy
-        self._dispatch = Dispatch(transport, self._now, self._submit_own, rng or random.SystemRandom())
+        self._dispatch = Dispatch(transport, self._now, self._wake, rng or random.SystemRandom())
         self._writer = Writer(engine, clock, self._dispatch)
         self._writer.after_step = self._answer_loops
         self._backfill = BackfillStage(engine, self._writer.states, self._submit_own)
         self._keeper = Keeper(self._writer.states, self._submit_own)
         self._answered: list[tuple[asyncio.Future[Any], Any]] = []
+        self._waking: set[asyncio.AbstractEventLoop] = set()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -129,15 +130,27 @@ class Eventyard:
     def _now(self) -> Any:
         return self._writer.now()
 
+    def _wake(self) -> None:
+        self._writer.wake()
+
     def _submit_own(self, number: int, command: Command, done: Callable[[Any], None]) -> None:
         self._writer.submit_own(number, command, done)
 
     # Asking the writer
 
     def _ask(self, submit: Callable[[Callable[[Any], None]], None]) -> "asyncio.Future[Any]":
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        """Submit, and wake the writer when the loop has run what is ready: requests that came together are one batch."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
         submit(lambda answer: self._answered.append((future, answer)))
+        if loop not in self._waking:
+            self._waking.add(loop)
+            loop.call_soon(self._wake_writer, loop)
         return future
+
+    def _wake_writer(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._waking.discard(loop)
+        self._writer.wake()
 
     def _answer_loops(self) -> None:
         """On the writer's thread after each step: wake each loop once for all its answers."""

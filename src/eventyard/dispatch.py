@@ -4,14 +4,15 @@ Push is a pull: dispatch demands, takes leases and settles exactly as a remote c
 rule (its concurrency) and over all rules (count and bytes), so a hanging target costs its own rule's share and nobody else's.
 A crash leaves leases behind; the writer makes them due again at start.
 
-`demands`, `take`, `follow` and the answer to a settlement run on the writer's thread and own all counters. `_answered` runs on
-the transport's thread and only decides and submits.
+`demands`, `take`, `follow` and `collect` run on the writer's thread and own all counters. `_answered` runs on the transport's
+thread: it decides, leaves the verdict for `collect`, and wakes the writer.
 """
 
 import logging
 import random
-import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -32,8 +33,6 @@ log = logging.getLogger("eventyard.dispatch")
 LEASE_MARGIN_MS = 30_000
 """A lease outlives its push by this: waiting for a connection, for a verdict to be committed, for a stalled disk."""
 
-Submit = Callable[[int, Command, Callable[[Any], None]], None]
-
 
 class _Push(msgspec.Struct, eq=False):
     """One push under way."""
@@ -44,19 +43,21 @@ class _Push(msgspec.Struct, eq=False):
 
 
 class Dispatch:
-    def __init__(self, transport: Transport, now: Callable[[], BusTime], submit: Submit, rng: random.Random) -> None:
+    def __init__(
+        self, transport: Transport, now: Callable[[], BusTime], wake_writer: Callable[[], None], rng: random.Random
+    ) -> None:
         self._transport = transport
         self._now = now
-        self._submit = submit
+        self._wake_writer = wake_writer
         self._rng = rng
-        self._lock = threading.Lock()
         self._records: dict[int, dict[int, RuleRecord]] = {}
-        self._buses: dict[int, BusRecord] = {}
         self._demands: dict[int, dict[int, Demand]] = {}
+        self._stale: set[tuple[int, int]] = set()
         self._under_way: dict[tuple[int, int], int] = {}
         self._count = 0
         self._bytes = 0
-        self._unsettled: list[_Push] = []
+        self._settled: deque[_Push] = deque()
+        self._unwritten: deque[_Push] = deque()
         self._is_draining = False
         self._is_abandoned = False
 
@@ -64,6 +65,8 @@ class Dispatch:
 
     def demands(self, bus: int) -> Mapping[int, Demand]:
         """What each push rule has room for; nothing while the process has all the pushes under way that it may."""
+        while self._stale:
+            self._demand_again(*self._stale.pop())
         return self._demands.get(bus, {}) if self.room() > 0 else {}
 
     def room(self) -> int:
@@ -72,17 +75,16 @@ class Dispatch:
         return limits.PUSHES_UNDER_WAY_MAX - self._count
 
     def follow(self, bus: BusRecord, records: Iterable[RuleRecord]) -> None:
-        self._buses[bus.number] = bus
         known = self._records.setdefault(bus.number, {})
         for record in records:
             if record.is_deleted:
                 known.pop(record.uid, None)
             else:
                 known[record.uid] = record
-            self._demand_again(bus.number, record.uid)
+            self._stale.add((bus.number, record.uid))
 
     def forget(self, bus: BusRecord) -> None:
-        for kept in (self._records, self._demands, self._buses):
+        for kept in (self._records, self._demands):
             kept.pop(bus.number, None)
 
     def take(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
@@ -92,17 +94,34 @@ class Dispatch:
             push = _Push(bus, lease)
             self._transport.send(_request(bus, lease), self._answer_to(push))
 
-    def _answer_to(self, push: _Push) -> Callable[[PushAnswer], None]:
-        return lambda answer: self._answered(push, answer)
+    def collect(self) -> Iterable[tuple[int, Command, Callable[[Any], None]]]:
+        """All verdicts that are in, a command for each bus: at full speed one commit carries many."""
+        pushes: dict[int, list[_Push]] = {}
+        while self._settled:
+            push = self._settled.popleft()
+            pushes.setdefault(push.bus.number, []).append(push)
+        for number, settled in pushes.items():
+            settlements = tuple(push.settlement for push in settled if push.settlement is not None)
+            yield number, Settle(settlements), partial(self._written, settled)
+
+    def _written(self, pushes: Sequence[_Push], answer: Any) -> None:
+        """The verdicts are durable, stale, or could not be written: then they are kept and written later."""
+        if isinstance(answer, Unavailable):
+            self._unwritten.extend(pushes)
+            return
+        if isinstance(answer, Corrupt):
+            log.error("verdicts were not taken, their deliveries are pushed again when the leases end: %s", answer.detail)
+        for push in pushes:
+            self._change_under_way(push.bus.number, push.lease, -1)
 
     def _change_under_way(self, bus: int, lease: Lease, by: int) -> None:
-        rule = lease.delivery.rule
+        key = (bus, lease.delivery.rule)
         self._count += by
         self._bytes += by * len(lease.event)
-        self._under_way[bus, rule] = self._under_way.get((bus, rule), 0) + by
-        if self._under_way[bus, rule] == 0:
-            del self._under_way[bus, rule]
-        self._demand_again(bus, rule)
+        self._under_way[key] = self._under_way.get(key, 0) + by
+        if self._under_way[key] == 0:
+            del self._under_way[key]
+        self._stale.add(key)
 
     def _demand_again(self, bus: int, rule: int) -> None:
         """Say anew what the rule has room for."""
@@ -116,10 +135,13 @@ class Dispatch:
         else:
             demands.pop(rule, None)
 
+    def _answer_to(self, push: _Push) -> Callable[[PushAnswer], None]:
+        return partial(self._answered, push)
+
     # On the transport's thread
 
     def _answered(self, push: _Push, answer: PushAnswer) -> None:
-        """Decide what becomes of the delivery and have it written."""
+        """Decide what becomes of the delivery; the writer takes the verdict up with its next step."""
         if self._is_abandoned:
             return  # The transport gave the push up; the lease is released at the next start.
         time, delivery = self._now(), push.lease.delivery
@@ -132,33 +154,19 @@ class Dispatch:
             chance=self._rng.random(),
         )
         push.settlement = Settlement(delivery.key, delivery.leases, verdict)
-        self._settle(push)
-
-    def _settle(self, push: _Push) -> None:
-        if push.settlement is not None:
-            self._submit(push.bus.number, Settle((push.settlement,)), lambda answer: self._settled(push, answer))
-
-    # On the writer's thread again
-
-    def _settled(self, push: _Push, answer: Any) -> None:
-        """The verdict is durable, stale, or could not be written: then it is kept and written later."""
-        if isinstance(answer, Unavailable):
-            with self._lock:
-                self._unsettled.append(push)
-            return
-        if isinstance(answer, Corrupt):
-            log.error("a verdict was not taken, the delivery is pushed again when its lease ends: %s", answer.detail)
-        self._change_under_way(push.bus.number, push.lease, -1)
+        self._settled.append(push)
+        self._wake_writer()
 
     # On the keeper's thread
 
     def step(self) -> bool:
-        """Write again the verdicts that the disk refused. True when there were any."""
-        with self._lock:
-            unsettled, self._unsettled = self._unsettled, []
-        for push in unsettled:
-            self._settle(push)
-        return bool(unsettled)
+        """Have the verdicts written again that the disk refused. True when there were any."""
+        unwritten = len(self._unwritten)
+        for _ in range(unwritten):
+            self._settled.append(self._unwritten.popleft())
+        if unwritten:
+            self._wake_writer()
+        return bool(unwritten)
 
     @property
     def under_way(self) -> int:

@@ -37,15 +37,16 @@ class Inbox:
         self._is_closed = False
 
     def put(self, ticket: Ticket, *, is_bounded: bool) -> None:
-        """`Overloaded` or `Stopping` where a bounded ticket finds no room. The bus's own stages bound themselves."""
+        """Keep a ticket for the next step; `wake` sees to it that there is one.
+
+        `Overloaded` or `Stopping` where a bounded ticket finds no room. The bus's own stages bound themselves.
+        """
         with self._lock:
             if is_bounded:
                 self._check_room(ticket.size)
             self._tickets.append(ticket)
             self._held += 1
             self._held_bytes += ticket.size
-        if not self._wake.is_set():
-            self._wake.set()
 
     def _check_room(self, size: int) -> None:
         if self._is_closed:
@@ -69,7 +70,8 @@ class Inbox:
         self._wake.wait(timeout_s)
 
     def wake(self) -> None:
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     def close(self) -> None:
         self._is_closed = True

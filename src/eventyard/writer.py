@@ -50,6 +50,10 @@ class Receiver(Protocol):
         """Leases that are committed."""
         ...
 
+    def collect(self) -> Iterable[tuple[int, Command, Done]]:
+        """Verdicts that are in, by bus, to be written with this step."""
+        ...
+
     def follow(self, bus: BusRecord, records: Iterable[RuleRecord]) -> None:
         """Rules as they are from now on, at start and after every edit."""
         ...
@@ -135,7 +139,10 @@ class Writer:
     # From any thread
 
     def submit(self, bus: str, command: Command, done: Done, *, size: int = 0) -> None:
-        """Queue a caller's command. `NotFound`, `Overloaded` and `Stopping` are raised here, before anything is held."""
+        """Queue a caller's command for the next step; `wake` when no more follow at once.
+
+        `NotFound`, `Overloaded` and `Stopping` are raised here, before anything is held.
+        """
         self._inbox.put(Ticket(self.number(bus), command, size, done), is_bounded=True)
 
     def submit_system(self, command: Command, done: Done) -> None:
@@ -145,6 +152,11 @@ class Writer:
     def submit_own(self, number: int, command: Command, done: Done) -> None:
         """Queue a command of the bus's own stages. It is never turned away: a verdict must not be lost to a full buffer."""
         self._inbox.put(Ticket(number, command, 0, done), is_bounded=False)
+        self._inbox.wake()
+
+    def wake(self) -> None:
+        """There is something to do: commands were submitted, or a receiver has verdicts."""
+        self._inbox.wake()
 
     def number(self, bus: str) -> int:
         number = self.numbers.get(bus)
@@ -171,13 +183,10 @@ class Writer:
         """Take no more from callers; `run` ends once what was taken is answered."""
         self._inbox.close()
 
-    def wake(self) -> None:
-        """A receiver has room again."""
-        self._inbox.wake()
-
     def step(self) -> bool:
         """One bounded batch over all buses. False when there was nothing to do."""
         self._advance_time()
+        self._collect()
         for ticket in self._inbox.take():
             self._waiting.setdefault(ticket.bus, deque()).append(ticket)
         admissions = self._admit_all()
@@ -188,6 +197,10 @@ class Writer:
             self._conclude(admission, error)
         self.after_step()
         return not has_failed and any(_did_something(admission) for admission in admissions)
+
+    def _collect(self) -> None:
+        for number, command, done in self._receiver.collect():
+            self._inbox.put(Ticket(number, command, 0, done), is_bounded=False)
 
     def _advance_time(self) -> None:
         read_ms = self._clock.monotonic_ms()

@@ -126,7 +126,7 @@ class House:
 
     def _build(self) -> None:
         chance = random.Random(self.world.rng.getrandbits(32))
-        self.dispatch = Dispatch(self.targets, self._now, self._submit, chance)
+        self.dispatch = Dispatch(self.targets, self._now, self._wake, chance)
         self.writer = self._parts.writer(self.engine, self.clock, self.dispatch)
         self.backfill = BackfillStage(self.engine, self.writer.states, self._submit)
         self.keeper = Keeper(self.writer.states, self._submit)
@@ -150,6 +150,9 @@ class House:
 
     def _now(self) -> BusTime:
         return self.writer.now()
+
+    def _wake(self) -> None:
+        self.writer.wake()
 
     def _submit(self, number: int, command: Command, done: Callable[[Any], None]) -> None:
         self.writer.submit_own(number, command, done)

@@ -1,14 +1,13 @@
 """Dispatch: what it sends, what it has under way, what it makes of answers."""
 
 import random
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from eventyard.core import limits
 from eventyard.core.clock import BusTime
-from eventyard.core.commands import Command, DeleteRule, Publish, SetPaused
+from eventyard.core.commands import DeleteRule, Publish, SetPaused
 from eventyard.core.delivery import State
 from eventyard.core.errors import StorageFull
 from eventyard.dispatch import Dispatch
@@ -22,15 +21,15 @@ class Pushing:
 
     def __init__(self) -> None:
         self.engine, self.clock, self.transport = FlakyEngine(), ManualClock(), ScriptedTransport()
-        self.dispatch = Dispatch(self.transport, self._now, self._submit, random.Random(1))
+        self.dispatch = Dispatch(self.transport, self._now, self._wake, random.Random(1))
         self.writer = Writer(self.engine, self.clock, self.dispatch)
         self.writer.open(lambda: "life0")
 
     def _now(self) -> BusTime:
         return self.writer.now()
 
-    def _submit(self, number: int, command: Command, done: Callable[[Any], None]) -> None:
-        self.writer.submit_own(number, command, done)
+    def _wake(self) -> None:
+        self.writer.wake()
 
     def do(self, *commands: Any) -> list[Any]:
         answers: list[Any] = []

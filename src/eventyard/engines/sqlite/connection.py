@@ -26,6 +26,9 @@ PAGE_BYTES = 8192
 WRITER_CACHE_KIB = 16 * 1024
 """The writer works at the ends of a few trees; this also holds the queues of rules that lag by 100,000 deliveries."""
 
+WRITER_STATEMENTS = 384
+"""Prepared statements kept: every named one, and each INSERT for every number of rows up to `ROWS_PER_STATEMENT_MAX`."""
+
 READER_CACHE_KIB = 2 * 1024
 
 BUSY_MS = 5_000
@@ -38,7 +41,7 @@ def open_writer(path: str, *, vfs: str | None, synchronous: Synchronous, is_excl
     if vfs is None:
         _make_private(path)
     with failures_named(path):
-        connection = apsw.Connection(path, vfs=vfs)
+        connection = apsw.Connection(path, vfs=vfs, statementcachesize=WRITER_STATEMENTS)
         if is_exclusive:
             # Before anything reads the file: the index of its log then stands in our memory, and a VFS needs no shared memory.
             connection.pragma("locking_mode", "EXCLUSIVE")

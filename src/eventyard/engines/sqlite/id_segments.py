@@ -16,7 +16,7 @@ import msgspec
 
 from eventyard.engines.sqlite import place as places
 from eventyard.engines.sqlite.connection import rows
-from eventyard.engines.sqlite.statements import SQL
+from eventyard.engines.sqlite.statements import SQL, insert_all
 
 BUCKET_BITS = 8
 _BUCKET_SHIFT = 64 - BUCKET_BITS
@@ -49,7 +49,7 @@ def write(connection: apsw.Connection, bus: int, segment: Segment, ids: Mapping[
     """Write a segment's rows. `ids`: position less `first_position`, by hash. Belongs inside the transaction that accepts its last event."""
     at = places.place(bus, segment.number)
     connection.execute(SQL["add_id_segment"], (at, segment.first_position, segment.last_position, segment.last_accepted_ms))
-    connection.executemany(SQL["add_id_bucket"], _bucket_rows(bus, segment, ids))
+    insert_all(connection, "add_id_bucket", _bucket_rows(bus, segment, ids))
 
 
 def find(connection: apsw.Connection, bus: int, segments: Sequence[Segment], key: int) -> Iterator[int]:

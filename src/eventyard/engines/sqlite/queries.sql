@@ -17,8 +17,9 @@ SELECT record, head, time_ms, work_ms FROM bus WHERE record IS NOT NULL ORDER BY
 SELECT head FROM bus WHERE number = ?1
 
 -- name: add_event
-INSERT INTO event (place, accepted_ms, digest, checksum, json) VALUES (?1, ?2, ?3, ?4, ?5)
-ON CONFLICT DO UPDATE SET accepted_ms = ?2, digest = ?3, checksum = ?4, json = ?5
+INSERT INTO event (place, accepted_ms, digest, checksum, json) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+    accepted_ms = excluded.accepted_ms, digest = excluded.digest, checksum = excluded.checksum, json = excluded.json
 
 -- name: event
 SELECT place, accepted_ms, digest, checksum, json FROM event WHERE place = ?1
@@ -31,8 +32,10 @@ SELECT place, accepted_ms, digest, checksum, json FROM event WHERE place BETWEEN
 
 -- name: set_delivery
 INSERT INTO delivery (bus, position, rule, run, state, at_ms, attempts, leases, first_ms, note)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-ON CONFLICT DO UPDATE SET state = ?5, at_ms = ?6, attempts = ?7, leases = ?8, first_ms = ?9, note = ?10
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+    state = excluded.state, at_ms = excluded.at_ms, attempts = excluded.attempts, leases = excluded.leases,
+    first_ms = excluded.first_ms, note = excluded.note
 
 -- name: delivery
 SELECT rule, run, position, state, at_ms, attempts, leases, first_ms, note
@@ -67,9 +70,10 @@ FROM delivery WHERE bus = ?1 AND rule = ?2 AND state = 3 AND (position, run) > (
 ORDER BY position, run LIMIT ?6
 
 -- name: add_tally
-INSERT INTO tally (bus, rule, waiting, leased, delivered, dead, discarded) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+INSERT INTO tally (bus, rule, waiting, leased, delivered, dead, discarded) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET
-    waiting = waiting + ?3, leased = leased + ?4, delivered = delivered + ?5, dead = dead + ?6, discarded = discarded + ?7
+    waiting = waiting + excluded.waiting, leased = leased + excluded.leased, delivered = delivered + excluded.delivered,
+    dead = dead + excluded.dead, discarded = discarded + excluded.discarded
 
 -- name: tallies
 SELECT t.rule, t.waiting, t.leased, t.delivered, t.dead, t.discarded, (
@@ -176,7 +180,7 @@ SELECT place, first_position, last_position, last_accepted_ms FROM id_segment WH
 DELETE FROM id_segment WHERE place = ?1
 
 -- name: add_id_bucket
-INSERT INTO id_bucket (place, ids) VALUES (?1, ?2)
+INSERT INTO id_bucket (place, ids) VALUES (?, ?)
 
 -- name: id_buckets_at
 SELECT place, ids FROM id_bucket WHERE place IN carray(?1) ORDER BY place DESC

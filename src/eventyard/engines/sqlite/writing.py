@@ -14,7 +14,7 @@ from eventyard.core.delivery import Delivery
 from eventyard.core.rule import Status
 from eventyard.engines.sqlite import event_rows
 from eventyard.engines.sqlite import place as places
-from eventyard.engines.sqlite.statements import SQL
+from eventyard.engines.sqlite.statements import SQL, insert_all
 
 EMPTIED_ROWS = 2_000
 """Rows of each table that one commit removes of a deleted bus: a few milliseconds of writing between two publishes."""
@@ -30,7 +30,7 @@ def write(connection: apsw.Connection, changes: Changes) -> None:
     bus, time = changes.bus, changes.time
     connection.execute(SQL["set_bus_progress"], (bus, changes.head, time.time_ms, time.work_ms))
     if changes.events:
-        connection.executemany(SQL["add_event"], (event_rows.to_row(bus, event) for event in changes.events))
+        insert_all(connection, "add_event", (event_rows.to_row(bus, event) for event in changes.events))
     if changes.puts or changes.moves:
         _write_deliveries(connection, changes)
     if changes.rules:
@@ -44,8 +44,8 @@ def write(connection: apsw.Connection, changes: Changes) -> None:
 
 def _write_deliveries(connection: apsw.Connection, changes: Changes) -> None:
     bus = changes.bus
-    connection.executemany(SQL["set_delivery"], _delivery_rows(bus, changes))
-    connection.executemany(SQL["add_tally"], ((bus, rule, *delta) for rule, delta in tally(changes).items()))
+    insert_all(connection, "set_delivery", _delivery_rows(bus, changes))
+    insert_all(connection, "add_tally", ((bus, rule, *delta) for rule, delta in tally(changes).items()))
 
 
 def _delivery_rows(bus: int, changes: Changes) -> Iterator[tuple[int | bytes, ...]]:
