@@ -59,6 +59,8 @@ class RuleStatus(msgspec.Struct, frozen=True):
     discarded: int
     backfill_position: int | None
     """The next position that a backfill reads for the rule; None when the rule is live."""
+    is_redriving: bool
+    """Whether a redrive of all dead letters is still being carried out."""
 
 
 class Eventyard:
@@ -118,6 +120,11 @@ class Eventyard:
             await asyncio.to_thread(thread.join)
         self._transport.close()
         self._engine.close()
+
+    def unready(self) -> list[str]:
+        """What keeps the bus from working as it should, in words for an operator; nothing when it is ready."""
+        ended = [f"the thread {thread.name} has ended" for thread in self._threads if not thread.is_alive()]
+        return ended + (["the disk refuses what is written"] if self._writer.has_failed else [])
 
     def _run_keeper(self) -> None:
         """Backfills and the keeper's work, at most half of the time so that live traffic keeps the other half."""
@@ -231,6 +238,7 @@ class Eventyard:
             dead=counts[State.DEAD],
             discarded=counts[State.DISCARDED],
             backfill_position=backfill.next_position if backfill else None,
+            is_redriving=any(intent.rule == record.uid for intent in state.intents.copy().values()),
         )
 
     async def dead_letters(self, bus: str, name: str, *, after: tuple[int, int] = (0, -1), limit: int = 100) -> DeadLetterPage:

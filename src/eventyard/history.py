@@ -1,5 +1,7 @@
 """Reading what is committed: bounded scans of the log and pages of dead letters."""
 
+from collections.abc import Iterator
+
 import msgspec
 
 from eventyard.core import limits
@@ -46,17 +48,29 @@ class DeadLetterPage(msgspec.Struct, frozen=True):
 
 
 def scan(view: View, state: BusState, query: Query) -> EventPage:
-    """Read until the page is full, the range ends, or the scan has looked at as much as one request may."""
+    """Look at events until the page is full in number or bytes, the range ends, or one request has looked at enough."""
     first, last = _range(view, state, query)
-    read_max = query.limit if query.pattern is None else limits.SCAN_EVENTS_MAX
-    stored = view.events(state.record.number, first, last, read_max, is_descending=query.is_descending)
-    events: list[StoredEvent] = []
-    for event in stored:
+    found: list[StoredEvent] = []
+    held = 0
+    for looked, event in enumerate(_read(view, state.record.number, first, last, query), 1):
         if query.pattern is None or evaluate(query.pattern, decode(event.json)):
-            events.append(event)
-        if len(events) == query.limit:
-            return EventPage(events, _next_after(event.position, first, last, query))
-    return EventPage(events, _next_after(stored[-1].position, first, last, query) if len(stored) == read_max else None)
+            held += len(event.json)
+            if found and held > limits.ANSWER_BYTES_MAX:
+                return EventPage(found, event.position + (1 if query.is_descending else -1))
+            found.append(event)
+        if len(found) == query.limit or looked == limits.SCAN_EVENTS_MAX:
+            return EventPage(found, _next_after(event.position, first, last, query))
+    return EventPage(found, None)
+
+
+def _read(view: View, number: int, first: int, last: int, query: Query) -> Iterator[StoredEvent]:
+    """The range event by event, of which few are in memory at a time."""
+    while first <= last:
+        stored = view.events(number, first, last, limits.SCAN_EVENTS_AT_ONCE, is_descending=query.is_descending)
+        yield from stored
+        if len(stored) < limits.SCAN_EVENTS_AT_ONCE:
+            return
+        first, last = (first, stored[-1].position - 1) if query.is_descending else (stored[-1].position + 1, last)
 
 
 def _range(view: View, state: BusState, query: Query) -> tuple[int, int]:

@@ -104,7 +104,7 @@ def compose(path: str, policy: Policy) -> Eventyard:
 async def _serve(settings: Settings, yard: Eventyard, listener: socket.socket) -> None:
     stopping = asyncio.Event()
     server = Server(
-        app(yard, unready=lambda: ["stopping"] if stopping.is_set() else []),
+        app(yard, unready=lambda: ["stopping"] if stopping.is_set() else yard.unready()),
         drain_s=settings.drain_s,
         started=lambda: _greet(settings, listener),
     )

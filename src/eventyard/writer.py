@@ -80,7 +80,7 @@ class Writer:
         self._waiting: dict[int, deque[Ticket]] = {}
         self._time = BusTime(0, 0)
         self._read_ms = 0
-        self._idle_s_min = 0.0
+        self.has_failed = False
         self._is_open = False
         self.states: dict[int, BusState] = {}
         self.numbers: dict[str, int] = {}
@@ -191,12 +191,11 @@ class Writer:
             self._waiting.setdefault(ticket.bus, deque()).append(ticket)
         admissions = self._admit_all()
         error = self._commit([admission.draft for admission in admissions if admission.draft])
-        has_failed = error is not None or any(admission.draft is None for admission in admissions)
-        self._idle_s_min = FAILED_S if has_failed else 0.0
+        self.has_failed = error is not None or any(admission.draft is None for admission in admissions)
         for admission in admissions:
             self._conclude(admission, error)
         self.after_step()
-        return not has_failed and any(_did_something(admission) for admission in admissions)
+        return not self.has_failed and any(_did_something(admission) for admission in admissions)
 
     def _collect(self) -> None:
         for number, command, done in self._receiver.collect():
@@ -230,7 +229,7 @@ class Writer:
     def _idle_s(self) -> float:
         due = [due_ms for state in self.states.values() if (due_ms := self._due_ms(state)) is not None]
         wait_ms = min(due) - self.now().work_ms if due else IDLE_S_MAX * 1000
-        return min(IDLE_S_MAX, max(self._idle_s_min, wait_ms / 1000))
+        return min(IDLE_S_MAX, max(FAILED_S if self.has_failed else 0.0, wait_ms / 1000))
 
     def _admit_all(self) -> list[Admission]:
         admissions: list[Admission] = []
@@ -323,7 +322,7 @@ class Writer:
                     queue.due_ms = self._engine.view.next_due(state.record.number, rule)
         except Unavailable as error:
             log.warning("a queue could not be read: %s", error.detail)
-            self._idle_s_min = FAILED_S
+            self.has_failed = True
 
     def _answer(self, tickets: list[Ticket]) -> None:
         self._inbox.release(tickets)

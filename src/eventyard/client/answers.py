@@ -141,6 +141,7 @@ class RuleStatus(msgspec.Struct, frozen=True):
     dead: int
     discarded: int
     backfill_position: int | None = None
+    redriving: bool = False
 
 
 class Bus(msgspec.Struct, frozen=True):

@@ -179,6 +179,9 @@ has elements; one made of dotted keys that overlap could ask for every combinati
 PAGE_MAX = 1_000
 """Events, rules or dead letters in one answer; `next` continues."""
 
+SCAN_EVENTS_AT_ONCE = 50
+"""Events that a scan holds in memory before it has judged them: 50 MiB of the largest, a millisecond's work of usual ones."""
+
 SCAN_EVENTS_MAX = 5_000
 """Events that one filtered history request looks at before it answers with what it found and where to go on."""
 
@@ -204,6 +207,9 @@ HTTP_HEAD_S_MAX = 10.0
 
 HTTP_BODY_S_MAX = 30.0
 """From the end of the headers to the end of the body: the largest batch at 2 Mbit/s."""
+
+HTTP_ENDING_S_MAX = 2.0
+"""How long a refused connection is still read from, so that its caller gets to read why."""
 
 HTTP_IDLE_S_MAX = 75
 """A connection that is kept without a request, as nginx has it: a producer that speaks once a minute keeps its connection."""

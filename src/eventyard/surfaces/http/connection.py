@@ -24,14 +24,19 @@ from eventyard.surfaces.http.problems import HeadTooLarge, TooSlow
 
 
 class Phase(enum.Enum):
-    """HEAD: a request's head is awaited. BODY: its body. REST: the whole request is here, or the last one was answered."""
+    """HEAD: a request's head is awaited. BODY: its body. REST: the whole request is here, or the last one was answered.
+
+    ENDING: refused; our side is closed, and what still comes is dropped for a moment. Closing at once with bytes unread would
+    reset the connection, and the caller might never read why.
+    """
 
     HEAD = "head"
     BODY = "body"
     REST = "rest"
+    ENDING = "ending"
 
 
-_LATE = {Phase.HEAD: limits.HTTP_HEAD_S_MAX, Phase.BODY: limits.HTTP_BODY_S_MAX}
+_LATE = {Phase.HEAD: limits.HTTP_HEAD_S_MAX, Phase.BODY: limits.HTTP_BODY_S_MAX, Phase.ENDING: limits.HTTP_ENDING_S_MAX}
 _AWAITED = {Phase.HEAD: "headers", Phase.BODY: "body"}
 
 
@@ -54,6 +59,8 @@ class Connection(HttpToolsProtocol):
             self._refuse_all(Overloaded(f"found {len(self.connections)} connections", wanted="to try again shortly"))
 
     def data_received(self, data: bytes) -> None:
+        if self.phase is Phase.ENDING:
+            return
         self._fed_bytes = len(data)
         if self.phase is Phase.HEAD:
             self._head_bytes += len(data)
@@ -115,7 +122,9 @@ class Connection(HttpToolsProtocol):
 
     def sweep(self, now: float) -> None:
         """End what is late. `now` is the loop's time."""
-        if self.phase is not Phase.REST and now - self._since > _LATE[self.phase]:
+        if self.phase is Phase.ENDING and now - self._since > _LATE[self.phase]:
+            self.transport.close()
+        elif self.phase is not Phase.REST and now - self._since > _LATE[self.phase]:
             wanted = f"them within {_LATE[self.phase]:.0f} s"
             self._refuse(TooSlow(f"found the {_AWAITED[self.phase]} not complete", wanted=wanted))
         self._sweep_unread(now)
@@ -146,7 +155,8 @@ class Connection(HttpToolsProtocol):
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
-        self.transport.close()
+        self._enter(Phase.ENDING)
+        self.transport.write_eof()
 
     def _refuse_all(self, error: EventyardError) -> None:
         """Whatever this connection asks is answered by `error`, and then it ends."""

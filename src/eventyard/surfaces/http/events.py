@@ -4,12 +4,12 @@ from typing import Literal
 
 import msgspec
 
-from eventyard.core import limits, rule
+from eventyard.core import rule
 from eventyard.core.changes import StoredEvent
 from eventyard.core.errors import InvalidPattern, InvalidRequest, InvalidRule, PatternTooCostly
 from eventyard.core.pattern import language
 from eventyard.core.pattern.language import Pattern
-from eventyard.history import EventPage, Query
+from eventyard.history import Query
 from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
 from eventyard.surfaces.http.schemas import POSITION_MAX, CloudEvent, Limit, Position, Time
 from eventyard.surfaces.http.times import rfc3339
@@ -52,8 +52,9 @@ async def events(call: Call[EventsQuery]) -> Answer:
         is_descending=asked.order == "desc",
     )
     page = await call.yard.events(call.path["bus"], query)
-    shown, next_after = _cut(page)
-    return json_answer(EventsAnswer([_shown(event) for event in shown], str(next_after) if next_after else None))
+    return json_answer(
+        EventsAnswer([_shown(event) for event in page.events], str(page.next_after) if page.next_after else None)
+    )
 
 
 async def event(call: Call[NoFields]) -> Answer:
@@ -62,16 +63,6 @@ async def event(call: Call[NoFields]) -> Answer:
 
 def _shown(stored: StoredEvent) -> EventAnswer:
     return EventAnswer(stored.position, rfc3339(stored.accepted_ms), msgspec.Raw(stored.json))
-
-
-def _cut(page: EventPage) -> tuple[list[StoredEvent], int | None]:
-    """As many of the page's events as one answer may hold, at least one, and where it goes on."""
-    held = 0
-    for index, stored in enumerate(page.events):
-        held += len(stored.json)
-        if held > limits.ANSWER_BYTES_MAX and index:
-            return page.events[:index], page.events[index - 1].position
-    return page.events, page.next_after
 
 
 def _time_ms(text: str, name: str) -> int | None:

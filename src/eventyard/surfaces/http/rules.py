@@ -43,7 +43,10 @@ class RulesAnswer(msgspec.Struct, frozen=True):
 
 
 class StatusAnswer(msgspec.Struct, frozen=True):
-    """How many of the rule's deliveries are in each state. `backfill_position` is what a late rule reads next, null when live."""
+    """How many of the rule's deliveries are in each state. `backfill_position` is what a late rule reads next, null when live.
+
+    `redriving`: a redrive of all its dead letters is still being carried out.
+    """
 
     name: str
     status: str
@@ -54,6 +57,7 @@ class StatusAnswer(msgspec.Struct, frozen=True):
     dead: int
     discarded: int
     backfill_position: int | None
+    redriving: bool
 
 
 class RulesQuery(msgspec.Struct, frozen=True):
@@ -98,6 +102,7 @@ async def status(call: Call[NoFields]) -> Answer:
             dead=queue.dead,
             discarded=queue.discarded,
             backfill_position=queue.backfill_position,
+            redriving=queue.is_redriving,
         )
     )
 
