@@ -71,8 +71,11 @@ def server(*arguments: str) -> Iterator[Running]:
     """A Python process whose first line ends in its URL."""
     with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None  # noqa: S101 - it is a pipe, for mypy
+        said = process.stdout.readline()
+        if not said:
+            raise SystemExit("the server did not start; its error stands above")
         try:
-            yield Running(process.stdout.readline().split()[-1], process.pid)
+            yield Running(said.split()[-1], process.pid)
         finally:
             process.terminate()
             process.communicate()

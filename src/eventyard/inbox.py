@@ -54,8 +54,11 @@ class Inbox:
         if self._held >= limits.INBOX_COMMANDS_MAX or self._held_bytes + size > limits.INBOX_BYTES_MAX:
             raise Overloaded(f"found {self._held} requests waiting to be written", wanted="to try again shortly")
 
-    def take(self) -> list[Ticket]:
+    def heed(self) -> None:
+        """Begin a step: whatever `wake` tells from here on is for the next one. Before anything is taken, or it is lost."""
         self._wake.clear()
+
+    def take(self) -> list[Ticket]:
         with self._lock:
             taken, self._tickets = self._tickets, []
         return taken

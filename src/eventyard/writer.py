@@ -185,6 +185,7 @@ class Writer:
 
     def step(self) -> bool:
         """One bounded batch over all buses. False when there was nothing to do."""
+        self._inbox.heed()
         self._advance_time()
         self._collect()
         for ticket in self._inbox.take():

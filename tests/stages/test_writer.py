@@ -149,3 +149,10 @@ def test_accepted_time_stands_when_the_clock_goes_back(bus: Stepped) -> None:
     bus.do(Publish((an_event(2),)))
     first, second = bus.engine.view.events(1, 1, 2, 2)
     assert second.accepted_ms == first.accepted_ms
+
+
+def test_a_wake_during_a_step_is_for_the_next_one(bus: Stepped) -> None:
+    """A verdict that comes in while a step is being taken up must not wait for the writer's next look at the clock."""
+    bus.receiver.while_collected = bus.writer.wake
+    bus.writer.step()
+    assert bus.writer._inbox._wake.is_set()

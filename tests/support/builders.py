@@ -59,6 +59,7 @@ class ManualReceiver:
         self.wanted: dict[int, Demand] = {}
         self.leases: list[Lease] = []
         self.room_left = 1_000
+        self.while_collected: Callable[[], None] = lambda: None
 
     def demands(self, bus: int) -> dict[int, Demand]:
         return self.wanted if bus == 1 else {}
@@ -71,6 +72,7 @@ class ManualReceiver:
 
     def collect(self) -> tuple[()]:
         """Verdicts come by `Stepped.settle`."""
+        self.while_collected()
         return ()
 
     def follow(self, bus: Any, records: Any) -> None:
