@@ -17,7 +17,7 @@ import msgspec
 
 from eventyard import history
 from eventyard.backfill import BackfillStage
-from eventyard.core import network, rule
+from eventyard.core import machine, network, rule
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import BusRecord, StoredEvent
 from eventyard.core.commands import (
@@ -25,7 +25,6 @@ from eventyard.core.commands import (
     CreateBus,
     DeleteBus,
     DeleteRule,
-    Publish,
     Published,
     PutRule,
     Redrive,
@@ -184,9 +183,8 @@ class Eventyard:
         Raises `NotFound` (bus), `Overloaded`, `Stopping`, `StorageFull`, `StorageFailed`; then an event of the batch may or may
         not be accepted, and publishing the same again is safe: it is accepted once.
         """
-        answers: list[Published | Refused] = await self._command(
-            bus, Publish(tuple(events)), size=sum(len(event.json) for event in events)
-        )
+        command = machine.foresee(self._state(bus).live, events)
+        answers: list[Published | Refused] = await self._command(bus, command, size=sum(len(event.json) for event in events))
         return answers
 
     async def event(self, bus: str, position: int) -> StoredEvent:

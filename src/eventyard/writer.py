@@ -343,10 +343,10 @@ def _admit(draft: Draft, ticket: Ticket) -> bool:
 
 
 def _admit_events(draft: Draft, ticket: Ticket, command: Publish) -> bool:
-    for event in command.events[len(ticket.answers) :]:
+    for number in range(len(ticket.answers), len(command.events)):
         if draft.is_full:
             return False
-        ticket.answers.append(machine.publish(draft, event))
+        ticket.answers.append(machine.publish(draft, command, number))
     ticket.answer = ticket.answers
     return True
 

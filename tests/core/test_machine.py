@@ -1,5 +1,7 @@
 """The machine's story, told on the memory engine step by step. Its laws: tests/conformance and tests/simulation."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -19,6 +21,7 @@ from eventyard.core.commands import (
 )
 from eventyard.core.delivery import Note, Reason, State, decode_note
 from eventyard.core.errors import EventConflict, InvalidRequest, InvalidRule, NotFound, StaleLease, TooManyMatches
+from eventyard.core.machine import foresee
 from eventyard.core.pattern import ruleset
 from eventyard.core.rule import Status
 from eventyard.core.verdict import Dead, Delivered, Gone, Retry
@@ -125,6 +128,27 @@ def test_a_start_beyond_the_head_is_refused(bus: Stepped) -> None:
     answer = bus.do(put_rule("paid", start={"position": 7}))
     assert isinstance(answer, InvalidRule)
     assert answer.at == "/start/position"
+
+
+def test_matches_asked_ahead_count_only_under_the_index_in_force(bus: Stepped) -> None:
+    before = bus.put("before")
+    ahead = foresee(bus.state.live, (an_event(1),))
+    assert ahead.events[0].document is None
+    after = bus.put("after")
+    (answer,) = bus.do(ahead)
+    assert [bus.row(uid, answer.position) is not None for uid in (before.uid, after.uid)] == [True, True]
+    (again,) = bus.do(foresee(bus.state.live, (an_event(2),)))
+    assert [bus.row(uid, again.position) is not None for uid in (before.uid, after.uid)] == [True, True]
+
+
+def test_an_edit_in_the_same_step_is_in_force_for_what_was_matched_ahead(bus: Stepped) -> None:
+    record = bus.put("paid")
+    answers: list[Any] = []
+    ahead = foresee(bus.state.live, (an_event(1),))
+    bus.writer.submit("default", put_rule("paid", pattern={"type": ["order.sent"]}), answers.append)
+    bus.writer.submit("default", ahead, answers.append)
+    bus.writer.step()
+    assert bus.row(record.uid, answers[1][0].position) is None
 
 
 def test_a_start_in_the_future_is_refused_and_one_that_has_passed_is_found(bus: Stepped) -> None:

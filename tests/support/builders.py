@@ -25,6 +25,12 @@ def an_event(number: int | str = 1, *, kind: str = "order.paid", source: str = "
     return events.make(attributes, {"n": number} if data is None else data)
 
 
+def document_of(event: Event) -> dict[str, Any]:
+    """What a pattern sees of an event that was just read."""
+    assert event.document is not None
+    return event.document
+
+
 def a_rule_document(**changes: Any) -> bytes:
     document = {"pattern": {"type": ["order.paid"]}, "target": {"http": {"url": URL}}} | changes
     return json.dumps(document).encode()

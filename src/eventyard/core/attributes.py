@@ -73,7 +73,11 @@ def _is_time(text: str) -> bool:
     date = _TIME.fullmatch(text)
     if date is None:
         return False
-    return date[3] <= "28" or int(date[3]) <= calendar.monthrange(int(date[1]), int(date[2]))[1]
+    if date[3] <= "28":
+        return True
+    if date[2] == "02":
+        return date[3] == "29" and calendar.isleap(int(date[1]))
+    return date[3] != "31" or date[2] not in _MONTHS_OF_30
 
 
 class MediaType(NamedTuple):
@@ -114,6 +118,7 @@ _TIME = re.compile(
     r"(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
     re.ASCII,
 )
+_MONTHS_OF_30 = frozenset({"04", "06", "09", "11"})
 _NAME = re.compile(rf"(?!data\Z)[a-z0-9]{{1,{ATTRIBUTE_NAME_CHARACTERS_MAX}}}")
 _NAME_WANTED = f"1 to {ATTRIBUTE_NAME_CHARACTERS_MAX} characters of a-z and 0-9"
 _FORBIDDEN = re.compile(

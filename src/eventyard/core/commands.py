@@ -3,19 +3,32 @@
 Chance and names of who asks come in as values, so a command admitted twice on the same state gives the same changes.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from eventyard.core.delivery import Delivery, Key
 from eventyard.core.event import Event
 from eventyard.core.pattern.language import Pattern
+from eventyard.core.pattern.ruleset import RuleSet
 from eventyard.core.rule import Rule, RuleRecord
 from eventyard.core.verdict import Verdict
 
 
 class Publish(msgspec.Struct, frozen=True):
-    """Append events in this order. Answered with one `Published` or `Refused` error value per event."""
+    """Append events in this order. Answered with one `Published` or `Refused` error value per event.
+
+    `matches`: the rules that each event matches by `index`, where somebody asked it ahead of the step. They count while that very
+    index is in force; else the machine asks anew.
+    """
 
     events: tuple[Event, ...]
+    index: RuleSet | None = None
+    matches: tuple[Sequence[int], ...] = ()
+
+    def matched(self, number: int, live: RuleSet) -> Sequence[int] | None:
+        """What the event `number` matches, if that was asked of the index now `live`."""
+        return self.matches[number] if self.index is live else None
 
 
 class Published(msgspec.Struct, frozen=True):

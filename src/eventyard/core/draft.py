@@ -5,6 +5,7 @@ Reads go through the draft: what the step itself changed first, then memory, the
 
 import datetime
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from eventyard.core import limits
 from eventyard.core.bus_events import bus_event
@@ -16,6 +17,7 @@ from eventyard.core.delivery import Delivery, Key, Note, Reason, State, encode_n
 from eventyard.core.event import Event
 from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.rule import RuleRecord
+from eventyard.core.strict_json import decode
 from eventyard.core.view import Known, View
 
 Matches = tuple[Sequence[int], Sequence[int]]
@@ -114,16 +116,17 @@ class Draft:
 
     def match(self, event: Event) -> Matches:
         """Ask the live index; where it fails, ask each rule by itself."""
+        document = decode(event.json) if event.document is None else event.document
         try:
-            return self.live.match(event.document), ()
+            return self.live.match(document), ()
         except Exception:  # noqa: BLE001 - a rule that fails on an event costs that rule a dead letter, nobody else anything
-            return self._match_one_by_one(event)
+            return self._match_one_by_one(document)
 
-    def _match_one_by_one(self, event: Event) -> tuple[list[int], list[int]]:
+    def _match_one_by_one(self, document: Any) -> tuple[list[int], list[int]]:
         matched, failed = [], []
         for uid, pattern in self.live.items():
             try:
-                if evaluate(pattern, event.document):
+                if evaluate(pattern, document):
                     matched.append(uid)
             except Exception:  # noqa: BLE001 - as above: this is where the failing rule is singled out
                 failed.append(uid)

@@ -45,7 +45,7 @@ class Event(msgspec.Struct, frozen=True):
     `json` is the structured form: the very bytes that arrived where they arrived so, else composed once at the
     door. It is matched, stored and sent as it is. `digest` (16 bytes) covers the normalised attributes and the
     data bytes, whatever the content mode, so the same event in two modes has one digest. `document` is `json`
-    decoded (what a pattern sees); it is never stored.
+    decoded (what a pattern sees); it is never stored, and None once the event was matched ahead (`machine.foresee`).
     """
 
     source: str
@@ -53,7 +53,7 @@ class Event(msgspec.Struct, frozen=True):
     type: str
     digest: bytes
     json: bytes
-    document: dict[str, Any]
+    document: dict[str, Any] | None
 
 
 # The ways in.
