@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.support.tools import needs_curl
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "start.md"
 WAIT_S = 30.0
 
@@ -158,6 +160,7 @@ def walk(tmp_path: Path) -> Iterator[Walk]:
     walk.stop_all()
 
 
+@needs_curl
 def test_the_five_minutes_go_as_the_page_says(walk: Walk) -> None:
     assert "pip install" in walk.take("sh")
     walk.start()

@@ -16,6 +16,7 @@ from eventyard.surfaces.http.problems import STATUSES
 from eventyard.surfaces.http.route import Route
 from eventyard.surfaces.http.routes import ROUTES
 from tests.support.buses import served_bus
+from tests.support.tools import needs_curl
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -85,6 +86,7 @@ def examples() -> list[tuple[str, str]]:
     return re.findall(r"```sh\n(.*?)```\n\n```json\n(.*?)```", page, re.DOTALL)
 
 
+@needs_curl
 def test_the_examples_of_the_http_page_answer_what_it_says() -> None:
     """In their order, on a bus of their own. Times are what they are."""
     with served_bus() as bus:

@@ -1,0 +1,31 @@
+"""README.md: its commands by hand work as printed, on a bus of the test's."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+from tests.support.buses import served_bus
+from tests.support.tools import needs_curl
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+@needs_curl
+def test_the_commands_by_hand_work_as_printed() -> None:
+    blocks = re.findall(r"^```\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    (script,) = [block for block in blocks if block.startswith("B=http")]
+    with served_bus() as bus:
+        commands = script.replace("http://127.0.0.1:8410", bus.url).replace("curl ", "curl --silent --show-error --fail ")
+        done = subprocess.run(["/bin/bash", "-ec", commands], capture_output=True, text=True, timeout=60, check=True)
+    answers = [json.loads(text) for text in re.split(r"(?<=})(?={)", done.stdout.replace("\n", ""))]
+    created, published, log, status = answers
+    assert created["name"] == "rewards"
+    assert (published["id"], published["duplicate"]) == ("o-1", False)
+    assert [each["event"]["type"] for each in log["events"]] == ["io.eventyard.rule.created", "order.paid"]
+    assert status["delivered"] == 0
+
+
+def test_the_two_commands_stand_first() -> None:
+    first = README.read_text().split("```")[1]
+    assert [line.split("#")[0].strip() for line in first.strip().splitlines()] == ["make demo", "make test"]
