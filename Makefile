@@ -64,7 +64,7 @@ bench: .venv/dev
 	@$(BIN)/python benchmarks/run_all.py
 
 # Needs pip-tools (not pinned here: it only writes the files that are).
-LOCK := pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --strip-extras --allow-unsafe
+LOCK := pip-compile --quiet --generate-hashes --no-emit-options --no-header --strip-extras --allow-unsafe
 lock:
 	$(LOCK) -o requirements/run.txt pyproject.toml
 	$(LOCK) --extra build -c requirements/run.txt -o requirements/build.txt pyproject.toml

@@ -123,6 +123,15 @@ class Walk:
             time.sleep(0.05)
         pytest.fail(f"nothing listens on {port}")
 
+    def wait_for_delivery(self) -> None:
+        """The receiver tells what it got before it answers; a reader who stops it then is slower than we are."""
+        status = f"http://127.0.0.1:{self._ports['8410']}/v1/buses/default/rules/rewards/status"
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            if json.loads(self._run(f"curl -s {status}"))["delivered"] == 1:
+                return
+        pytest.fail("the receiver's answer was not taken")
+
     def expect(self, running: Running) -> None:
         """The lines of the page, in any order, and no other."""
         wanted = self.take("text").splitlines()
@@ -173,6 +182,7 @@ def test_the_five_minutes_go_as_the_page_says(walk: Walk) -> None:
     walk.run()
     walk.run()
     walk.expect(receiver)
+    walk.wait_for_delivery()
     receiver.stop()
     walk.run()
     walk.run_until_as_printed()
