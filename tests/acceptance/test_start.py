@@ -78,7 +78,8 @@ class Walk:
     def take(self, language: str) -> str:
         block = self._blocks.pop(0)
         assert block.language == language, f"the page goes on with {block}"
-        return block.text.replace("8410", self._ports["8410"]).replace("9005", self._ports["9005"])
+        # In one pass: a free port may well hold the digits of the other, as 39005 does.
+        return re.sub("8410|9005", lambda match: self._ports[match[0]], block.text)
 
     def run(self) -> str:
         return self._run(self.take("sh"))
