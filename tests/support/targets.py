@@ -63,6 +63,8 @@ class Connection:
             pass
 
 
+_TURNS = 10
+
 Behaviour = Callable[[Connection], Awaitable[None]]
 
 
@@ -76,6 +78,7 @@ class Target:
         self.port = 0
         self._behaviour = behaviour
         self._tls = tls
+        self._is_stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
@@ -130,14 +133,20 @@ class Target:
         with suppress(OSError, asyncio.CancelledError):
             await self._behaviour(Connection(self, reader, writer))
         self._tasks.discard(task)
-        writer.close()
+        if self._is_stopping:
+            writer.transport.abort()  # Closing would wait for what nobody reads any more.
+        else:
+            writer.close()
 
     async def _stop(self) -> None:
+        self._is_stopping = True
         self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # one turn of the loop, in which closed sockets are let go
+        for _ in range(_TURNS):  # in which connections just accepted begin and are ended, and closed sockets are let go
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0)
 
 
 def _parse(head: bytes) -> Request:
