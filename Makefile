@@ -38,6 +38,11 @@ help:
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
 
+.venv/bench: requirements/bench.txt .venv/run
+	@echo "Installing what the benchmarks stand beside ..."
+	@$(PIP) --require-hashes -r requirements/bench.txt
+	@touch $@
+
 demo: .venv/run
 	@$(BIN)/python examples/shop/demo.py
 
@@ -60,7 +65,7 @@ sim: .venv/dev
 crash: .venv/dev
 	@$(BIN)/python -m tests.crash --kills $(KILLS)
 
-bench: .venv/dev
+bench: .venv/bench
 	@$(BIN)/python benchmarks/run_all.py
 
 # Needs pip-tools (not pinned here: it only writes the files that are).
@@ -69,6 +74,7 @@ lock:
 	$(LOCK) -o requirements/run.txt pyproject.toml
 	$(LOCK) --extra build -c requirements/run.txt -o requirements/build.txt pyproject.toml
 	$(LOCK) --extra dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
+	$(LOCK) --extra bench -c requirements/run.txt -o requirements/bench.txt pyproject.toml
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -22,9 +22,10 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.publish_batches import BUS, PATH, server
+from benchmarks.publish_batches import PATH
 from benchmarks.publish_single import event, put_rules, sink
 from benchmarks.support import load
+from benchmarks.support.processes import BUS, server
 
 FAN_OUTS = (1, 3)
 PATIENCE_S = 60.0

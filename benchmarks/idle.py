@@ -14,17 +14,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.publish_batches import BUS, Running, server
 from benchmarks.publish_single import copy_filled, put_rules
+from benchmarks.support.processes import BUS, Running, server
 
 BARE = "import time; print('waits on nothing', flush=True); time.sleep(3600)"
 SETTLE_S = 3.0
 """After the start and the rules, before anything is counted."""
-
-
-def resident_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 def wakes(pid: int) -> int:
@@ -40,7 +35,7 @@ def measure(name: str, running: Running, seconds: float) -> float:
     time.sleep(seconds)
     core = (running.cpu_s() - cpu_s) / seconds
     often = (wakes(running.pid) - woken) / seconds
-    resident = resident_mb(running.pid)
+    resident = running.resident_mb()
     print(f"{name:12} {resident:6.1f} MB   {core:6.2%} of a core   {often:5.1f} wakes/s")
     return resident
 

@@ -12,171 +12,33 @@ another event came before it, for the rest of that one's.
 import argparse
 import asyncio
 import os
-import re
 import statistics
 import sys
 import tempfile
 import time
-from collections import deque
 from pathlib import Path
-from typing import cast
-from urllib.parse import urlsplit
 
 import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.publish_batches import BUS, PATH, server
+from benchmarks.publish_batches import PATH
 from benchmarks.publish_single import event, put_rules
 from benchmarks.support.load import PLACE
+from benchmarks.support.open_loop import Arrivals, Publisher, Target
+from benchmarks.support.processes import BUS, server
 
-CONNECTIONS = 16
-PATIENCE_S = 10.0
 SYNCED_BYTES = 200 * 8192
-_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
-_NUMBER = re.compile(rb'"id": *"([0-9]+)"')
-
-
-class Arrivals:
-    """When each event was due and what it took until it arrived. A second arrival, as after a lost answer, counts nothing."""
-
-    def __init__(self) -> None:
-        self.due: dict[int, float] = {}
-        self.took: list[float] = []
-
-    def arrived(self, request: bytes) -> None:
-        found = _NUMBER.search(request)
-        began = self.due.pop(int(found[1]), None) if found else None
-        if began is not None:
-            self.took.append(time.perf_counter() - began)
-
-
-class Messages(asyncio.Protocol):
-    """A connection on which whole HTTP messages arrive."""
-
-    def __init__(self) -> None:
-        self._data = b""
-        self.transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._data += data
-        while (end := self._data.find(b"\r\n\r\n")) >= 0:
-            length = _LENGTH.search(self._data, 0, end)
-            size = end + 4 + (int(length[1]) if length else 0)
-            if len(self._data) < size:
-                return
-            message, self._data = self._data[:size], self._data[size:]
-            self.received(message)
-
-    def received(self, message: bytes) -> None:
-        raise NotImplementedError
-
-
-class Target(Messages):
-    """The webhook: notes the arrival and answers 204."""
-
-    def __init__(self, arrivals: Arrivals) -> None:
-        super().__init__()
-        self._arrivals = arrivals
-
-    def received(self, message: bytes) -> None:
-        self._arrivals.arrived(message)
-        if self.transport is not None:
-            self.transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
-
-
-class Sender(Messages):
-    """One connection of the publisher, idle once its request was answered."""
-
-    def __init__(self, publisher: "Publisher") -> None:
-        super().__init__()
-        self._publisher = publisher
-
-    def send(self, request: bytes) -> None:
-        if self.transport is not None:
-            self.transport.write(request)
-
-    def received(self, message: bytes) -> None:
-        status = int(message[9:12])
-        if status not in (202, 204):
-            raise SystemExit(f"found status {status}, wanted 202")
-        self._publisher.free(self)
-
-
-class Publisher:
-    """An open loop over some connections; what finds none idle is sent as soon as one is."""
-
-    def __init__(self, url: str, arrivals: Arrivals) -> None:
-        parts = urlsplit(url)
-        self._host, self._port, self._path = parts.hostname or "", parts.port or 80, parts.path
-        self._arrivals = arrivals
-        self._idle: deque[Sender] = deque()
-        self._late: deque[bytes] = deque()
-
-    async def connect(self) -> None:
-        loop = asyncio.get_running_loop()
-        for _ in range(CONNECTIONS):
-            _, sender = await loop.create_connection(lambda: Sender(self), self._host, self._port)
-            self._idle.append(sender)
-
-    async def run(self, rate: float, seconds: float) -> None:
-        began, first = time.perf_counter(), time.time_ns() // 1000
-        for index in range(int(rate * seconds)):
-            due = began + index / rate
-            await asyncio.sleep(due - time.perf_counter())
-            self._arrivals.due[first + index] = due
-            self._send(self._request(first + index))
-
-    def free(self, sender: Sender) -> None:
-        self._idle.append(sender)
-        if self._late:
-            self._send(self._late.popleft())
-
-    def close(self) -> None:
-        for sender in self._idle:
-            if sender.transport is not None:
-                sender.transport.close()
-
-    def _send(self, request: bytes) -> None:
-        if self._idle:
-            self._idle.popleft().send(request)
-        else:
-            self._late.append(request)
-
-    def _request(self, number: int) -> bytes:
-        body = _EVENT.replace(PLACE, b"%d" % number)
-        head = (
-            f"POST {self._path} HTTP/1.1\r\nhost: {self._host}:{self._port}\r\n"
-            f"content-type: application/cloudevents+json\r\ncontent-length: {len(body)}\r\n\r\n"
-        )
-        return head.encode() + body
-
-
 _EVENT = event(880)
 
 
 async def measure(url: str, arrivals: Arrivals, rate: float, seconds: float) -> list[float]:
     """What each event took, sorted. A second of warming up is not counted."""
-    publisher = Publisher(url, arrivals)
+    publisher = Publisher(url, arrivals, lambda number: _EVENT.replace(PLACE, b"%d" % number))
     await publisher.connect()
-    await publisher.run(rate, min(1.0, seconds))
-    await _all_arrived(arrivals)
-    arrivals.took.clear()
-    await publisher.run(rate, seconds)
-    await _all_arrived(arrivals)
+    await publisher.measure(rate, seconds)
     publisher.close()
     return sorted(arrivals.took)
-
-
-async def _all_arrived(arrivals: Arrivals) -> None:
-    deadline = time.perf_counter() + PATIENCE_S
-    while arrivals.due and time.perf_counter() < deadline:  # noqa: ASYNC110 - counted on every arrival
-        await asyncio.sleep(0.01)
-    if arrivals.due:
-        raise SystemExit(f"found {len(arrivals.due)} events that did not arrive within {PATIENCE_S:.0f} s")
 
 
 async def run(folder: str, rate: float, seconds: float) -> None:

@@ -11,15 +11,11 @@ durability cost on top of reading events at all. A bare apsw insert of the same 
 
 import argparse
 import http.client
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -31,13 +27,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import engine_commit
 from benchmarks.publish_single import copy_filled, event, put_rules, sink
 from benchmarks.support.load import PLACE
+from benchmarks.support.processes import BUS, Running, server
 
 ROUNDS = 3
 EVENT_BYTES = 920
 """As `event` counts: about 880 on the way, ids included."""
 BARE_EVENTS = 50_000
 PATH = "/v1/buses/default/events"
-BUS = ("-m", "eventyard", "serve", "--port", "0", "--data")
 DOOR = """
 import socket, sys, uvloop
 from eventyard.core.commands import Published
@@ -52,33 +48,6 @@ sys.setswitchinterval(0.0005)
 print(f"listens on http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
 uvloop.run(Server(app(Yard())).serve([listener]))
 """
-
-
-class Running(NamedTuple):
-    """A server that we started."""
-
-    url: str
-    pid: int
-
-    def cpu_s(self) -> float:
-        """Processor time that it has used, all threads together."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@contextmanager
-def server(*arguments: str) -> Iterator[Running]:
-    """A Python process whose first line ends in its URL."""
-    with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None  # noqa: S101 - it is a pipe, for mypy
-        said = process.stdout.readline()
-        if not said:
-            raise SystemExit("the server did not start; its error stands above")
-        try:
-            yield Running(said.split()[-1], process.pid)
-        finally:
-            process.terminate()
-            process.communicate()
 
 
 class Publisher:
