@@ -123,11 +123,15 @@ class Eventyard:
     def unready(self) -> list[str]:
         """What keeps the bus from working as it should, in words for an operator; nothing when it is ready."""
         ended = [f"the thread {thread.name} has ended" for thread in self._threads if not thread.is_alive()]
-        return ended + (["the disk refuses what is written"] if self._writer.has_failed else [])
+        lost = [f"a repair: {self._writer.losses.text}"] if self._writer.losses is not None else []
+        return ended + lost + (["the disk refuses what is written"] if self._writer.has_failed else [])
 
     def _run_keeper(self) -> None:
         """Backfills and the keeper's work, at most half of the time so that live traffic keeps the other half."""
         while not self._stopping.is_set():
+            if self._writer.losses is not None:
+                self._stopping.wait(1)
+                continue
             began = time.monotonic()
             did_something = any([self._backfill.step(), self._keeper.step(), self._dispatch.step()])
             took_s = time.monotonic() - began

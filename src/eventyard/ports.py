@@ -11,6 +11,7 @@ import msgspec
 
 from eventyard.core.bus_state import Loaded
 from eventyard.core.changes import Changes
+from eventyard.core.loss import Losses
 from eventyard.core.view import View
 
 
@@ -76,10 +77,15 @@ class Engine(Protocol):
         """Every bus that is not deleted, the system bus (number 0) first, as of the last commit."""
         ...
 
+    @property
+    def losses(self) -> Losses | None:
+        """What the store had kept and does not hold any more. Then it may be read, and `commit` raises `StoreBehind`."""
+        ...
+
     def commit(self, batch: Sequence[Changes]) -> None:
         """Keep the changes of several buses, all or nothing, durable when this returns.
 
-        Raises `StorageFull`, `StorageFailed` or `Damaged` where nothing was kept.
+        Raises `StorageFull`, `StorageFailed`, `StoreBehind` or `Damaged` where nothing was kept.
         """
         ...
 

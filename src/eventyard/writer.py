@@ -81,15 +81,24 @@ class Writer:
         self._time = BusTime(0, 0)
         self._read_ms = 0
         self.has_failed = False
+        self.losses = engine.losses
         self._is_open = False
         self.states: dict[int, BusState] = {}
         self.numbers: dict[str, int] = {}
         self.after_step: Callable[[], None] = _nothing
 
     def open(self, incarnation: Callable[[], str]) -> None:
-        """Take the buses up where they were. A new store gets its system bus and the default bus."""
+        """Take the buses up where they were. A new store gets its system bus and the default bus.
+
+        A store that has lost something is only read: nothing is written, leased or followed until it is repaired.
+        """
         loaded = self._engine.load()
         self._start_clock(loaded)
+        if self.losses is not None:
+            log.error("this store is only read: %s", self.losses.refusal().detail)
+            for bus in loaded:
+                self._hold_bus(bus)
+            return
         if not loaded:
             self._found(incarnation())
             loaded = self._engine.load()
@@ -111,11 +120,15 @@ class Writer:
         record = BusRecord(SYSTEM_BUS, "system", incarnation, self._time.time_ms)
         self._engine.commit([Changes(SYSTEM_BUS, self._time, 0, buses=[record])])
 
-    def _open_bus(self, loaded: Loaded) -> None:
+    def _hold_bus(self, loaded: Loaded) -> BusState:
         state = BusState(loaded)
         self.states[state.record.number] = state
         if state.record.number != SYSTEM_BUS:
             self.numbers[state.record.name] = state.record.number
+        return state
+
+    def _open_bus(self, loaded: Loaded) -> None:
+        state = self._hold_bus(loaded)
         self._receiver.follow(state.record, list(state.by_uid.values()))
 
     def _release_all(self) -> None:
@@ -141,12 +154,14 @@ class Writer:
     def submit(self, bus: str, command: Command, done: Done, *, size: int = 0) -> None:
         """Queue a caller's command for the next step; `wake` when no more follow at once.
 
-        `NotFound`, `Overloaded` and `Stopping` are raised here, before anything is held.
+        `NotFound`, `StoreBehind`, `Overloaded` and `Stopping` are raised here, before anything is held.
         """
+        self.check_whole()
         self._inbox.put(Ticket(self.number(bus), command, size, done), is_bounded=True)
 
     def submit_system(self, command: Command, done: Done) -> None:
         """As `submit`, on the system bus."""
+        self.check_whole()
         self._inbox.put(Ticket(SYSTEM_BUS, command, 0, done), is_bounded=True)
 
     def submit_own(self, number: int, command: Command, done: Done) -> None:
@@ -158,9 +173,15 @@ class Writer:
         """There is something to do: commands were submitted, or a receiver has verdicts."""
         self._inbox.wake()
 
+    def check_whole(self) -> None:
+        """`StoreBehind` where the store has lost something: what is asked for now, or what is asked about, may be in it."""
+        if self.losses is not None:
+            raise self.losses.refusal()
+
     def number(self, bus: str) -> int:
         number = self.numbers.get(bus)
         if number is None:
+            self.check_whole()
             raise NotFound(f'found no bus "{bus[:60]}"', wanted="a bus that exists; PUT /v1/buses/NAME creates one")
         return number
 
@@ -186,6 +207,9 @@ class Writer:
     def step(self) -> bool:
         """One bounded batch over all buses. False when there was nothing to do."""
         self._inbox.heed()
+        if self.losses is not None:
+            self._answer([_answered(ticket, self.losses.refusal()) for ticket in self._inbox.take()])
+            return False
         self._advance_time()
         self._collect()
         for ticket in self._inbox.take():

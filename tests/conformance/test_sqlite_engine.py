@@ -249,17 +249,15 @@ def test_a_damaged_file_is_named(path: Path) -> None:
     data[8192:] = b"\xff" * (len(data) - 8192)
     path.write_bytes(data)
 
-    engine = opened(path)
     with pytest.raises(Damaged, match=r"bus\.db damaged"):
-        engine.load()
-    engine.close()
+        opened(path)
 
 
 def test_a_version_from_the_future_is_refused_with_what_to_do(path: Path) -> None:
     opened(path).close()
     apsw.Connection(str(path)).pragma("user_version", 99)
 
-    with pytest.raises(InvalidSettings, match=r"version 99.*knows versions up to 1; wanted a newer eventyard"):
+    with pytest.raises(InvalidSettings, match=r"version 99.*knows versions up to \d+; wanted a newer eventyard"):
         opened(path)
 
 
@@ -305,7 +303,7 @@ def test_the_migrations_make_the_schema(path: Path) -> None:
 
 def _schema(connection: apsw.Connection) -> set[tuple[str, str, str]]:
     rows = connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
-    return {(str(kind), str(name), " ".join(str(sql).split())) for kind, name, sql in rows}
+    return {(str(kind), str(name), " ".join(re.sub(r"([(),])", r" \1 ", str(sql)).split())) for kind, name, sql in rows}
 
 
 def test_every_statement_is_used_and_every_used_one_is_there() -> None:

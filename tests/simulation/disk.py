@@ -150,6 +150,39 @@ class DiskVFS(apsw.VFS):
         return OpenFile(self, path, self.disk.open(path))
 
 
+class DiskMarks:
+    """`MarkFile` on the disk, for the process that `vfs` stands for."""
+
+    def __init__(self, vfs: DiskVFS, name: str) -> None:
+        self._vfs = vfs
+        self._name = name
+        self._file = vfs.disk.open(name)
+
+    def _meet(self, operation: str) -> bool:
+        if self._vfs.is_unplugged:
+            return False
+        try:
+            self._vfs.disk.meet(operation)
+        except apsw.Error as error:
+            raise OSError(5, str(error)) from error
+        return True
+
+    def read(self) -> bytes:
+        self._meet("read")
+        return bytes(self._file.content)
+
+    def write(self, offset: int, data: bytes) -> None:
+        if self._meet("write"):
+            self._file.write(offset, data)
+
+    def sync(self) -> None:
+        if self._meet("sync"):
+            self._vfs.disk.sync(self._name, self._file)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
 class OpenFile:
     """One open file. One connection at a time uses a disk, so locks are always free."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
+import apsw
 import msgspec
 
 from eventyard.backfill import BackfillStage
@@ -17,17 +18,19 @@ from eventyard.core.changes import Changes
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command
 from eventyard.core.errors import EventyardError, Unavailable
+from eventyard.core.loss import Losses
 from eventyard.core.view import View
 from eventyard.dispatch import Dispatch
 from eventyard.engines.memory import MemoryEngine
-from eventyard.engines.sqlite import SqliteEngine
-from eventyard.engines.sqlite.connection import Synchronous
+from eventyard.engines.sqlite import SqliteEngine, log_tail
+from eventyard.engines.sqlite.connection import PAGE_BYTES, Synchronous
 from eventyard.engines.sqlite.ids import Layout
+from eventyard.engines.sqlite.marks import MarkFile
 from eventyard.keeper import Keeper
 from eventyard.ports import Engine
 from eventyard.writer import Writer
 from tests.simulation.books import Books, BrokenPromise
-from tests.simulation.disk import Disk, DiskVFS
+from tests.simulation.disk import Disk, DiskMarks, DiskVFS
 from tests.simulation.targets import Targets
 from tests.simulation.world import SimulatedClock, World
 
@@ -42,6 +45,7 @@ class Parts(msgspec.Struct, frozen=True):
 
     writer: type[Writer] = Writer
     synchronous: Synchronous = "FULL"
+    marks: Callable[[DiskVFS], MarkFile] = lambda vfs: DiskMarks(vfs, "bus.marks")
     wrap: Callable[[Engine], Engine] = lambda engine: engine
 
 
@@ -55,6 +59,10 @@ class FailingEngine:
     @property
     def view(self) -> View:
         return self._engine.view
+
+    @property
+    def losses(self) -> Losses | None:
+        return self._engine.losses
 
     def load(self) -> list[Loaded]:
         return self._engine.load()
@@ -107,6 +115,7 @@ class House:
         try:
             self.engine = FailingEngine(self._parts.wrap(self._open_engine()))
             self._build()
+            self._check_whole()
             self.writer.open(self.incarnation)
         except Unavailable as error:
             self.world.note(f"start failed: {error}")
@@ -120,9 +129,24 @@ class House:
             return self._memory
         self._vfs = DiskVFS(f"disk-{id(self)}-{self.targets.life}", self.disk)
         self._sqlite = SqliteEngine(
-            "bus.db", vfs=self._vfs.vfs_name, synchronous=self._parts.synchronous, is_exclusive=True, layout=LAYOUT
+            "bus.db",
+            vfs=self._vfs.vfs_name,
+            synchronous=self._parts.synchronous,
+            is_exclusive=True,
+            layout=LAYOUT,
+            marks=self._parts.marks(self._vfs),
         )
         return self._sqlite
+
+    def _check_whole(self) -> None:
+        """The disk kept what it had synced, so whoever says that something is lost is wrong."""
+        if self.engine.losses is not None:
+            raise BrokenPromise(f"a whole store was taken for one that lost something: {self.engine.losses.text}")
+        if self._sqlite is not None and "bus.db-wal" in self.disk.files:
+            whole, _ = self._sqlite._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+            lost = log_tail.lost_commits(bytes(self.disk.files["bus.db-wal"].content), PAGE_BYTES, whole)
+            if lost:
+                raise BrokenPromise(f"a whole log was taken for a damaged one: {lost} commits behind frame {whole}")
 
     def _build(self) -> None:
         chance = random.Random(self.world.rng.getrandbits(32))

@@ -13,13 +13,15 @@ from unittest import mock
 import msgspec
 
 from eventyard.core import backlog, limits, machine, system
-from eventyard.core.changes import BusRecord
+from eventyard.core.changes import BusRecord, Changes
 from eventyard.core.commands import CreateBus
 from eventyard.core.draft import Draft
 from eventyard.core.errors import EventyardError
 from eventyard.core.rule import Status
 from eventyard.core.system import SYSTEM_BUS
 from eventyard.core.view import Known, View
+from eventyard.engines.sqlite import SqliteEngine
+from eventyard.engines.sqlite.marks import NoMarks
 from eventyard.inbox import Ticket
 from eventyard.ports import Engine
 from eventyard.writer import Admission, Writer
@@ -129,6 +131,17 @@ def _reuse_number(draft: Draft, command: CreateBus) -> tuple[BusRecord, bool]:
     return record, is_new
 
 
+def _mark_before_commit() -> AbstractContextManager[object]:
+    """The marks know of commits that may yet fail: then a whole store is taken for one that lost something."""
+    transact = SqliteEngine._transact
+
+    def mark_first(engine: SqliteEngine, batch: Sequence[Changes], staged: Any) -> None:
+        engine._marks.keep(batch)
+        transact(engine, batch, staged)
+
+    return mock.patch.object(SqliteEngine, "_transact", mark_first)
+
+
 class Mutant(msgspec.Struct, frozen=True):
     """`engines`: where the broken promise can show at all."""
 
@@ -139,7 +152,8 @@ class Mutant(msgspec.Struct, frozen=True):
 
 MUTANTS: Mapping[str, Mutant] = MappingProxyType(
     {
-        "synchronous-normal": Mutant(Parts(synchronous="NORMAL"), engines=("sqlite",)),
+        "synchronous-normal": Mutant(Parts(synchronous="NORMAL", marks=lambda _: NoMarks()), engines=("sqlite",)),
+        "mark-before-commit": Mutant(patch=_mark_before_commit, engines=("sqlite",)),
         "answer-before-commit": Mutant(Parts(writer=AnswersBeforeCommit)),
         "deliver-before-commit": Mutant(Parts(writer=DeliversBeforeCommit)),
         "settle-before-commit": Mutant(Parts(writer=SettlesBeforeCommit)),

@@ -128,6 +128,11 @@ class StorageFailed(Unavailable):
     retry_after_s = 5
 
 
+class StoreBehind(Unavailable):
+    code, title = "store-behind", "The store ends before what it had kept; it can only be read until it is repaired"
+    retry_after_s = 60
+
+
 class Stopping(Unavailable):
     code, title = "stopping", "The bus is stopping"
     retry_after_s = 5

@@ -9,6 +9,7 @@ from eventyard.core.bus_state import Loaded, Queue, tally
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, StoredEvent
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, Key, State
+from eventyard.core.loss import Losses
 from eventyard.core.rule import RuleRecord, Status
 from eventyard.core.system import SYSTEM_BUS
 from eventyard.core.view import Known, View
@@ -37,6 +38,10 @@ class MemoryEngine:
     @property
     def view(self) -> View:
         return self._view
+
+    @property
+    def losses(self) -> Losses | None:
+        return None
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[View]:

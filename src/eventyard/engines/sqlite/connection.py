@@ -63,6 +63,14 @@ def open_reader(path: str, *, vfs: str | None) -> apsw.Connection:
     return connection
 
 
+def close_in_order(connection: apsw.Connection) -> None:
+    """Close the writer of a store that is whole: the log goes into the file and away."""
+    with contextlib.suppress(apsw.Error):
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+    connection.close()
+
+
 def rows(connection: apsw.Connection, name: str, *bindings: Any) -> list[Any]:
     """All rows of a named statement at once, so that no read stays open and holds the log back."""
     try:
@@ -113,6 +121,8 @@ def _make_private(path: str) -> None:
 
 def _tune(connection: apsw.Connection, cache_kib: int) -> None:
     connection.set_busy_timeout(BUSY_MS)
+    # A connection that is dropped on an error leaves the log as it is, which a repair may need (`close_in_order`).
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     connection.pragma("cache_size", -cache_kib)
     connection.pragma("temp_store", "MEMORY")
     connection.pragma("mmap_size", 0)

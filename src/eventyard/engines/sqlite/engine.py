@@ -23,14 +23,16 @@ from eventyard.core.bus_state import Loaded, Queue
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, State
+from eventyard.core.loss import Loss, Losses
 from eventyard.core.rule import RuleRecord
 from eventyard.core.system import SYSTEM_BUS
 from eventyard.core.view import View
 from eventyard.engines.sqlite import connection as connections
-from eventyard.engines.sqlite import writing
+from eventyard.engines.sqlite import files, log_tail, writing
 from eventyard.engines.sqlite.connection import Synchronous, failure, rows
 from eventyard.engines.sqlite.damage import DamageLog
 from eventyard.engines.sqlite.ids import LAYOUT, IdIndex, Layout, Staged
+from eventyard.engines.sqlite.marks import DiskMarks, MarkFile, Marks, NoMarks, standings
 from eventyard.engines.sqlite.migrating import migrate
 from eventyard.engines.sqlite.view import SqliteView
 
@@ -48,6 +50,7 @@ _Record = TypeVar("_Record", RuleRecord, Backfill, Intent)
 class SqliteEngine:
     """`ports.Engine` on one file. `is_exclusive` needs no shared memory of its VFS and serves one thread only (simulation).
 
+    `marks` is where the marks are kept: in a file beside the database, or, with a `vfs`, nowhere unless it is given.
     `on_damage(bus, position)` is told once of every damaged event that is met; `damage` keeps count. Raises
     `InvalidSettings` for a file that cannot be used and `Damaged` for one that is no database.
     """
@@ -61,6 +64,7 @@ class SqliteEngine:
         is_exclusive: bool = False,
         on_damage: Callable[[int, int], None] | None = None,
         layout: Layout = LAYOUT,
+        marks: MarkFile | None = None,
     ) -> None:
         self.damage = DamageLog(on_damage)
         self._path, self._vfs, self._is_exclusive = path, vfs, is_exclusive
@@ -72,6 +76,13 @@ class SqliteEngine:
         self._idle: deque[apsw.Connection] = deque()
         self._is_closed = False
         self._watch_log()
+        self._marks = Marks(marks or (DiskMarks(files.marks(path)) if vfs is None else NoMarks()))
+        self._losses = self._find_losses()
+
+    @property
+    def losses(self) -> Losses | None:
+        """What was committed and is not there any more: then the store is only read, so that a repair finds it as it is."""
+        return self._losses
 
     @property
     def view(self) -> View:
@@ -102,27 +113,57 @@ class SqliteEngine:
 
     def commit(self, batch: Sequence[Changes]) -> None:
         """Keep the batch, all or nothing. A crash before this returns leaves all of it or nothing of it."""
+        if self._losses is not None:
+            raise self._losses.refusal()
         staged = self._ids.stage(self._connection, batch)
         try:
             self._transact(batch, staged)
         except apsw.Error as error:
             raise failure(error, self._path) from error
         self._ids.apply(staged)
+        self._marks.keep(batch)
         for changes in batch:
             if changes.emptied_bus:
                 self._ids.forget(changes.emptied_bus)
         self._checkpoint_when_due()
 
     def close(self) -> None:
-        """Move the log into the file and close. Twice is harmless; without it the next start reads the log instead."""
+        """Move the log into the file and close. Twice is harmless; without it the next start reads the log instead.
+
+        A store that has lost something is left exactly as it was found.
+        """
         if self._is_closed:
             return
         self._is_closed = True
         while self._idle:
             self._idle.pop().close()
-        with contextlib.suppress(apsw.Error):
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        self._connection.close()
+        if self._losses is None:
+            self._marks.close()
+            connections.close_in_order(self._connection)
+        else:
+            self._marks.abandon()
+            self._connection.close()
+
+    # Losses
+
+    def _find_losses(self) -> Losses | None:
+        """Compare with the marks and with the log's own end; where all is there, go on from it."""
+        stand = standings(self._connection)
+        found = [*self._broken_log(), *self._marks.losses(stand)]
+        if not found:
+            self._marks.begin(stand)
+            return None
+        self._connection.pragma("query_only", 1)
+        return Losses(tuple(found), files.repair_command(self._path))
+
+    def _broken_log(self) -> list[Loss]:
+        """A log of which SQLite took only the part before its damage."""
+        log = files.log(self._path)
+        if self._vfs is not None or not log.exists():
+            return []
+        whole, _ = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+        lost = log_tail.lost_commits(log.read_bytes(), self._page_bytes, whole)
+        return [Loss("", 1, 0, lost)] if lost else []
 
     # Committing
 
@@ -177,6 +218,7 @@ class SqliteEngine:
         self._checkpointed_bytes = self._log_bytes
         with contextlib.suppress(apsw.Error):
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        self._marks.sync()
 
     # Loading
 

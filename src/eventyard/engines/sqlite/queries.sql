@@ -1,8 +1,8 @@
 -- Every statement that the engine runs, by name. `statements.py` reads this file; a test holds that each name is used.
 
 -- name: set_bus_progress
-INSERT INTO bus (number, head, time_ms, work_ms) VALUES (?1, ?2, ?3, ?4)
-ON CONFLICT DO UPDATE SET head = ?2, time_ms = ?3, work_ms = ?4
+INSERT INTO bus (number, head, time_ms, work_ms, commits) VALUES (?1, ?2, ?3, ?4, 1)
+ON CONFLICT DO UPDATE SET head = ?2, time_ms = ?3, work_ms = ?4, commits = commits + 1
 
 -- name: set_bus_record
 INSERT INTO bus (number, record) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET record = ?2
@@ -12,6 +12,9 @@ DELETE FROM bus WHERE number = ?1
 
 -- name: buses
 SELECT record, head, time_ms, work_ms FROM bus WHERE record IS NOT NULL ORDER BY number
+
+-- name: standings
+SELECT number, record, head, commits FROM bus ORDER BY number
 
 -- name: bus_head
 SELECT head FROM bus WHERE number = ?1

@@ -1,14 +1,27 @@
 -- What a file of Eventyard holds, as all migrations together leave it. This file is to be read; new files are made by the
 -- migrations, and a test holds the two equal.
 
--- One row per bus. `record` is JSON (BusRecord); a bus that wrote before it was recorded has none yet.
+-- One row per bus. `record` is JSON (BusRecord); a bus that wrote before it was recorded has none yet. `commits` counts the
+-- commits of the bus (see marks.py); every event up to `verified` was read and found whole once (see verifying.py).
 CREATE TABLE bus (
     number  INTEGER PRIMARY KEY,
     record  BLOB,
     head    INTEGER NOT NULL DEFAULT 0,
     time_ms INTEGER NOT NULL DEFAULT 0,
-    work_ms INTEGER NOT NULL DEFAULT 0
+    work_ms INTEGER NOT NULL DEFAULT 0,
+    commits INTEGER NOT NULL DEFAULT 0,
+    verified INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+
+-- Positions, `first` to `last`, that a repair has given up: their absence is known and no damage.
+CREATE TABLE gap (
+    bus         INTEGER NOT NULL,
+    first       INTEGER NOT NULL,
+    last        INTEGER NOT NULL,
+    reason      TEXT NOT NULL,
+    recorded_ms INTEGER NOT NULL,
+    PRIMARY KEY (bus, first)
+) STRICT, WITHOUT ROWID;
 
 -- The log. `place` is bus << 44 | position, so it is the rowid: each bus appends at its own end of one tree, a range of
 -- positions is a range of rows, and there is no second index. It bounds a bus at 2^44 positions and a file at 2^19 buses.

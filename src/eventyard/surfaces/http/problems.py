@@ -70,6 +70,7 @@ STATUSES: dict[type[EventyardError], int] = {
     errors.Failed: 500,
     errors.Overloaded: 503,
     errors.StorageFailed: 503,
+    errors.StoreBehind: 503,
     errors.Stopping: 503,
     errors.StorageFull: 507,
 }

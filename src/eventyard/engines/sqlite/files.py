@@ -1,0 +1,26 @@
+"""The files of one store: what they are called, and what repairs them."""
+
+from pathlib import Path
+
+DATABASE = "eventyard.db"
+"""The database of a data folder. A program that embeds a bus names its own."""
+
+
+def log(path: str | Path) -> Path:
+    """SQLite's write-ahead log."""
+    return Path(f"{path}-wal")
+
+
+def index(path: str | Path) -> Path:
+    """The index of that log in shared memory, which SQLite makes anew whenever it is not there."""
+    return Path(f"{path}-shm")
+
+
+def marks(path: str | Path) -> Path:
+    return Path(path).with_suffix(".marks")
+
+
+def repair_command(path: str | Path) -> str:
+    """The command line that repairs the store at `path`. Its `--data` takes a data folder, or the database of an embedded bus."""
+    where = Path(path)
+    return f"eventyard doctor --repair --data {where.parent if where.name == DATABASE else where}"

@@ -1,0 +1,124 @@
+"""A store that lost something, behind its door: it answers what is asked of it, and takes and pushes nothing."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import eventyard
+from eventyard.engines.sqlite import SqliteEngine, files
+from tests.support.builders import an_event
+from tests.support.buses import ServedBus, served_bus
+from tests.support.harm import crashed
+from tests.support.targets import Target, answers
+
+KEPT, LOST = 5, 3
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    with Target(answers(500)) as made:
+        yield made
+
+
+@pytest.fixture
+def store(tmp_path: Path, target: Target) -> Path:
+    """Some events in the file with deliveries that fail and wait for their retry; then more events, in a log that is lost."""
+
+    async def story() -> Path:
+        path = tmp_path / files.DATABASE
+        delivery = {"backoff": {"initial_s": 0.01, "max_s": 0.01}}
+        document = {"pattern": {"type": ["order.paid"]}, "target": {"http": {"url": target.url}}, "delivery": delivery}
+        async with eventyard.open(path) as bus:
+            await bus.create_bus("shop")
+            await bus.put_rule("shop", "paid", json.dumps(document).encode())
+            await bus.publish("shop", [an_event(number) for number in range(KEPT)])
+        async with eventyard.open(path) as bus:
+            await bus.publish("shop", [an_event(100 + number) for number in range(LOST)])
+            await bus.create_bus("newest")
+            return crashed(path)
+
+    path = asyncio.run(story())
+    files.log(path).unlink()
+    return path
+
+
+@pytest.fixture
+def bus(store: Path) -> Iterator[ServedBus]:
+    with served_bus(SqliteEngine(str(store))) as bus:
+        yield bus
+
+
+HEAD = KEPT + 1
+
+
+def test_what_is_there_can_be_read(bus: ServedBus) -> None:
+    assert [event["id"] for event in bus.events("shop")] == [f"e{number}" for number in range(KEPT)]
+    assert bus.get(f"/v1/buses/shop/events/{HEAD}").json()["event"]["id"] == "e4"
+    status = bus.get("/v1/buses/shop/rules/paid/status").json()
+    assert status["waiting"] + status["leased"] == KEPT
+    assert bus.get("/v1/buses/shop").json()["head"] == HEAD
+
+
+def test_publishing_is_refused_with_the_gap_and_what_to_do(bus: ServedBus, store: Path) -> None:
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
+    answer = bus.publish("shop", event)
+
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "60"
+    problem = answer.json()
+    assert problem["type"] == "urn:eventyard:problem:store-behind"
+    assert (
+        f'bus "shop" ends at position {HEAD} and had reached {HEAD + LOST}: {HEAD + 1} to {HEAD + LOST} are lost'
+        in problem["found"]
+    )
+    assert problem["wanted"] == f"a repair, with the server stopped: eventyard doctor --repair --data {store.parent}"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/v1/buses/another", None),
+        ("DELETE", "/v1/buses/shop", None),
+        ("PUT", "/v1/buses/shop/rules/new", {"pattern": {"type": ["t"]}, "target": {"http": {"url": "http://127.0.0.1:9/"}}}),
+        ("DELETE", "/v1/buses/shop/rules/paid", None),
+        ("POST", "/v1/buses/shop/rules/paid/resume", None),
+        ("POST", "/v1/buses/shop/rules/paid/dead-letters/redrive", {"all": True}),
+    ],
+)
+def test_every_write_is_refused(bus: ServedBus, method: str, path: str, body: object) -> None:
+    answer = bus.request(method, path, json=body) if body else bus.request(method, path)
+
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:eventyard:problem:store-behind")
+
+
+def test_a_bus_that_is_not_there_may_be_what_was_lost(bus: ServedBus) -> None:
+    """404 would be a lie: it was created, and the answer kept."""
+    assert bus.get("/v1/buses/newest/events").json()["type"] == "urn:eventyard:problem:store-behind"
+
+
+def test_it_is_not_ready_and_says_why(store: Path) -> None:
+    engine = SqliteEngine(str(store))
+    with served_bus(engine) as bus:
+        told = bus.yard.unready()
+
+    assert len(told) == 1
+    assert told[0].startswith('a repair: bus "system" ends at')
+    assert f"{HEAD + 1} to {HEAD + LOST} are lost" in told[0]
+
+
+def test_nothing_is_pushed(store: Path, target: Target) -> None:
+    """What waits may be settled already, in what was lost. Without its marks the same store pushes at once."""
+    pushed = len(target.requests)
+    unmarked = crashed(store, "unmarked")
+    files.marks(unmarked).unlink()
+    with served_bus(SqliteEngine(str(store))) as bus:
+        for _ in range(5):
+            bus.publish("shop", {"specversion": "1.0", "id": "1", "source": "/s", "type": "order.paid"})
+            bus.yard._writer.step()
+    assert len(target.requests) == pushed
+
+    with served_bus(SqliteEngine(str(unmarked))):
+        target.wait_for_requests(pushed + KEPT)
