@@ -103,7 +103,7 @@ def add(variant: Variant, url: str, name: str, count: int) -> None:
             peers.fill_redis(url, name, map(body, range(count)))
         case _:
             put_queue(url, name)
-            fill(url, name, count, body)
+            fill(url, name.partition("/")[0], count, body)
 
 
 def body(number: int) -> bytes:
@@ -111,11 +111,12 @@ def body(number: int) -> bytes:
 
 
 def put_queue(url: str, name: str, delivery: dict[str, Any] | None = None) -> None:
-    """A bus `name` with a pull rule of that name that matches every event of ours."""
-    with httpx.Client(base_url=f"{url}/v1/buses/{name}", timeout=60) as client:
+    """A new bus and its pull rule, BUS/RULE, that matches every event of ours."""
+    bus, _, rule = name.partition("/")
+    with httpx.Client(base_url=f"{url}/v1/buses/{bus}", timeout=60) as client:
         client.put("").raise_for_status()
-        rule = {"pattern": {"type": ["order.paid"]}, "target": {"queue": {}}, "delivery": delivery or {}}
-        client.put(f"/rules/{name}", json=rule).raise_for_status()
+        document = {"pattern": {"type": ["order.paid"]}, "target": {"queue": {}}, "delivery": delivery or {}}
+        client.put(f"/rules/{rule}", json=document).raise_for_status()
 
 
 def drain(variant: Variant, running: Running, name: str, count: int) -> Found:
@@ -160,7 +161,10 @@ def measure(folder: Path, variants: Sequence[Variant], rounds: int, count: int) 
         servers = start(stack, folder, {variant.server for variant in variants})
         there = [variant for variant in variants if variant.server in servers]
         for number in range(rounds * len(there)):
-            variant, name = there[number % len(there)], f"queue-{number}"
+            variant, name = (
+                there[number % len(there)],
+                f"queue-{number}" + ("/all" if there[number % len(there)].system == "eventyard" else ""),
+            )
             announce(f"{number + 1}/{rounds * len(there)} {variant.name}: {count:,} events to add and take")
             add(variant, servers[variant.server].url, name, count)
             found.setdefault(variant, []).append(drain(variant, servers[variant.server], name, count))

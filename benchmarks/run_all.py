@@ -124,6 +124,19 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        "dead_targets",
+        ("--seconds", "8", "--rounds", "2"),
+        (
+            Line(
+                "ms to healthy webhooks, p99, 10 of 1,000 rules dead; none dead",
+                "ratio < 1.5",
+                rf"10 dead .*?p99{NUMBER}",
+                rf"all healthy.*?p99{NUMBER}",
+                rf"ratio{NUMBER}",
+            ),
+        ),
+    ),
+    Benchmark(
         "push_alone",
         ("--seconds", "8"),
         (Line("pushes/s, transport alone; bare libcurl", "", rf"ours{NUMBER}", rf"bare{NUMBER}", rf"ratio{NUMBER}"),),
@@ -193,7 +206,8 @@ def run(benchmark: Benchmark, progress: str, filled: Path) -> list[tuple[str, ..
     announce(f"{progress} {benchmark.module} {' '.join(benchmark.arguments)}")
     began = time.perf_counter()
     command = [sys.executable, "-m", f"benchmarks.{benchmark.module}", *arguments]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    errors = None if sys.stderr.isatty() else subprocess.STDOUT  # On a terminal each shows its own progress there.
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
     if done.returncode:
         announce("")
         print(f"{benchmark.module} failed after {time.perf_counter() - began:.0f} s:\n{done.stdout}", flush=True)

@@ -28,8 +28,15 @@ class Running(NamedTuple):
 
     def resident_mb(self) -> float:
         """Memory that is resident (RSS), shared pages of libraries included."""
+        return self._memory_mb("VmRSS")
+
+    def peak_mb(self) -> float:
+        """The most that was ever resident."""
+        return self._memory_mb("VmHWM")
+
+    def _memory_mb(self, name: str) -> float:
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
-        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+        return int(status.partition(f"{name}:")[2].split()[0]) / 1024
 
 
 @contextmanager

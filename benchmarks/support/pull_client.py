@@ -72,7 +72,8 @@ class Eventyard(Consumer):
     def __init__(self, url: str, name: str) -> None:
         super().__init__()
         parts = urlsplit(url)
-        self._path = f"/v1/buses/{name}/rules/{name}"
+        bus, _, rule = name.partition("/")
+        self._path = f"/v1/buses/{bus}/rules/{rule}"
         self._receiving, self._acknowledging = (http.client.HTTPConnection(parts.hostname or "", parts.port) for _ in range(2))
         self._receiving.connect()
         self._acknowledging.connect()
@@ -195,7 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("system", choices=SYSTEMS)
     parser.add_argument("url")
-    parser.add_argument("name")
+    parser.add_argument("name", help="of the queue; of ours BUS/RULE")
     parser.add_argument("--way", choices=WAYS, default="plain")
     options = parser.parse_args()
     consumer = SYSTEMS[options.system](options.url, options.name)
