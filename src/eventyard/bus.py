@@ -35,12 +35,14 @@ from eventyard.core.commands import (
 from eventyard.core.delivery import Key, State, parse_delivery_id
 from eventyard.core.errors import EventyardError, InvalidRequest, NotFound, Refused
 from eventyard.core.event import Event
+from eventyard.core.pattern.language import Pattern
 from eventyard.core.rule import RuleRecord
 from eventyard.core.view import View
 from eventyard.dispatch import Dispatch
 from eventyard.history import DeadLetterPage, EventPage, Query
 from eventyard.keeper import Keeper
 from eventyard.ports import Clock, Engine, Transport
+from eventyard.stream import Stream, Streams
 from eventyard.writer import Writer
 
 log = logging.getLogger("eventyard.bus")
@@ -79,7 +81,8 @@ class Eventyard:
         self._policy = policy
         self._dispatch = Dispatch(transport, self._now, self._wake, rng or random.SystemRandom())
         self._writer = Writer(engine, clock, self._dispatch)
-        self._writer.after_step = self._answer_loops
+        self._writer.after_step = self._after_step
+        self._streams = Streams(self._writer.states, self._read_now)
         self._backfill = BackfillStage(engine, self._writer.states, self._submit_own)
         self._keeper = Keeper(self._writer.states, self._submit_own)
         self._answered: list[tuple[asyncio.Future[Any], Any]] = []
@@ -109,6 +112,7 @@ class Eventyard:
         if self._stopping.is_set():
             return
         self._dispatch.drain()
+        self._streams.stop()
         deadline = time.monotonic() + drain_s
         while self._dispatch.under_way and time.monotonic() < deadline:  # noqa: ASYNC110 - counted on another thread
             await asyncio.sleep(0.02)
@@ -117,6 +121,7 @@ class Eventyard:
         self._writer.stop()
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
+        await asyncio.to_thread(self._streams.close)
         self._transport.close()
         self._engine.close()
 
@@ -162,8 +167,13 @@ class Eventyard:
         self._waking.discard(loop)
         self._writer.wake()
 
+    def _after_step(self) -> None:
+        """On the writer's thread after each step."""
+        self._answer_loops()
+        self._streams.announce()
+
     def _answer_loops(self) -> None:
-        """On the writer's thread after each step: wake each loop once for all its answers."""
+        """Wake each loop once for all its answers."""
         answered, self._answered = self._answered, []
         loops = {future.get_loop() for future, _ in answered}
         for loop in loops:
@@ -200,6 +210,15 @@ class Eventyard:
     async def events(self, bus: str, query: Query) -> EventPage:
         """A stretch of history."""
         return await self._read(lambda view, state: history.scan(view, state, query), bus)
+
+    def stream(self, bus: str, *, after: int | None = None, pattern: Pattern | None = None) -> Stream:
+        """Follow the log: `async for part in bus.stream("shop")` gives `Stretch`es of it, and a `Gap` for what it cannot give.
+
+        From what comes after position `after` on (None: from now on). It looks at a stretch when it is asked for the next one
+        and ends when the bus is deleted or stops. Raises `NotFound`, `Overloaded`, `Stopping`, and `InvalidRequest` for a position that
+        the log has not reached.
+        """
+        return self._streams.open(self._state(bus), after, pattern)
 
     # Rules
 

@@ -69,6 +69,7 @@ class BusState:
     def __init__(self, loaded: Loaded) -> None:
         self.record = loaded.record
         self.head = loaded.head
+        self.floor = 1
         self.time = loaded.time
         self.by_uid: dict[int, RuleRecord] = {}
         self.by_name: dict[str, RuleRecord] = {}

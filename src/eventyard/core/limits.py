@@ -185,6 +185,33 @@ SCAN_EVENTS_AT_ONCE = 50
 SCAN_EVENTS_MAX = 5_000
 """Events that one filtered history request looks at before it answers with what it found and where to go on."""
 
+# Streams
+
+STREAMS_MAX = 1_000
+"""Streams of all buses at once: half of the door's connections, so that publishers always find one."""
+
+STREAM_CHUNK_BYTES = 256 * 1024
+"""Event bytes that a stream has in memory for its reader, one event aside: a few milliseconds' reading, and 256 MiB at the worst
+for all streams together, as long as events are smaller than that."""
+
+STREAM_EVENTS_MAX = 1_000
+"""Events of one look of a stream: what a pattern is tried on in about 10 ms, after which other streams have their turn."""
+
+STREAM_THREADS = 2
+"""Threads that look for all streams. More would only wait for one another, and readers of history have threads of their own."""
+
+STREAM_LIGHT_FIELDS = 10
+STREAM_LIGHT_BYTES = 8 * 1024
+"""Fields of a pattern and bytes of events that a stream judges on the event loop, in about 0.1 ms: less than it costs to hand
+them to a thread."""
+
+STREAM_TURN_S = 0.0001
+"""How long a stream that was woken keeps others from waking. It takes about 40 us of its event loop, so however many follow a
+busy bus, publishers have more than half of the loop; a thousand streams hear of an event within a tenth of a second."""
+
+STREAM_SILENCE_S = 15.0
+"""After so long without an event a stream tells where it is. Proxies and home routers forget a silent connection after 30 to 60 s."""
+
 # The HTTP door
 
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
@@ -215,7 +242,8 @@ HTTP_IDLE_S_MAX = 75
 """A connection that is kept without a request, as nginx has it: a producer that speaks once a minute keeps its connection."""
 
 HTTP_UNREAD_S_MAX = 30.0
-"""How long an answer may wait in our memory without the caller reading any of it."""
+"""How long an answer may wait in our memory without the caller reading any of it. A stream is cut after it, and what was written
+of it until then may wait once more as long."""
 
 HTTP_CONNECTIONS_MAX = 2_000
 """Connections that are served. The next ones, as many again at most, are told to come back."""

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from eventyard.bus import Eventyard
 from eventyard.core.errors import EventyardError, Failed, InvalidRequest, NotFound, UnsupportedContentType
 from eventyard.surfaces.http.body import Body, BodyBudget, Gone
-from eventyard.surfaces.http.calls import Call, Unready, read_query
+from eventyard.surfaces.http.calls import Answer, Call, Unready, read_query
 from eventyard.surfaces.http.exchange import Exchange
 from eventyard.surfaces.http.origins import OriginGuard
 from eventyard.surfaces.http.problems import MethodNotAllowed
@@ -72,7 +72,11 @@ class _Application:
             self._yard.bus(names["bus"])  # A bus that is not there is told before a body for it is read.
         body = await _read_body(exchange, route)
         call: Call[Any] = Call(self._yard, self._unready, names, query, exchange.scope["headers"], body)
-        await exchange.answer(await route.handler(call))
+        answer = await route.handler(call)
+        if isinstance(answer, Answer):
+            await exchange.answer(answer)
+        else:
+            await exchange.stream(answer)
 
 
 _KEY = "eventyard.exchange"
@@ -121,7 +125,7 @@ def _check_single(headers: Iterable[tuple[bytes, bytes]], by_name: Mapping[bytes
         seen.add(name)
 
 
-_DECIDING = frozenset({b"host", b"origin", b"content-type", b"content-length", b"sec-fetch-site"})
+_DECIDING = frozenset({b"host", b"origin", b"content-type", b"content-length", b"sec-fetch-site", b"last-event-id"})
 
 
 async def _read_body(exchange: Exchange, route: Route) -> bytes:

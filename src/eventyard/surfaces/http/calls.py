@@ -6,8 +6,8 @@ meant something by it.
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -17,7 +17,7 @@ from eventyard.core import limits
 from eventyard.core.errors import InvalidRequest
 
 JSON = b"application/json"
-_COMMON = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+COMMON_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
 Headers = tuple[tuple[bytes, bytes], ...]
 Unready = Callable[[], list[str]]
@@ -53,7 +53,36 @@ class Answer(msgspec.Struct, frozen=True):
     def all_headers(self) -> list[tuple[bytes, bytes]]:
         described = [(b"content-type", self.content_type)] if self.content_type else []
         length = [] if self.status == 204 else [(b"content-length", str(len(self.body)).encode())]
-        return [*described, *length, *_COMMON, *self.headers]
+        return [*described, *length, *COMMON_HEADERS, *self.headers]
+
+
+class StreamAnswer(Protocol):
+    """An answer that goes on, in chunks that are written as they come, each after the one before was taken off our hands.
+
+    Whoever writes it calls `end` when it is over, whatever it was that ended it.
+    """
+
+    headers: Headers
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """They end when all is said, or soon after `end`."""
+        ...
+
+    def sent(self) -> None:
+        """The last chunk has been written."""
+        ...
+
+    def heartbeat(self) -> bytes:
+        """What is written after a silence."""
+        ...
+
+    def farewell(self, reason: str) -> bytes:
+        """The last chunk of one that is cut: `reason` in a word."""
+        ...
+
+    def end(self) -> None:
+        """Nobody reads it any more. Twice is harmless."""
+        ...
 
 
 def json_answer(document: Any, status: int = 200) -> Answer:

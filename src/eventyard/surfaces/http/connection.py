@@ -5,11 +5,15 @@ header now and then, holds a connection for ever (measured on uvicorn 0.54 with 
 phase it is in and since when, and the server's `sweep`, about once a second, ends those that are late. That costs a request
 two readings of the loop's clock and no timer of its own.
 
+A stream has no end that could be late. It is swept too: after a silence it gets a heartbeat, and it is cut when its reader takes
+nothing of what waits for it. What waits is one chunk at most, for the next is not asked for before the transport is empty.
+
 What is refused here never reached the application: it is answered as a problem and the connection ends. A body that is late
 reaches the application as a disconnect, so nothing of it is accepted.
 """
 
 import enum
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -19,7 +23,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from eventyard.core import limits
 from eventyard.core.errors import EventyardError, InvalidRequest, Overloaded
 from eventyard.surfaces.http import problems
-from eventyard.surfaces.http.exchange import WRITE_WHOLE
+from eventyard.surfaces.http.calls import StreamAnswer
+from eventyard.surfaces.http.exchange import HOLD_STREAM, WRITE_WHOLE
+from eventyard.surfaces.http.held_stream import HeldStream
 from eventyard.surfaces.http.problems import HeadTooLarge, TooSlow
 
 
@@ -47,6 +53,7 @@ class Connection(HttpToolsProtocol):
     _fed_bytes = 0
     _unread_bytes = 0
     _unread_since = 0.0
+    _stream: HeldStream | None = None
 
     # What uvicorn and its parser call
 
@@ -111,6 +118,7 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         super().on_headers_complete()
         self.scope[WRITE_WHOLE] = partial(_write_whole, self.cycle)  # type: ignore[literal-required]
+        self.scope[HOLD_STREAM] = partial(self._hold, self.cycle)  # type: ignore[literal-required]
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
@@ -118,10 +126,21 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
         self._enter(Phase.REST)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._stream is not None:
+            self._stream.answer.end()
+
     # What the server calls
 
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self._stream is not None and not self._stream.is_over:
+            self._stream.cut("stopping")
+            self.loop.call_later(limits.HTTP_ENDING_S_MAX, self.transport.abort)
+
     def sweep(self, now: float) -> None:
-        """End what is late. `now` is the loop's time."""
+        """End what is late, and keep up what is to go on. `now` is the loop's time."""
         if self.phase is Phase.ENDING and now - self._since > _LATE[self.phase]:
             self.transport.close()
         elif self.phase is not Phase.REST and now - self._since > _LATE[self.phase]:
@@ -135,7 +154,22 @@ class Connection(HttpToolsProtocol):
         if not unread or unread != self._unread_bytes:
             self._unread_bytes, self._unread_since = unread, now
         elif now - self._unread_since > limits.HTTP_UNREAD_S_MAX:
+            self._end_unread()
+        if self._stream is not None and not unread:
+            self._stream.beat(now)
+
+    def _end_unread(self) -> None:
+        """A stream is told why, behind what it has not read; from then on it is an answer like others."""
+        if self._stream is not None and not self._stream.is_over:
+            self._stream.cut("unread")
+        else:
             self.transport.abort()
+
+    def _hold(self, cycle: RequestResponseCycle, answer: StreamAnswer) -> Callable[[], Awaitable[None]]:
+        """`exchange.HOLD_STREAM`."""
+        self.transport.set_write_buffer_limits(high=0)
+        self._stream = HeldStream(cycle, answer, self.loop)
+        return self._stream.taken
 
     # How a connection ends
 

@@ -48,7 +48,7 @@ async def events(call: Call[EventsQuery]) -> Answer:
         limit=asked.limit,
         from_ms=_time_ms(asked.from_, "from"),
         until_ms=_time_ms(asked.until, "until"),
-        pattern=_pattern(asked.pattern),
+        pattern=read_pattern(asked.pattern),
         is_descending=asked.order == "desc",
     )
     page = await call.yard.events(call.path["bus"], query)
@@ -75,7 +75,7 @@ def _time_ms(text: str, name: str) -> int | None:
         raise InvalidRequest(f'found "{text[:60]}"', wanted=wanted, at=f"query {name}") from error
 
 
-def _pattern(text: str) -> Pattern | None:
+def read_pattern(text: str) -> Pattern | None:
     if not text:
         return None
     try:

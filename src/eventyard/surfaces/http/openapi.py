@@ -43,6 +43,7 @@ def _kinds(routes: Sequence[Route]) -> list[Any]:
         kinds += [kind for _, kind, _ in route.answers if kind is not None]
         kinds += [kind for _, kind in route.body.media if kind is not None] if route.body else []
         kinds += [field.type for field in msgspec.structs.fields(route.query)]
+        kinds += route.headers.values()
     return list({_key(kind): kind for kind in kinds}.values())
 
 
@@ -64,7 +65,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.handler.__name__,
         "summary": route.summary,
-        "parameters": _query_parameters(route, schemas),
+        "parameters": [*_query_parameters(route, schemas), *_header_parameters(route, schemas)],
         "responses": _responses(route, schemas),
     }
     if route.body:
@@ -84,6 +85,12 @@ def _query_parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, A
     ]
 
 
+def _header_parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "header", "required": False, "schema": schemas[_key(kind)]} for name, kind in route.headers.items()
+    ]
+
+
 def _request_body(body: Body, schemas: dict[str, Any]) -> dict[str, Any]:
     content = {media: {"schema": schemas[_key(kind)]} if kind else {} for media, kind in body.media}
     return {"required": body.is_required, "content": content}
@@ -94,9 +101,9 @@ def _responses(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     for status, kind, says in route.answers:
         response = responses.setdefault(str(status), {"description": says})
         if kind is not None:
-            known = response.get("content", {}).get("application/json", {}).get("schema")
+            known = response.get("content", {}).get(route.media, {}).get("schema")
             schema = {"anyOf": [known, schemas[_key(kind)]]} if known else schemas[_key(kind)]
-            response["content"] = {"application/json": {"schema": schema}}
+            response["content"] = {route.media: {"schema": schema}}
     for status, codes in _refusals(route).items():
         responses.setdefault(str(status), _refusal(codes))
     responses["default"] = _refusal([])

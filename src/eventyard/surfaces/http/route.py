@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 
 from eventyard.core.errors import EventyardError
-from eventyard.surfaces.http.calls import Answer, Call, NoFields
+from eventyard.surfaces.http.calls import Answer, Call, NoFields, StreamAnswer
 
-Handler = Callable[[Call[Any]], Awaitable[Answer]]
+Handler = Callable[[Call[Any]], Awaitable[Answer | StreamAnswer]]
 BytesMax = Callable[[Mapping[bytes, bytes]], int]
 
 
@@ -22,7 +22,10 @@ class Body(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """`answers` are the good ones: status, schema (None: no body), and what it says. `refusals` are those of the route's own."""
+    """`answers` are the good ones: status, schema (None: no body), and what it says. `refusals` are those of the route's own.
+
+    `media` is what the good ones are written in. `headers` are those that the route reads, by name.
+    """
 
     method: str
     path: str
@@ -32,6 +35,8 @@ class Route(msgspec.Struct, frozen=True):
     refusals: tuple[type[EventyardError], ...] = ()
     query: type[Any] = NoFields
     body: Body | None = None
+    media: str = "application/json"
+    headers: Mapping[str, Any] = {}
 
     @property
     def is_in_bus(self) -> bool:

@@ -11,6 +11,7 @@ from eventyard.core.rule import Rule
 from eventyard.surfaces.http import (
     buses,
     dead_letters,
+    event_stream,
     events,
     health,
     openapi,
@@ -104,6 +105,17 @@ ROUTES = (
         "One event of the log",
         ((200, events.EventAnswer, "The event"),),
         (errors.NotFound, errors.Damaged),
+    ),
+    Route(
+        "GET",
+        _BUS + "/stream",
+        event_stream.stream,
+        "The log as it grows, as server-sent events",
+        ((200, event_stream.Messages, "Events as they come, until the caller or the bus ends it"),),
+        (errors.NotFound, errors.InvalidPattern, errors.PatternTooCostly, errors.Overloaded, errors.Stopping),
+        query=event_stream.StreamQuery,
+        media=event_stream.CONTENT_TYPE,
+        headers={event_stream.LAST_EVENT_ID: event_stream.PositionText},
     ),
     Route(
         "GET",

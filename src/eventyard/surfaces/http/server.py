@@ -32,6 +32,12 @@ class Server(uvicorn.Server):
         """What uvicorn does here would end the process by the same signal when all is done, so never with 0."""
         yield
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        for connection in self.connections:
+            connection.transport.abort()  # Who has not read by now is not waited for.
+        await asyncio.sleep(0)
+
     async def on_tick(self, counter: int) -> bool:
         if counter % _TICKS_PER_SWEEP == 0:
             self.sweep(asyncio.get_running_loop().time())
