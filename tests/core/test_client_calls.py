@@ -16,6 +16,7 @@ import pytest
 from eventyard.client import AsyncClient, Client, Patience, ProblemError, Unreachable, Verdict, new_event
 from eventyard.client.shells import Methods
 
+PARTS = ("answers", "call", "errors", "event", "following", "messages", "patience", "protocol", "shells")
 AT_ONCE = Patience(attempts_max=3, first_s=0.0)
 PUBLISHED = {"id": "1", "source": "/shop", "position": 7, "duplicate": False}
 PROBLEM = {
@@ -252,6 +253,6 @@ def test_the_client_loads_nothing_else_of_eventyard_and_no_server() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {name for name in loaded if name.startswith("eventyard.")} == {
         "eventyard.client",
-        *(f"eventyard.client.{part}" for part in ("answers", "call", "errors", "event", "patience", "protocol", "shells")),
+        *(f"eventyard.client.{part}" for part in PARTS),
     }
     assert not {"apsw", "pycurl", "starlette", "typer", "uvicorn", "uvloop"} & set(loaded)

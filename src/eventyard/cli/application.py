@@ -6,14 +6,14 @@ from typing import Annotated, Any
 import typer
 
 import eventyard
-from eventyard.cli import about, buses, dead_letters, doctor, events, patterns, publishing, rules, serving
+from eventyard.cli import about, buses, dead_letters, doctor, events, patterns, publishing, rules, serving, tailing
 
 _HELP = """Eventyard: a durable event bus. Producers say what happened, rules direct it, services react.
 
 Start:
   eventyard serve
   eventyard publish --type order.paid --source /shop --data '{"total": 25}'
-  eventyard events list
+  eventyard tail --follow
   eventyard rules put rewards --type order.paid --to http://127.0.0.1:9005/
 
 Every command has --help with an example. The server's address is --url or
@@ -57,6 +57,7 @@ def command() -> Any:
     app.command("doctor", rich_help_panel=_START)(doctor.doctor)
     app.command("version", rich_help_panel=_START)(about.version)
     app.command("publish", rich_help_panel=_USE)(publishing.publish)
+    app.command("tail", rich_help_panel=_USE)(tailing.tail)
     for name, group in _GROUPS.items():
         group.callback(invoke_without_command=True)(_help_alone)
         app.add_typer(group, name=name, rich_help_panel=_USE)

@@ -69,16 +69,19 @@ def list_(
             for event in events:
                 screen.document(event)
             return Exit.OK
-        rows = [_row(event) for event in events]
+        rows = [row(event) for event in events]
     if not rows:
         screen.say("no such events")
         screen.advise("eventyard publish --type TYPE --source URI --data JSON")
         return Exit.OK
-    screen.table(("position", "accepted", "type", "source", "subject", "id"), rows, whole=("position", "accepted"))
+    screen.table(COLUMNS, rows, whole=("position", "accepted"))
     return Exit.OK
 
 
-def _row(stored: "StoredEvent") -> tuple[object, ...]:
+COLUMNS = ("position", "accepted", "type", "source", "subject", "id")
+
+
+def row(stored: "StoredEvent") -> tuple[object, ...]:
     event = stored.event
     return str(stored.position), stored.accepted, event.get("type"), event.get("source"), event.get("subject"), event.get("id")
 

@@ -20,11 +20,11 @@ ATTEMPTS = 3
 """A person is waiting: a server that is not there is said within half a second."""
 
 
-def connect(url: str, *, attempts_max: int = ATTEMPTS) -> "Client":
+def connect(url: str, *, attempts_max: int = ATTEMPTS, wait_s_max: float = 30.0) -> "Client":
     """The server at `url`. Nothing is sent yet."""
     from eventyard.client import Client, Patience  # noqa: PLC0415 - heavy, see the package
 
     try:
-        return Client(url, patience=Patience(attempts_max=attempts_max))
+        return Client(url, patience=Patience(attempts_max=attempts_max, wait_max_s=wait_s_max))
     except ValueError as error:
         raise Failure(str(error), advice="--url http://HOST:PORT, or set EVENTYARD_URL") from error

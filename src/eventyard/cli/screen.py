@@ -4,6 +4,7 @@ Everything that a server sent is made printable first: an event may hold charact
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,13 @@ class Screen:
         if not self.as_json:
             typer.echo(printable(text), err=True)
 
+    def remark(self, text: str, document: Any) -> None:
+        """A remark that programs want too: under `--json` a document on standard error."""
+        if self.as_json:
+            typer.echo(msgspec.json.encode(document), err=True)
+        else:
+            self.note(text)
+
     def pairs(self, rows: Iterable[tuple[str, Any]]) -> None:
         """Names and values, aligned."""
         told = [(name, _text(value)) for name, value in rows]
@@ -67,6 +75,36 @@ class Screen:
         """Rows under a head. Columns named in `whole` are never cut; the others give way where the terminal is narrow."""
         if not self.as_json:
             _write(_rendered(_table(columns, rows, whole)))
+
+    def rows(self, columns: Sequence[str]) -> "Rows":
+        """A table whose rows are not all known yet."""
+        return Rows(self, columns)
+
+
+class Rows:
+    """A table that is written as its rows come. A column is as wide as its widest cell so far; on a terminal lines are cut to fit."""
+
+    def __init__(self, screen: Screen, columns: Sequence[str]) -> None:
+        self._screen = screen
+        self._head = [name.upper() for name in columns]
+        self._widths = [len(name) for name in columns]
+        self._is_headed = False
+
+    def write(self, rows: Iterable[Sequence[Any]]) -> None:
+        told = [[printable(_text(value)) for value in row] for row in rows]
+        if not told:
+            return
+        self._widths = [max(width, *map(len, cells)) for width, *cells in zip(self._widths, *told, strict=True)]
+        for cells in told if self._is_headed else [self._head, *told]:
+            self._screen.say(self._line(cells))
+        self._is_headed = True
+
+    def _line(self, cells: Sequence[str]) -> str:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, self._widths, strict=True)).rstrip()
+        if not sys.stdout.isatty():
+            return line
+        columns = shutil.get_terminal_size().columns
+        return line if len(line) <= columns else line[: columns - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], whole: Sequence[str]) -> "Table":

@@ -16,7 +16,7 @@ from eventyard.client.answers import (
     StoredEvent,
     Verdict,
 )
-from eventyard.client.errors import ClientError, Problem, ProblemError, Unreachable
+from eventyard.client.errors import ClientError, Gap, Problem, ProblemError, Unreachable
 from eventyard.client.event import new_event
 from eventyard.client.patience import Patience
 from eventyard.client.shells import AsyncClient, Client
@@ -27,6 +27,7 @@ __all__ = [
     "Client",
     "ClientError",
     "DeadLetter",
+    "Gap",
     "LastAnswer",
     "Patience",
     "PatternVerdict",

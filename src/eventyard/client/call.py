@@ -27,6 +27,7 @@ class Request(msgspec.Struct, frozen=True):
     query: dict[str, str] = {}
     body: bytes = b""
     content_type: str = ""
+    headers: dict[str, str] = {}
 
 
 class Call(msgspec.Struct, Generic[T], frozen=True):
@@ -76,7 +77,7 @@ def decode(response: Response, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(response.body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ProblemError(_unreadable(response, f"{error}")) from error
+        raise ProblemError(unreadable(response, f"{error}")) from error
 
 
 def nothing(response: Response) -> None:
@@ -90,13 +91,14 @@ def problem_error(response: Response) -> ProblemError:
     try:
         problem = msgspec.json.decode(response.body, type=Problem)
     except msgspec.MsgspecError as error:
-        problem = _unreadable(response, f"{error}")
+        problem = unreadable(response, f"{error}")
     if not problem.status:
         problem = msgspec.structs.replace(problem, status=response.status)
     return ProblemError(problem, retry_after_s=retry_after_s(response))
 
 
-def _unreadable(response: Response, reason: str) -> Problem:
+def unreadable(response: Response, reason: str) -> Problem:
+    """The problem that whatever answered is not Eventyard."""
     start = response.body[:200].decode("utf-8", "replace")
     return Problem(
         type="urn:eventyard:problem:unreadable-answer",

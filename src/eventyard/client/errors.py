@@ -51,3 +51,17 @@ class Unreachable(ClientError):
         self.url = url
         self.reason = reason
         super().__init__(f"no answer from {url}: {reason}")
+
+
+class Gap(ClientError):
+    """The bus cannot give events `first` to `last`. Following `after=gap.last` goes on behind them.
+
+    `reason`: "retention" (they were removed), "damaged", or "evaluation" (the pattern would cost too much on it).
+    """
+
+    def __init__(self, first: int, last: int, reason: str) -> None:
+        self.first = first
+        self.last = last
+        self.reason = reason
+        events = f"event {first}" if first == last else f"events {first} to {last}"
+        super().__init__(f"{events} cannot be given: {reason}")

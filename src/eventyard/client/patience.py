@@ -20,6 +20,7 @@ class Response(msgspec.Struct, frozen=True):
     body: bytes
     retry_after: str = ""
     received_s: float = 0.0
+    content_type: str = ""
 
 
 Outcome = Response | Unreachable

@@ -28,6 +28,7 @@ from eventyard.client.answers import (
 )
 from eventyard.client.call import Call, Request, Walk, answer, decode, nothing, problem_error
 from eventyard.client.event import Event, encode, encode_json, new_event
+from eventyard.client.following import Follow, OnContact
 from eventyard.client.patience import UNAVAILABLE, Response
 
 T = TypeVar("T")
@@ -120,6 +121,23 @@ def events(
     wanted = None if pattern is None else _text(pattern)
     query = {"from": _moment(from_), "until": _moment(until), "pattern": wanted, "order": order}
     return _pages(_path("buses", bus, "events"), EventPage, query=query, after=after, limit=limit)
+
+
+def follow(
+    *,
+    bus: str = "default",
+    after: int | None = None,
+    pattern: Document | None = None,
+    on_contact: OnContact | None = None,
+) -> Follow:
+    """Events as they are accepted, from behind position `after` on (0: all; left out: from now on), that match `pattern`.
+
+    It goes on until you leave it. A connection that ends is followed by another that begins where it ended: no event is missed, none
+    comes twice. `on_contact` is told of each trouble that is waited out (its error) and of each connection (None). Raises
+    Unreachable or ProblemError when patience ends, and Gap where the bus cannot give events.
+    """
+    query = {} if pattern is None else {"pattern": _text(pattern)}
+    return Follow(Request("GET", _path("buses", bus, "stream"), query), after, on_contact)
 
 
 # Rules

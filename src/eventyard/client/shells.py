@@ -5,18 +5,20 @@ returns the answer, on an `AsyncClient` it returns an awaitable of the same. Typ
 """
 
 import asyncio
+import contextlib
 import functools
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 import httpx
 
 from eventyard.client import protocol
-from eventyard.client.answers import Page
+from eventyard.client.answers import Page, StoredEvent
 from eventyard.client.call import Attempt, Call, Request, Walk, attempts
 from eventyard.client.errors import Unreachable
+from eventyard.client.following import SILENCE_S, Follow, Following
 from eventyard.client.patience import Outcome, Patience, Response
 
 T = TypeVar("T")
@@ -60,6 +62,23 @@ class Stream(Generic[P, T]):
         return self._describe if shell is None else _bound(self._describe, shell.walk)
 
 
+class Feed(Generic[P]):
+    """Events for as long as they are read, over one connection after another."""
+
+    def __init__(self, describe: Callable[P, Follow]) -> None:
+        self._describe = describe
+
+    @overload
+    def __get__(self, shell: None, owner: type) -> Callable[P, Follow]: ...
+    @overload
+    def __get__(self, shell: "Client", owner: type) -> Callable[P, Iterator[StoredEvent]]: ...
+    @overload
+    def __get__(self, shell: "AsyncClient", owner: type) -> Callable[P, AsyncIterator[StoredEvent]]: ...
+
+    def __get__(self, shell: "Client | AsyncClient | None", owner: type) -> Callable[P, Any]:
+        return self._describe if shell is None else _bound(self._describe, shell.feed)
+
+
 def _bound(describe: Callable[P, Any], carry_out: Callable[[Any], Any]) -> Callable[P, Any]:
     @functools.wraps(describe)
     def method(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -76,6 +95,7 @@ class Methods:
     publish_many = Stream(protocol.publish_many)
     event = Method(protocol.event)
     events = Stream(protocol.events)
+    follow = Feed(protocol.follow)
 
     put_rule = Method(protocol.put_rule)
     rule = Method(protocol.rule)
@@ -138,6 +158,27 @@ class Client(Methods):
             yield from page.items
             call = _following(walk, page)
 
+    def feed(self, follow: Follow) -> Iterator[StoredEvent]:
+        """Read one stream after another, waits included."""
+        following = Following(follow, self._patience, self._rng)
+        while True:
+            attempt = following.attempt()
+            time.sleep(attempt.delay_s)
+            try:
+                yield from self._read(following, attempt.request)
+            except httpx.TransportError as error:
+                following.lose(_unreachable(self._http, error))
+
+    def _read(self, following: Following, request: Request) -> Iterator[StoredEvent]:
+        with contextlib.closing(self._http.send(_streamed(self._http, request), stream=True)) as response:
+            if not following.meet(_head(response)):
+                response.read()
+                following.lose(_response(response))
+                return
+            for received in response.iter_bytes():
+                yield from following.read(received)
+        following.end(_address(self._http))
+
     def _make(self, attempt: Attempt) -> Outcome:
         time.sleep(attempt.delay_s)
         try:
@@ -191,6 +232,29 @@ class AsyncClient(Methods):
                 yield item
             call = _following(walk, page)
 
+    async def feed(self, follow: Follow) -> AsyncIterator[StoredEvent]:
+        following = Following(follow, self._patience, self._rng)
+        while True:
+            attempt = following.attempt()
+            await asyncio.sleep(attempt.delay_s)
+            try:
+                async with contextlib.aclosing(self._read(following, attempt.request)) as events:
+                    async for event in events:
+                        yield event
+            except httpx.TransportError as error:
+                following.lose(_unreachable(self._http, error))
+
+    async def _read(self, following: Following, request: Request) -> AsyncGenerator[StoredEvent, None]:
+        async with contextlib.aclosing(await self._http.send(_streamed(self._http, request), stream=True)) as response:
+            if not following.meet(_head(response)):
+                await response.aread()
+                following.lose(_response(response))
+                return
+            async for received in response.aiter_bytes():
+                for event in following.read(received):
+                    yield event
+        following.end(_address(self._http))
+
     async def _make(self, attempt: Attempt) -> Outcome:
         await asyncio.sleep(attempt.delay_s)
         try:
@@ -226,7 +290,7 @@ def _following(walk: Walk[T], page: Page[T]) -> Call[Page[T]] | None:
 
 
 def _request(http: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
-    headers = {"accept": "application/json", "user-agent": "eventyard-client"}
+    headers = {"accept": "application/json", "user-agent": "eventyard-client"} | request.headers
     if request.content_type:
         headers["content-type"] = request.content_type
     return http.build_request(
@@ -234,9 +298,24 @@ def _request(http: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.
     )
 
 
+def _streamed(http: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
+    built = _request(http, request)
+    built.extensions = {"timeout": {**http.timeout.as_dict(), "read": SILENCE_S}}
+    return built
+
+
 def _response(response: httpx.Response) -> Response:
-    return Response(response.status_code, response.content, response.headers.get("retry-after", ""), time.time())
+    return _head(response, response.content)
+
+
+def _head(response: httpx.Response, body: bytes = b"") -> Response:
+    headers = response.headers
+    return Response(response.status_code, body, headers.get("retry-after", ""), time.time(), headers.get("content-type", ""))
 
 
 def _unreachable(http: httpx.Client | httpx.AsyncClient, error: httpx.TransportError) -> Unreachable:
-    return Unreachable(str(http.base_url).rstrip("/"), str(error) or type(error).__name__)
+    return Unreachable(_address(http), str(error) or type(error).__name__)
+
+
+def _address(http: httpx.Client | httpx.AsyncClient) -> str:
+    return str(http.base_url).rstrip("/")
