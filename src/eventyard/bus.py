@@ -216,9 +216,12 @@ class Eventyard:
 
         From what comes after position `after` on (None: from now on). It looks at a stretch when it is asked for the next one
         and ends when the bus is deleted or stops. Raises `NotFound`, `Overloaded`, `Stopping`, and `InvalidRequest` for a position that
-        the log has not reached.
+        the log has not reached (`StoreBehind` where it may have been lost).
         """
-        return self._streams.open(self._state(bus), after, pattern)
+        state = self._state(bus)
+        if after is not None and after > state.head:
+            self._writer.check_whole()
+        return self._streams.open(state, after, pattern)
 
     # Rules
 

@@ -11,7 +11,8 @@ import pytest
 
 from eventyard.bus import Eventyard
 from eventyard.core import limits
-from eventyard.core.errors import InvalidRequest, NotFound, Overloaded, Stopping, StorageFailed
+from eventyard.core.errors import InvalidRequest, NotFound, Overloaded, Stopping, StorageFailed, StoreBehind
+from eventyard.core.loss import Loss, Losses
 from eventyard.core.pattern.language import parse
 from eventyard.core.view import View
 from eventyard.engines.memory import MemoryEngine
@@ -289,6 +290,17 @@ def test_a_position_that_the_log_has_not_reached_is_refused(after: int) -> None:
     async def story(yard: Eventyard, _: WatchedEngine) -> None:
         with pytest.raises(InvalidRequest, match=f"found the position {after}; wanted 0 to 0"):
             yard.stream("default", after=after)
+
+    run(story)
+
+
+def test_a_position_that_the_log_may_have_lost_is_not_called_wrong() -> None:
+    async def story(yard: Eventyard, _: WatchedEngine) -> None:
+        await publish(yard, 1)
+        yard._writer.losses = Losses((Loss("default", 2, 9),), "eventyard doctor --repair")
+        with pytest.raises(StoreBehind, match="2 to 9 are lost"):
+            yard.stream("default", after=9)
+        assert await positions(yard.stream("default", after=0), 1) == [1]
 
     run(story)
 
