@@ -155,6 +155,26 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        "history_http",
+        ("--events", "100000"),
+        (
+            Line(
+                "events/s of history in pages over HTTP; the same bytes ready made",
+                "60,000/s",
+                rf"pages{NUMBER} events/s",
+                rf"bare{NUMBER} events/s",
+                rf"ratio{NUMBER}",
+            ),
+            Line(
+                "events/s of history as a stream; the same bytes ready made",
+                "",
+                rf"stream{NUMBER} events/s",
+                rf"bare{NUMBER} events/s",
+                rf"{NUMBER} stream / bare",
+            ),
+        ),
+    ),
+    Benchmark(
         "idle",
         ("--seconds", "8"),
         (

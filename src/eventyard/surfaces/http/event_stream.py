@@ -10,7 +10,6 @@ Source: HTML, 9.2 Server-sent events.
 
 import logging
 from collections.abc import AsyncIterator
-from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -111,19 +110,8 @@ def _event(stored: StoredEvent) -> bytes:
     json = stored.json
     if b"\n" in json or b"\r" in json:
         json = json.replace(b"\r", b" ").replace(b"\n", b" ")
-    position = stored.position
-    return b'id: %d\ndata: {"position":%d,"accepted":"%b","event":%b}\n\n' % (
-        position,
-        position,
-        _time(stored.accepted_ms),
-        json,
-    )
-
-
-@lru_cache(maxsize=1024)
-def _time(accepted_ms: int) -> bytes:
-    """Events of one step have one time."""
-    return rfc3339(accepted_ms).encode()
+    position, accepted = stored.position, rfc3339(stored.accepted_ms).encode()
+    return b'id: %d\ndata: {"position":%d,"accepted":"%b","event":%b}\n\n' % (position, position, accepted, json)
 
 
 def _gap(gap: Gap) -> bytes:
