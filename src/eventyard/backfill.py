@@ -1,8 +1,8 @@
-"""Backfill: reads an old stretch of the log for a rule that starts in the past and has its matches put.
+"""Backfill: reads an old stretch of the log for a rule that starts in the past, or for a replay, and has its matches put.
 
-One stretch at a time per rule, and never more than `BACKFILL_UNSETTLED_MAX` ahead of the rule's consumer. The cursor moves in
+One stretch at a time per run, and never more than `BACKFILL_UNSETTLED_MAX` ahead of the rule's consumer. The cursor moves in
 the step that puts the deliveries, so a crash repeats nothing and skips nothing. The last stretch and the switch to live are one
-step of the writer (`core.backlog.finish_backfill_if_near`), so order holds and no event falls between.
+step of the writer (`core.backfilling.finish_if_near`), so order holds and no event falls between.
 """
 
 import logging
@@ -10,18 +10,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from eventyard.core import limits
+from eventyard.core.backfilling import was_delivered
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import Backfill, StoredEvent
-from eventyard.core.commands import AdvanceBackfill, Command
+from eventyard.core.commands import AdvanceBackfill, Command, Put
 from eventyard.core.errors import Unavailable
+from eventyard.core.order import lane_of
 from eventyard.core.pattern.evaluator import evaluate
-from eventyard.core.pattern.language import Pattern
-from eventyard.core.rule import parse_pattern
+from eventyard.core.pattern.language import parse
+from eventyard.core.rule import RuleRecord, parse_pattern
 from eventyard.core.strict_json import decode
 from eventyard.core.view import View
 from eventyard.ports import Engine
 
 log = logging.getLogger("eventyard.backfill")
+
+PACED_AHEAD_S = 5
+"""How far ahead of its pace a throttled replay is put."""
 
 Submit = Callable[[int, Command, Callable[[Any], None]], None]
 
@@ -33,7 +38,7 @@ class BackfillStage:
         self._engine = engine
         self._states = states
         self._submit = submit
-        self._under_way: set[tuple[int, int]] = set()
+        self._under_way: set[tuple[int, int, int]] = set()
 
     def step(self) -> bool:
         """Read one stretch for each rule that wants one. False when none did, or the disk could not be read: then later."""
@@ -55,32 +60,46 @@ class BackfillStage:
         return [backfill for backfill in list(state.backfills.values()) if self._is_wanting(state, backfill)]
 
     def _is_wanting(self, state: BusState, backfill: Backfill) -> bool:
-        record, queue = state.by_uid.get(backfill.rule), state.queues.get(backfill.rule)
-        if record is None or queue is None or record.is_deleted or record.is_paused:
+        record = state.by_uid.get(backfill.rule)
+        if backfill.is_done or record is None or record.is_deleted or record.is_paused:
             return False
-        has_room = queue.pending < limits.BACKFILL_UNSETTLED_MAX
-        return has_room and (state.record.number, backfill.rule) not in self._under_way
+        has_room = state.unparked(*backfill.key) < _ahead_max(backfill)
+        return has_room and (state.record.number, *backfill.key) not in self._under_way
 
     def _step(self, view: View, state: BusState, backfill: Backfill) -> None:
         record = state.by_uid.get(backfill.rule)
         if record is None:
             return
         number = state.record.number
-        last = min(state.head, backfill.next_position + limits.BACKFILL_EVENTS_PER_STEP - 1)
+        last = min(backfill.last or state.head, backfill.next_position + limits.BACKFILL_EVENTS_PER_STEP - 1)
         stored = view.events(number, backfill.next_position, last, limits.BACKFILL_EVENTS_PER_STEP)
-        matched, unevaluated = _match(parse_pattern(record), stored, range(backfill.next_position, last + 1))
-        command = AdvanceBackfill(record.uid, record.version, backfill.next_position, last, matched, unevaluated)
-        self._under_way.add((number, record.uid))
-        self._submit(number, command, lambda _: self._under_way.discard((number, record.uid)))
+        puts, unevaluated = _match(record, backfill, stored, range(backfill.next_position, last + 1))
+        kept = tuple(put for put in puts if not was_delivered(view, number, backfill, put.position))
+        key = (number, *backfill.key)
+        self._under_way.add(key)
+        first = backfill.next_position
+        command = AdvanceBackfill(record.uid, backfill.run, record.version, first, last, kept, unevaluated)
+        self._submit(number, command, lambda _: self._under_way.discard(key))
 
 
-def _match(pattern: Pattern, stored: list[StoredEvent], stretch: range) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The positions that match, and those that could not be judged: the rule fails on them, or the event is damaged."""
-    matched, unevaluated = [], set(stretch) - {event.position for event in stored}
+def _ahead_max(backfill: Backfill) -> int:
+    """How many deliveries are put ahead of the consumer: of a slow replay only some seconds' worth."""
+    per_s = backfill.pace.per_s
+    ahead = max(limits.BACKFILL_EVENTS_PER_STEP, int(per_s * PACED_AHEAD_S)) if per_s else limits.BACKFILL_UNSETTLED_MAX
+    return min(ahead, limits.BACKFILL_UNSETTLED_MAX)
+
+
+def _match(
+    record: RuleRecord, backfill: Backfill, stored: list[StoredEvent], stretch: range
+) -> tuple[list[Put], tuple[int, ...]]:
+    """What matches, and the positions that could not be judged: the rule fails on them, or the event is damaged."""
+    patterns = [parse_pattern(record), *([parse(backfill.pattern)] if backfill.pattern else [])]
+    puts, unevaluated = [], set(stretch) - {event.position for event in stored}
     for event in stored:
         try:
-            if evaluate(pattern, decode(event.json)):
-                matched.append(event.position)
+            document = decode(event.json)
+            if all(evaluate(pattern, document) for pattern in patterns):
+                puts.append(Put(event.position, lane_of(record.rule.delivery, event.json), event.accepted_ms))
         except Exception:  # noqa: BLE001 - a rule that fails on an event costs that rule a dead letter, nobody else anything
             unevaluated.add(event.position)
-    return tuple(matched), tuple(sorted(unevaluated))
+    return puts, tuple(sorted(unevaluated))

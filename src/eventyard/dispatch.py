@@ -11,7 +11,7 @@ thread: it decides, leaves the verdict for `collect`, and wakes the writer.
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,14 +24,12 @@ from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command, Demand, Lease, Settle, Settlement
 from eventyard.core.delivery import delivery_id
 from eventyard.core.errors import Corrupt, Unavailable
+from eventyard.core.grants import Demands
 from eventyard.core.rule import HttpTarget, RuleRecord
 from eventyard.core.verdict import Answer, decide
 from eventyard.ports import PushAnswer, PushRequest, Transport
 
 log = logging.getLogger("eventyard.dispatch")
-
-LEASE_MARGIN_MS = 30_000
-"""A lease outlives its push by this: waiting for a connection, for a verdict to be committed, for a stalled disk."""
 
 
 class _Push(msgspec.Struct, eq=False):
@@ -51,7 +49,7 @@ class Dispatch:
         self._wake_writer = wake_writer
         self._rng = rng
         self._records: dict[int, dict[int, RuleRecord]] = {}
-        self._demands: dict[int, dict[int, Demand]] = {}
+        self._demands: dict[int, dict[int, tuple[Demand]]] = {}
         self._stale: set[tuple[int, int]] = set()
         self._under_way: dict[tuple[int, int], int] = {}
         self._count = 0
@@ -63,7 +61,7 @@ class Dispatch:
 
     # On the writer's thread
 
-    def demands(self, bus: int) -> Mapping[int, Demand]:
+    def demands(self, bus: int) -> Demands:
         """What each push rule has room for; nothing while the process has all the pushes under way that it may."""
         while self._stale:
             self._demand_again(*self._stale.pop())
@@ -77,7 +75,7 @@ class Dispatch:
     def follow(self, bus: BusRecord, records: Iterable[RuleRecord]) -> None:
         known = self._records.setdefault(bus.number, {})
         for record in records:
-            if record.is_deleted:
+            if record.is_deleted or record.rule.target.http is None:
                 known.pop(record.uid, None)
             else:
                 known[record.uid] = record
@@ -93,6 +91,9 @@ class Dispatch:
             self._change_under_way(bus.number, lease, 1)
             push = _Push(bus, lease)
             self._transport.send(_request(bus, lease), self._answer_to(push))
+
+    def conclude(self) -> None:
+        """What was leased is on its way already."""
 
     def collect(self) -> Iterable[tuple[int, Command, Callable[[Any], None]]]:
         """All verdicts that are in, a command for each bus: at full speed one commit carries many."""
@@ -131,7 +132,7 @@ class Dispatch:
         if record is not None and not record.is_paused:
             room = record.rule.delivery.concurrency - self._under_way.get((bus, rule), 0)
         if room > 0 and record is not None:
-            demands[rule] = Demand(rule, room, int(record.rule.target.http.timeout_s * 1000) + LEASE_MARGIN_MS)
+            demands[rule] = (Demand(rule, room, record.push_lease_ms),)
         else:
             demands.pop(rule, None)
 
@@ -181,8 +182,15 @@ class Dispatch:
         self._is_draining = self._is_abandoned = True
 
 
+def _target(record: RuleRecord) -> HttpTarget:
+    target = record.rule.target.http
+    if target is None:
+        raise TypeError(f"rule {record.name} is pulled, not pushed")
+    return target
+
+
 def _request(bus: BusRecord, lease: Lease) -> PushRequest:
-    target: HttpTarget = lease.record.rule.target.http
+    target = _target(lease.record)
     delivery = lease.delivery
     headers, body = _content(target, lease.event)
     headers += [
@@ -192,6 +200,8 @@ def _request(bus: BusRecord, lease: Lease) -> PushRequest:
         ("eventyard-bus", bus.name),
         ("eventyard-rule", lease.record.name),
     ]
+    if lease.is_replayed and lease.record.rule.replay == "mark":
+        headers.append(("eventyard-replay", str(delivery.run)))
     return PushRequest(target.url, tuple(headers), body, target.timeout_s)
 
 

@@ -1,15 +1,17 @@
-"""Reading what is committed: bounded scans of the log and pages of dead letters."""
+"""Reading what is committed: bounded scans of the log, pages of dead letters, and where rules and replays stand."""
 
 from collections.abc import Iterator
 
 import msgspec
 
 from eventyard.core import limits
-from eventyard.core.bus_state import BusState
-from eventyard.core.changes import StoredEvent
-from eventyard.core.delivery import Delivery, delivery_id
+from eventyard.core.bus_state import BusState, Queue
+from eventyard.core.changes import ALL_DEAD, Backfill, Filter, IntentKind, StoredEvent
+from eventyard.core.clock import BusTime
+from eventyard.core.delivery import Delivery, State, delivery_id
 from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.pattern.language import Pattern
+from eventyard.core.rule import RuleRecord
 from eventyard.core.strict_json import decode
 from eventyard.core.view import View
 
@@ -76,6 +78,7 @@ def _read(view: View, number: int, first: int, last: int, query: Query) -> Itera
 def _range(view: View, state: BusState, query: Query) -> tuple[int, int]:
     number = state.record.number
     first = view.position_at(number, query.from_ms) if query.from_ms is not None else 1
+    first = max(first, state.floor)
     last = view.position_at(number, query.until_ms) - 1 if query.until_ms is not None else state.head
     if query.is_descending:
         return first, min(last, query.after - 1) if query.after else last
@@ -87,11 +90,129 @@ def _next_after(position: int, first: int, last: int, query: Query) -> int | Non
     return None if is_end else position
 
 
-def dead_letters(view: View, state: BusState, uid: int, after: tuple[int, int], limit: int) -> DeadLetterPage:
+def dead_letters(
+    view: View, state: BusState, uid: int, after: tuple[int, int], *, limit: int, meant: Filter = ALL_DEAD
+) -> DeadLetterPage:
+    """At most `limit` that are meant, of one bounded look through the rule's dead letters."""
     number, incarnation = state.record.number, state.record.incarnation
-    rows = view.dead(number, uid, after, limit)
+    looked_max = limit if meant == ALL_DEAD else limits.SCAN_EVENTS_MAX
+    rows = view.dead(number, uid, after, looked_max)
+    found = [row for row in rows if meant.matches(row)][:limit]
+    events = view.events_at(number, [row.position for row in found])
     letters = [
-        DeadLetter(delivery_id(incarnation, row.rule, row.position, row.run), row, view.event(number, row.position))
-        for row in rows
+        DeadLetter(delivery_id(incarnation, row.rule, row.position, row.run), row, events.get(row.position)) for row in found
     ]
-    return DeadLetterPage(letters, (rows[-1].position, rows[-1].run) if len(rows) == limit else None)
+    last = found[-1] if len(found) == limit else rows[-1] if len(rows) == looked_max else None
+    return DeadLetterPage(letters, None if last is None else (last.position, last.run))
+
+
+def count_dead_letters(view: View, state: BusState, uid: int, meant: Filter) -> int:
+    """How many are meant, all of them looked at."""
+    count, after = 0, (0, -1)
+    while rows := view.dead(state.record.number, uid, after, limits.SCAN_EVENTS_MAX):
+        count += sum(1 for row in rows if meant.matches(row))
+        after = (rows[-1].position, rows[-1].run)
+    return count
+
+
+# Where rules and replays stand
+
+
+class RuleStatus(msgspec.Struct, frozen=True):
+    """Where a rule's queue stands. The counts are over all of its runs, since the rule was created.
+
+    `lag`: events that it has not settled or, where a backfill feeds it, not even been put. `parked`: deliveries behind dead ones of their
+    keys, among the blocked. `oldest_position` and `oldest_age_ms` are of the oldest event that it owes; None when it owes nothing.
+    `backfill_position` is what a backfill reads next for it, None when it is live.
+    """
+
+    waiting: int
+    retrying: int
+    leased: int
+    blocked: int
+    delivered: int
+    dead: int
+    discarded: int
+    parked: int
+    parked_keys: int
+    lag: int
+    oldest_position: int | None
+    oldest_age_ms: int | None
+    backfill_position: int | None
+    is_redriving: bool
+    run: int
+
+
+def status(view: View, state: BusState, record: RuleRecord, time: BusTime) -> RuleStatus:
+    counts, lanes = state.queues[record.uid].counts, state.lanes.get(record.uid)
+    backfill = state.live_backfill(record.uid)
+    unread = max(0, state.head + 1 - backfill.next_position) if backfill is not None else 0
+    oldest = _oldest(view, state, record, backfill)
+    event = view.events(state.record.number, oldest, state.head, 1) if oldest is not None else []
+    return RuleStatus(
+        waiting=counts[State.WAITING],
+        retrying=counts[State.RETRYING],
+        leased=counts[State.LEASED],
+        blocked=counts[State.BLOCKED],
+        delivered=counts[State.DELIVERED],
+        dead=counts[State.DEAD],
+        discarded=counts[State.DISCARDED],
+        parked=lanes.parked_behind if lanes is not None else 0,
+        parked_keys=len(lanes.parked) if lanes is not None else 0,
+        lag=sum(counts[: State.BLOCKED + 1]) + unread,
+        oldest_position=oldest,
+        oldest_age_ms=max(0, time.time_ms - event[0].accepted_ms) if event else None,
+        backfill_position=backfill.next_position if backfill is not None else None,
+        is_redriving=any(
+            intent.rule == record.uid and intent.kind is IntentKind.REDRIVE for intent in state.intents.copy().values()
+        ),
+        run=record.run,
+    )
+
+
+def _oldest(view: View, state: BusState, record: RuleRecord, backfill: Backfill | None) -> int | None:
+    pending = view.oldest(state.record.number, record.uid)
+    unread = backfill.next_position if backfill is not None and backfill.next_position <= state.head else None
+    return min((position for position in (pending, unread) if position is not None), default=None)
+
+
+class ReplayStatus(msgspec.Struct, frozen=True):
+    """A replay of positions `first` to `last`. `state`: reading, delivering, done or cancelled. Times are bus time."""
+
+    run: int
+    state: str
+    first: int
+    last: int
+    next_position: int
+    pending: int
+    delivered: int
+    dead: int
+    discarded: int
+    created_ms: int
+    ended_ms: int
+
+
+def replay_status(state: BusState, replay: Backfill) -> ReplayStatus:
+    rule_queue = state.queues.get(replay.rule)
+    queue = (rule_queue.runs.get(replay.run) if rule_queue is not None else None) or Queue()
+    return ReplayStatus(
+        run=replay.run,
+        state=_replay_state(replay, queue),
+        first=replay.first,
+        last=replay.last or 0,
+        next_position=replay.next_position,
+        pending=queue.pending,
+        delivered=queue.counts[State.DELIVERED],
+        dead=queue.counts[State.DEAD],
+        discarded=queue.counts[State.DISCARDED],
+        created_ms=replay.created_ms,
+        ended_ms=replay.ended_ms,
+    )
+
+
+def _replay_state(replay: Backfill, queue: Queue) -> str:
+    if replay.is_cancelled:
+        return "cancelled"
+    if not replay.is_done:
+        return "reading"
+    return "delivering" if queue.pending else "done"

@@ -1,41 +1,71 @@
-"""The keeper: carries out, in bounded steps, what commands have only recorded: redrives, emptied queues, deleted buses.
+"""The keeper: carries out, in bounded steps, what commands have only recorded, and what time alone brings about.
 
-Retries that fall due and leases that run out need no keeper: the writer finds them by their time.
+Redrives, emptied queues and deleted buses are continued; leases that ran out are taken back; what is parked past its limit is
+trimmed. Retries that fall due need no keeper: the writer finds them by their time.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from eventyard.core import limits
 from eventyard.core.bus_state import BusState
-from eventyard.core.commands import Command, ContinueIntent, EmptyBus
+from eventyard.core.changes import Intent, IntentKind
+from eventyard.core.clock import BusTime
+from eventyard.core.commands import Command, ContinueIntent, EmptyBus, Expire, ForgetTombstones, TrimParked
 from eventyard.core.system import SYSTEM_BUS
 
 Submit = Callable[[int, Command, Callable[[Any], None]], None]
+
+TOMBSTONES_EVERY_MS = 60_000
+"""How often deleted rules are looked through for those to forget."""
 
 
 class Keeper:
     """Called from one thread; the answers to what it submits come on the writer's."""
 
-    def __init__(self, states: Mapping[int, BusState], submit: Submit) -> None:
+    def __init__(self, states: Mapping[int, BusState], submit: Submit, now: Callable[[], BusTime]) -> None:
         self._states = states
         self._submit = submit
+        self._now = now
         self._under_way: set[tuple[int, Command]] = set()
+        self._tombstones_ms = 0
 
     def step(self) -> bool:
         """Ask for one more step of everything that is not done. False when all is."""
-        wanted = [(number, command) for number, command in self._wanted() if (number, command) not in self._under_way]
+        work_ms = self._now().work_ms
+        wanted = [(number, command) for number, command in self._wanted(work_ms) if (number, command) not in self._under_way]
         for key in wanted:
             self._under_way.add(key)
             self._submit(*key, self._done(key))
         return bool(wanted)
 
-    def _wanted(self) -> list[tuple[int, Command]]:
-        wanted: list[tuple[int, Command]] = []
+    def _wanted(self, work_ms: int) -> Iterator[tuple[int, Command]]:
+        are_tombstones_due = work_ms >= self._tombstones_ms
         for number, state in list(self._states.items()):
-            wanted += [(number, ContinueIntent(intent)) for intent in list(state.intents)]
+            yield from ((number, command) for command in _of_bus(state, work_ms))
+            if are_tombstones_due and state.tombstones:
+                yield number, ForgetTombstones()
+        if are_tombstones_due:
+            self._tombstones_ms = work_ms + TOMBSTONES_EVERY_MS
         if system := self._states.get(SYSTEM_BUS):
-            wanted += [(SYSTEM_BUS, EmptyBus(bus.number)) for bus in list(system.buses.values()) if bus.is_deleted]
-        return wanted
+            yield from ((SYSTEM_BUS, EmptyBus(bus.number)) for bus in list(system.buses.values()) if bus.is_deleted)
 
     def _done(self, key: tuple[int, Command]) -> Callable[[Any], None]:
         return lambda _: self._under_way.discard(key)
+
+
+def _of_bus(state: BusState, work_ms: int) -> Iterator[Command]:
+    for intent in list(state.intents.values()):
+        if _has_room(state, intent):
+            yield ContinueIntent(intent.number)
+    if any(lease.at_ms <= work_ms for lease in state.leased.copy().values()):
+        yield Expire(limits.INTENT_ROWS_PER_STEP)
+    for uid, lanes in state.lanes.copy().items():
+        if lanes.parked_behind > limits.PARKED_BEHIND_MAX:
+            yield TrimParked(uid)
+
+
+def _has_room(state: BusState, intent: Intent) -> bool:
+    """A redrive goes no further ahead of its consumer than a backfill does."""
+    queue = state.queues.get(intent.rule)
+    return intent.kind is not IntentKind.REDRIVE or queue is None or queue.pending < limits.BACKFILL_UNSETTLED_MAX

@@ -11,18 +11,19 @@ Everything here but `submit`, `submit_own` and `now` belongs to the thread that 
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from eventyard.core import clock, limits, machine
-from eventyard.core.bus_state import BusState, Loaded
+from eventyard.core.bus_state import BusState, Loaded, QueueKey
 from eventyard.core.changes import BusRecord, Changes
 from eventyard.core.clock import BusTime
-from eventyard.core.commands import Command, CreateBus, Demand, Lease, Publish, Release
+from eventyard.core.commands import Command, CreateBus, Lease, Publish, Release
 from eventyard.core.draft import Draft
 from eventyard.core.errors import EventyardError, Failed, NotFound, Refused, Unavailable
+from eventyard.core.grants import Demands
 from eventyard.core.rule import RuleRecord
 from eventyard.core.system import DEFAULT_BUS, SYSTEM_BUS
 from eventyard.inbox import Done, Inbox, Ticket
@@ -38,8 +39,8 @@ FAILED_S = 0.2
 class Receiver(Protocol):
     """Whoever waits for deliveries. Called on the writer's thread only."""
 
-    def demands(self, bus: int) -> Mapping[int, Demand]:
-        """By rule, what is wanted now; rules that want nothing are left out. Read, never kept."""
+    def demands(self, bus: int) -> Demands:
+        """By rule, what is wanted now; rules of which nothing is wanted are left out. Read, never kept."""
         ...
 
     def room(self) -> int:
@@ -62,6 +63,10 @@ class Receiver(Protocol):
         """The bus is deleted."""
         ...
 
+    def conclude(self) -> None:
+        """A step is over, and what it leased was taken."""
+        ...
+
 
 class Admission(msgspec.Struct, eq=False):
     """What one step did on one bus: the draft (None: it had to be dropped) and the tickets that it answers."""
@@ -72,10 +77,10 @@ class Admission(msgspec.Struct, eq=False):
 
 
 class Writer:
-    def __init__(self, engine: Engine, clock: Clock, receiver: Receiver) -> None:
+    def __init__(self, engine: Engine, clock: Clock, *receivers: Receiver) -> None:
         self._engine = engine
         self._clock = clock
-        self._receiver = receiver
+        self._receivers = receivers
         self._inbox = Inbox()
         self._waiting: dict[int, deque[Ticket]] = {}
         self._time = BusTime(0, 0)
@@ -85,6 +90,8 @@ class Writer:
         self._is_open = False
         self.states: dict[int, BusState] = {}
         self.numbers: dict[str, int] = {}
+        self.is_push_kept = False
+        """Whether leases of pushes outlive a restart, for workers that push go on meanwhile."""
         self.after_step: Callable[[], None] = _nothing
 
     def open(self, incarnation: Callable[[], str]) -> None:
@@ -129,16 +136,19 @@ class Writer:
 
     def _open_bus(self, loaded: Loaded) -> None:
         state = self._hold_bus(loaded)
-        self._receiver.follow(state.record, list(state.by_uid.values()))
+        for receiver in self._receivers:
+            receiver.follow(state.record, list(state.by_uid.values()))
 
     def _release_all(self) -> None:
         """Pushes that were under way when the last process ended have no holder any more: they are due now.
 
         Until all of them are released nothing is leased (`_admit_all`), or a push of this process would be released too.
         """
-        for number in list(self.states):
-            while self._run_now(number, Release(limits.INTENT_ROWS_PER_STEP)):
-                pass
+        for number, state in list(self.states.items()):
+            keys = sorted(state.leased)
+            for start in range(0, len(keys), limits.LEASES_PER_STEP_MAX):
+                part = tuple(keys[start : start + limits.LEASES_PER_STEP_MAX])
+                self._run_now(number, Release(part, self.is_push_kept))
 
     def _run_now(self, number: int, command: Command) -> Any:
         answers: list[Any] = []
@@ -219,12 +229,15 @@ class Writer:
         self.has_failed = error is not None or any(admission.draft is None for admission in admissions)
         for admission in admissions:
             self._conclude(admission, error)
+        for receiver in self._receivers:
+            receiver.conclude()
         self.after_step()
         return not self.has_failed and any(_did_something(admission) for admission in admissions)
 
     def _collect(self) -> None:
-        for number, command, done in self._receiver.collect():
-            self._inbox.put(Ticket(number, command, 0, done), is_bounded=False)
+        for receiver in self._receivers:
+            for number, command, done in receiver.collect():
+                self._inbox.put(Ticket(number, command, 0, done), is_bounded=False)
 
     def _advance_time(self) -> None:
         read_ms = self._clock.monotonic_ms()
@@ -247,9 +260,14 @@ class Writer:
 
     def _due_ms(self, state: BusState) -> int | None:
         """When the next delivery of the bus falls due that somebody wants now."""
-        demands = self._receiver.demands(state.record.number)
-        due = [queue.due_ms for rule, queue in state.queues.items() if queue.due_ms is not None and rule in demands]
+        if not state.due:
+            return None
+        wanted = self._demands(state.record.number)
+        due = (at_ms for uid, at_ms in state.due.items() if any(uid in one for one in wanted) and state.gives_out(uid))
         return min(due, default=None)
+
+    def _demands(self, number: int) -> list[Demands]:
+        return [receiver.demands(number) for receiver in self._receivers]
 
     def _idle_s(self) -> float:
         due = [due_ms for state in self.states.values() if (due_ms := self._due_ms(state)) is not None]
@@ -258,18 +276,19 @@ class Writer:
 
     def _admit_all(self) -> list[Admission]:
         admissions: list[Admission] = []
-        room = self._receiver.room() if self._is_open else 0
+        rooms = [receiver.room() if self._is_open else 0 for receiver in self._receivers]
         for number in self._busy():
-            admission = self._admit_bus(self.states[number], room)
-            room -= len(admission.draft.leases) if admission.draft else 0
+            admission = self._admit_bus(self.states[number], rooms)
+            for lease in admission.draft.leases if admission.draft else ():
+                rooms[lease.holder] -= 1
             admissions.append(admission)
         return admissions
 
-    def _admit_bus(self, state: BusState, room: int) -> Admission:
+    def _admit_bus(self, state: BusState, rooms: Sequence[int]) -> Admission:
         """Admit what waits for one bus until the step is full. A defect of ours fails this bus's batch, not the bus."""
         number = state.record.number
         queue = self._waiting.pop(number, deque())
-        draft = Draft(state, self._engine.view, self._time, self._receiver.demands(number), room)
+        draft = Draft(state, self._engine.view, self._time, self._demands(number), rooms)
         finished: list[Ticket] = []
         try:
             commands = _first_commands(queue)
@@ -278,7 +297,7 @@ class Writer:
                 if draft.is_full or not _admit(draft, queue[0]):
                     break
                 finished.append(queue.popleft())
-            machine.lease_waiting(draft)
+            machine.conclude(draft)
         except Exception as error:
             log.exception("a step failed", extra={"bus": state.record.name})
             failed = error if isinstance(error, EventyardError) else Failed("an unexpected error; the log has it")
@@ -306,17 +325,21 @@ class Writer:
         state = self.states[changes.bus]
         state.apply(changes)
         if changes.rules:
-            self._receiver.follow(state.record, changes.rules)
+            for receiver in self._receivers:
+                receiver.follow(state.record, changes.rules)
         for record in changes.buses:
             self._apply_bus(record)
 
     def _apply_bus(self, record: BusRecord) -> None:
-        if not record.is_deleted:
-            self._open_bus(Loaded(record, 0, self._time, (), (), (), {}))
+        if record.number in self.states and not record.is_deleted:
+            self.states[record.number].record = record
+        elif not record.is_deleted:
+            self._open_bus(Loaded(record, 0, self._time))
         elif self.numbers.get(record.name) == record.number:
             del self.numbers[record.name]
             del self.states[record.number]
-            self._receiver.forget(record)
+            for receiver in self._receivers:
+                receiver.forget(record)
 
     def _conclude(self, admission: Admission, error: EventyardError | None) -> None:
         """Answer and hand out what is committed now; or tell everybody why it is not."""
@@ -326,8 +349,13 @@ class Writer:
         self._answer(admission.finished)
         if error is None and admission.draft is not None:
             self._refresh_bounds(admission.state, admission.draft.drained)
-            if admission.draft.leases:
-                self._receiver.take(admission.state.record, admission.draft.leases)
+            self._hand_out(admission.state.record, admission.draft.leases)
+
+    def _hand_out(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
+        if leases:
+            for holder, receiver in enumerate(self._receivers):
+                if own := [lease for lease in leases if lease.holder == holder]:
+                    receiver.take(bus, own)
 
     def _take_cut(self, number: int) -> list[Ticket]:
         """The ticket that the step was cut in: some of its answers rest on what was not kept."""
@@ -339,12 +367,11 @@ class Writer:
             del self._waiting[number]
         return [ticket]
 
-    def _refresh_bounds(self, state: BusState, rules: list[int]) -> None:
+    def _refresh_bounds(self, state: BusState, drained: list[QueueKey]) -> None:
         """Learn when these queues fall due next. Where the disk cannot tell, the bounds stay: too early, and asked again."""
         try:
-            for rule in rules:
-                if queue := state.queues.get(rule):
-                    queue.due_ms = self._engine.view.next_due(state.record.number, rule)
+            for rule, run in drained:
+                state.set_due(rule, run, self._engine.view.next_due(state.record.number, rule, run))
         except Unavailable as error:
             log.warning("a queue could not be read: %s", error.detail)
             self.has_failed = True

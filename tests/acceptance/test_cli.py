@@ -200,7 +200,7 @@ def test_a_rule_is_put_listed_shown_paused_resumed_and_deleted(eventyard: Comman
     assert "Points" in eventyard("rules", "show", "rewards", "--bus", bus).out
     assert eventyard("rules", "pause", "rewards", "--bus", bus).code == 0
     assert eventyard("rules", "status", "rewards", "--bus", bus, "--json").documents[0]["paused"] is True
-    assert "state        paused" in eventyard("rules", "status", "rewards", "--bus", bus).out
+    assert "state             paused" in eventyard("rules", "status", "rewards", "--bus", bus).out
     assert eventyard("rules", "resume", "rewards", "--bus", bus).code == 0
     assert eventyard("rules", "list", "--bus", bus, "--json").documents[0]["state"]["paused"] is False
     assert eventyard("rules", "delete", "rewards", "--bus", bus).out == "rule rewards is deleted\n"

@@ -20,17 +20,26 @@ def plain(loaded: Loaded) -> Any:
     """What `load` told, in one order."""
     return msgspec.structs.replace(
         loaded,
+        ordered=tuple(sorted(loaded.ordered, key=lambda row: row.key)),
+        tombstones=tuple(sorted(loaded.tombstones, key=lambda tombstone: tombstone.name)),
         leased=tuple(sorted(loaded.leased, key=lambda row: row.key)),
         buses=tuple(sorted(loaded.buses, key=lambda bus: bus.number)),
-        backfills=tuple(sorted(loaded.backfills, key=lambda backfill: backfill.rule)),
+        backfills=tuple(sorted(loaded.backfills, key=lambda backfill: backfill.key)),
         intents=tuple(sorted(loaded.intents, key=lambda intent: intent.number)),
     )
 
 
 def facts(state: BusState) -> Any:
     """Everything in a state but its bounds. A rule of which nothing was put yet may have no queue."""
-    counts = {uid: queue.counts for uid, queue in state.queues.items()}
+    counts = {(uid, run): queue.counts for uid, queues in state.queues.items() for run, queue in queues.runs.items()}
+    lanes = {
+        (uid, *key): (lane.head, lane.is_parked, lane.behind)
+        for uid, of_rule in state.lanes.items()
+        for key, lane in of_rule.lanes.items()
+    }
+    parked = {uid: (of_rule.parked, of_rule.parked_behind) for uid, of_rule in state.lanes.items() if of_rule.lanes}
     return (
+        (state.floor, state.log_bytes, state.tombstones, lanes, parked),
         (state.record, state.head, state.by_uid, state.by_name, state.leased, state.buses, state.backfills, state.intents),
         dict(state.live.items()),
         counts,
@@ -44,11 +53,16 @@ def answers(view: View, state: BusState, time: BusTime) -> Iterator[tuple[Any, A
     yield "descending", view.events(number, 3, state.head - 2, 4, is_descending=True)
     for time_ms in (state.record.created_ms, state.record.created_ms + 100, time.time_ms, time.time_ms + 1):
         yield ("position_at", time_ms), view.position_at(number, time_ms)
-    for uid in state.by_uid:
-        yield ("due", uid), view.due(number, uid, time.work_ms + 400, 7)
-        yield ("next_due", uid), view.next_due(number, uid)
-        yield ("waiting", uid), view.waiting(number, uid, 5)
-        rows = view.dead(number, uid, (0, -1), 1_000)
-        yield ("dead", uid), rows
-        yield ("dead until", uid), view.dead(number, uid, (4, 0), 3, until_ms=time.time_ms - 1)
+    yield "events_at", view.events_at(number, [1, 3, state.head, state.head + 9])
+    for offset in (0, 500, state.log_bytes, state.log_bytes + 1):
+        yield ("position_at_offset", offset), view.position_at_offset(number, offset)
+    for uid, record in state.by_uid.items():
+        for run in state.queues[uid].runs:
+            yield ("due", uid, run), view.due(number, uid, run, time.work_ms + 400, 7)
+            yield ("next_due", uid, run), view.next_due(number, uid, run)
+        yield ("pending", uid), view.pending(number, uid, 5)
+        yield ("pending of", uid), view.pending(number, uid, 5, run=record.run, below=state.head, is_leased_too=False)
+        yield ("oldest", uid), view.oldest(number, uid)
+        yield ("dead", uid), view.dead(number, uid, (0, -1), 1_000)
+        yield ("dead after", uid), view.dead(number, uid, (4, 0), 3)
         yield ("delivery", uid), [view.delivery(number, (uid, 0, position)) for position in range(state.head + 2)]

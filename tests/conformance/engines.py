@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from eventyard.core.changes import BusRecord, Changes, StoredEvent
 from eventyard.core.clock import BusTime
@@ -35,11 +36,11 @@ ENGINES: dict[str, Callable[[Path], Engine]] = {
 }
 
 
-def event(position: int, *, id: str = "", source: str = "/s", at_ms: int = 0, note: str = "") -> StoredEvent:  # noqa: A002 - it is the event's id
+def event(position: int, *, id: str = "", source: str = "/s", at_ms: int = 0, note: str = "", offset: int = 0) -> StoredEvent:  # noqa: A002 - it is the event's id
     """An event at `position`, accepted `position` ms after TIME unless `at_ms` says otherwise."""
     id = id or f"e{position}"  # noqa: A001 - as above
     json = f'{{"specversion":"1.0","id":"{id}","source":"{source}","type":"t","data":"{note}"}}'.encode()
-    return StoredEvent(position, at_ms or TIME.time_ms + position, position.to_bytes(16, "big"), json, source, id)
+    return StoredEvent(position, at_ms or TIME.time_ms + position, position.to_bytes(16, "big"), json, source, id, offset)
 
 
 def changes(*events: StoredEvent, bus: int = BUS, head: int | None = None) -> Changes:
@@ -47,7 +48,7 @@ def changes(*events: StoredEvent, bus: int = BUS, head: int | None = None) -> Ch
     return Changes(bus, TIME, last if head is None else head, events=list(events))
 
 
-def record(number: int, **fields: bool) -> BusRecord:
+def record(number: int, **fields: Any) -> BusRecord:
     return BusRecord(number, "system" if number == 0 else f"bus{number}", f"i{number}", 1, **fields)
 
 
@@ -56,22 +57,33 @@ def founding(*numbers: int) -> Changes:
     return Changes(0, TIME, 0, buses=[record(0), *(record(number) for number in numbers)])
 
 
-def rule(uid: int, *, status: Status = Status.LIVE, pattern: str = '{"type": ["t"]}') -> RuleRecord:
-    return RuleRecord(uid, f"rule{uid}", uid, rule_document(pattern), status, 1, 2)
+def rule(uid: int, *, status: Status = Status.LIVE, pattern: str = '{"type": ["t"]}', is_ordered: bool = False) -> RuleRecord:
+    order = "key" if is_ordered else "none"
+    return RuleRecord(uid, f"rule{uid}", uid, rule_document(pattern, order=order), status, 1, 2)
 
 
-def rule_document(pattern: str, start: str = '"latest"') -> Rule:
-    text = f'{{"pattern": {pattern}, "target": {{"http": {{"url": "http://127.0.0.1:9/"}}}}, "start": {start}}}'
+def rule_document(pattern: str, start: str = '"latest"', order: str = "none", target: str = "http") -> Rule:
+    targets = {"http": '{"http": {"url": "http://127.0.0.1:9/"}}', "queue": '{"queue": {"max_leases": 3}}'}
+    delivery = f'{{"order": "{order}", "max_attempts": 3}}'
+    text = f'{{"pattern": {pattern}, "target": {targets[target]}, "start": {start}, "delivery": {delivery}}}'
     return parse(text.encode())[0]
 
 
-def waiting(position: int, *, at_ms: int = 100, rule: int = RULE, run: int = 0) -> Delivery:
-    return Delivery(rule, run, position, State.WAITING, at_ms)
+def waiting(position: int, *, at_ms: int = 100, rule: int = RULE, run: int = 0, lane: int = 0) -> Delivery:
+    return Delivery(rule, run, position, State.WAITING, at_ms, lane=lane)
 
 
-def leased(position: int, *, at_ms: int = 100, rule: int = RULE, run: int = 0) -> Delivery:
-    return Delivery(rule, run, position, State.LEASED, at_ms, 1, 1, 50, b'{"reason":"x"}')
+def retrying(position: int, *, at_ms: int = 100, rule: int = RULE, run: int = 0) -> Delivery:
+    return Delivery(rule, run, position, State.RETRYING, at_ms, 1, 1, 50, b'{"failure":"x"}')
 
 
-def dead(position: int, *, at_ms: int = 100, rule: int = RULE, run: int = 0) -> Delivery:
-    return Delivery(rule, run, position, State.DEAD, at_ms, 3, 3, 0, b'{"reason":"age"}')
+def leased(position: int, *, at_ms: int = 100, rule: int = RULE, run: int = 0, lane: int = 0) -> Delivery:
+    return Delivery(rule, run, position, State.LEASED, at_ms, 1, 1, 50, b'{"reason":"x"}', lane)
+
+
+def blocked(position: int, *, at_ms: int = 100, rule: int = RULE, run: int = 0, lane: int = 5) -> Delivery:
+    return Delivery(rule, run, position, State.BLOCKED, at_ms, lane=lane)
+
+
+def dead(position: int, *, at_ms: int = 100, rule: int = RULE, run: int = 0, lane: int = 0) -> Delivery:
+    return Delivery(rule, run, position, State.DEAD, at_ms, 3, 3, 0, b'{"reason":"age"}', lane)

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from eventyard.core.bus_state import Queue
-from eventyard.core.changes import Backfill, Changes, Intent, IntentKind, Moved
+from eventyard.core.changes import Backfill, Changes, Filter, Intent, IntentKind, Moved, Pace
 from eventyard.core.clock import BusTime
-from eventyard.core.delivery import State
-from eventyard.core.rule import Status
+from eventyard.core.delivery import Delivery, State
+from eventyard.core.rule import Status, Tombstone
 from eventyard.core.view import Known
 from eventyard.ports import Engine
 from tests.conformance.engines import (
@@ -18,12 +18,14 @@ from tests.conformance.engines import (
     ENGINES,
     RULE,
     TIME,
+    blocked,
     changes,
     dead,
     event,
     founding,
     leased,
     record,
+    retrying,
     rule,
     waiting,
 )
@@ -163,39 +165,65 @@ def test_a_move_replaces_the_whole_row(engine: Engine) -> None:
     engine.commit([Changes(BUS, TIME, 1, moves=[Moved(State.WAITING, leased(1, at_ms=500))])])
 
     assert engine.view.delivery(BUS, (RULE, 0, 1)) == leased(1, at_ms=500)
-    assert engine.view.due(BUS, RULE, 499, 10) == []
+    assert engine.view.due(BUS, RULE, 0, 499, 10) == []
 
 
-def test_due_are_the_pending_by_time_position_and_run(engine: Engine) -> None:
+def test_due_is_what_one_run_may_lease_by_time_and_position(engine: Engine) -> None:
     rows = [
         waiting(3, at_ms=5),
         waiting(1, at_ms=9),
-        leased(2, at_ms=5),
-        leased(2, at_ms=5, run=1),
+        retrying(2, at_ms=5),
         waiting(4, at_ms=10),
+        leased(6, at_ms=1),
+        blocked(7, at_ms=1),
         dead(5, at_ms=1),
+        waiting(2, at_ms=5, run=1),
     ]
     other = [waiting(1, at_ms=1, rule=8)]
     engine.commit([Changes(BUS, TIME, 5, puts=rows + other), Changes(2, TIME, 5, puts=[waiting(1, at_ms=1)])])
 
-    assert engine.view.due(BUS, RULE, 9, 10) == [rows[2], rows[3], rows[0], rows[1]]
-    assert engine.view.due(BUS, RULE, 9, 2) == [rows[2], rows[3]]
-    assert engine.view.due(BUS, RULE, 4, 2) == []
+    assert engine.view.due(BUS, RULE, 0, 9, 10) == [rows[2], rows[0], rows[1]]
+    assert engine.view.due(BUS, RULE, 0, 9, 2) == [rows[2], rows[0]]
+    assert engine.view.due(BUS, RULE, 0, 4, 2) == []
+    assert engine.view.due(BUS, RULE, 1, 9, 2) == [rows[-1]]
 
 
-def test_the_next_due_is_the_least_time_of_what_is_pending(engine: Engine) -> None:
-    engine.commit([Changes(BUS, TIME, 3, puts=[waiting(1, at_ms=9), leased(2, at_ms=7), dead(3, at_ms=1)])])
+def test_the_next_due_is_the_least_time_in_the_queue(engine: Engine) -> None:
+    engine.commit(
+        [Changes(BUS, TIME, 3, puts=[waiting(1, at_ms=9), retrying(4, at_ms=8), leased(2, at_ms=7), dead(3, at_ms=1)])]
+    )
 
-    assert engine.view.next_due(BUS, RULE) == 7
-    assert engine.view.next_due(BUS, 8) is None
+    assert engine.view.next_due(BUS, RULE, 0) == 8
+    assert engine.view.next_due(BUS, RULE, 1) is None
+    assert engine.view.next_due(BUS, 8, 0) is None
 
 
-def test_waiting_leaves_out_what_is_leased(engine: Engine) -> None:
-    rows = [waiting(3, at_ms=5), waiting(1, at_ms=9), leased(2, at_ms=5)]
-    engine.commit([Changes(BUS, TIME, 3, puts=rows)])
+def test_what_is_pending_is_read_by_position_of_one_run_or_all(engine: Engine) -> None:
+    rows = [retrying(1), leased(2), blocked(3), waiting(3, run=5), waiting(4), leased(5, run=5)]
+    engine.commit([Changes(BUS, TIME, 6, puts=[*reversed(rows), dead(1, run=5), waiting(1, rule=8)])])
 
-    assert engine.view.waiting(BUS, RULE, 10) == rows[:2]
-    assert engine.view.waiting(BUS, RULE, 1) == rows[:1]
+    assert engine.view.pending(BUS, RULE, 10) == rows
+    assert engine.view.pending(BUS, RULE, 2) == rows[:2]
+    assert engine.view.pending(BUS, RULE, 10, run=5) == [rows[3], rows[5]]
+    assert engine.view.pending(BUS, RULE, 10, below=4) == rows[:4]
+    assert engine.view.pending(BUS, RULE, 10, is_leased_too=False) == [rows[0], *rows[2:5]]
+
+
+def test_the_oldest_is_the_least_position_of_what_is_pending(engine: Engine) -> None:
+    assert engine.view.oldest(BUS, RULE) is None
+    engine.commit([Changes(BUS, TIME, 9, puts=[dead(1), blocked(3), waiting(7)])])
+    assert engine.view.oldest(BUS, RULE) == 3
+    engine.commit([Changes(BUS, TIME, 9, moves=[Moved(State.BLOCKED, dead(3))])])
+    assert engine.view.oldest(BUS, RULE) == 7
+
+
+def test_deliveries_are_found_many_at_once(engine: Engine) -> None:
+    rows = [waiting(1), leased(2), dead(3, run=4), waiting(9, rule=8)]
+    engine.commit([Changes(BUS, TIME, 9, puts=rows)])
+
+    found = engine.view.deliveries(BUS, [(RULE, 0, 5), *(row.key for row in rows)])
+
+    assert sorted(found, key=lambda row: row.key) == sorted(rows, key=lambda row: row.key)
 
 
 def test_the_dead_are_read_on_from_a_key(engine: Engine) -> None:
@@ -206,8 +234,6 @@ def test_the_dead_are_read_on_from_a_key(engine: Engine) -> None:
     assert engine.view.dead(BUS, RULE, (0, -1), 2) == rows[:2]
     assert engine.view.dead(BUS, RULE, (2, 0), 10) == rows[2:]
     assert engine.view.dead(BUS, RULE, (2, 3), 10) == rows[3:]
-    assert engine.view.dead(BUS, RULE, (0, -1), 10, until_ms=899) == rows[:3]
-    assert engine.view.dead(BUS, RULE, (0, -1), 10, until_ms=900) == rows
 
 
 # Load
@@ -261,7 +287,8 @@ def test_rules_load_as_they_were_last_put_without_the_deleted(engine: Engine) ->
 
 
 def test_work_loads_until_it_is_done(engine: Engine) -> None:
-    backfill, intent = Backfill(1, 0, 5), Intent(9, 2, IntentKind.REDRIVE, 3, 0, 44)
+    backfill = Backfill(1, 0, 5, pace=Pace(per_s=0.3, last_ms=10 / 3), resumed=(3, 4))
+    intent = Intent(9, 2, IntentKind.REDRIVE, filter=Filter("age", (2**62,), 3, 44), paced_ms=1.25)
     engine.commit([founding(1), Changes(BUS, TIME, 9, backfills=[Backfill(2, 0, 1), Backfill(1, 0, 1)], intents=[intent])])
     engine.commit([Changes(BUS, TIME, 9, backfills=[backfill, Backfill(2, 0, 9, is_done=True)])])
     loaded = engine.load()[1]
@@ -275,13 +302,97 @@ def test_queues_load_with_their_counts_and_when_the_next_is_due(engine: Engine) 
     engine.commit([founding(1), Changes(BUS, TIME, 5, rules=[rule(RULE)], puts=[waiting(1), waiting(2, at_ms=50), dead(3)])])
     engine.commit([Changes(BUS, TIME, 5, moves=[Moved(State.WAITING, leased(1)), Moved(State.DEAD, waiting(3, at_ms=60))])])
 
-    assert engine.load()[1].queues == {RULE: Queue([2, 1, 0, 0, 0], 50)}
+    assert engine.load()[1].queues == {(RULE, 0): Queue([2, 0, 1, 0, 0, 0, 0], 50)}
+
+
+def test_each_run_has_a_queue_of_its_own(engine: Engine) -> None:
+    engine.commit([founding(1), Changes(BUS, TIME, 5, rules=[rule(RULE)], puts=[waiting(1), retrying(1, run=4, at_ms=70)])])
+
+    assert engine.load()[1].queues == {
+        (RULE, 0): Queue([1, 0, 0, 0, 0, 0, 0], 100),
+        (RULE, 4): Queue([0, 1, 0, 0, 0, 0, 0], 70),
+    }
+
+
+def test_a_replay_stays_when_it_is_done_until_it_is_removed(engine: Engine) -> None:
+    replay = Backfill(1, 6, 9, is_done=True, first=1, last=8)
+    engine.commit([founding(1), Changes(BUS, TIME, 9, backfills=[replay])])
+    assert engine.load()[1].backfills == (replay,)
+
+    engine.commit([Changes(BUS, TIME, 9, backfills=[msgspec.structs.replace(replay, is_removed=True)])])
+    assert engine.load()[1].backfills == ()
+
+
+def test_tombstones_load_until_they_are_removed(engine: Engine) -> None:
+    tombstone = Tombstone("gone", 3, 0, 2, 9, 1_000)
+    engine.commit([founding(1), Changes(BUS, TIME, 9, tombstones=[tombstone])])
+    assert engine.load()[1].tombstones == (tombstone,)
+
+    engine.commit([Changes(BUS, TIME, 9, tombstones=[msgspec.structs.replace(tombstone, is_removed=True)])])
+    assert engine.load()[1].tombstones == ()
+
+
+def test_what_stands_in_lanes_loads_for_rules_that_keep_order(engine: Engine) -> None:
+    rows = [waiting(1, lane=5), blocked(2, lane=5), dead(3, lane=6), leased(4, lane=7), waiting(8)]
+    ended = Delivery(RULE, 0, 9, State.DELIVERED, 1, lane=5)
+    rules = [rule(RULE, is_ordered=True), rule(8)]
+    engine.commit([founding(1), Changes(BUS, TIME, 9, rules=rules, puts=[*rows, ended, waiting(1, rule=8, lane=5)])])
+
+    assert {row.key: row for row in engine.load()[1].ordered} == {row.key: row for row in rows if row.lane}
+
+
+# Retention
+
+
+def test_what_is_forgotten_is_gone_with_its_deliveries(engine: Engine) -> None:
+    ended = Delivery(RULE, 0, 2, State.DELIVERED, 1)
+    engine.commit([founding(1), changes(*(event(n) for n in range(1, 6))), Changes(BUS, TIME, 5, puts=[ended])])
+    engine.commit([Changes(BUS, TIME, 5, floor=4, forgotten=[(1, 3)])])
+
+    assert [stored.position for stored in engine.view.events(BUS, 1, 5, 10)] == [4, 5]
+    assert engine.view.delivery(BUS, ended.key) is None
+    assert engine.load()[1].floor == 4
+
+
+@pytest.mark.parametrize("row", [waiting(2), retrying(2), leased(2), blocked(2, lane=1), dead(2)])
+def test_what_is_owed_is_not_forgotten_before_it_ended(engine: Engine, row: Delivery) -> None:
+    engine.commit([founding(1), changes(*(event(n) for n in range(1, 6))), Changes(BUS, TIME, 5, puts=[row])])
+    engine.commit([Changes(BUS, TIME, 5, floor=4, forgotten=[(1, 3)])])
+    assert [stored.position for stored in engine.view.events(BUS, 1, 5, 10)] == [2, 4, 5]
+    assert engine.view.delivery(BUS, row.key) == row
+
+    end = Moved(row.state, Delivery(RULE, 0, 2, State.DELIVERED, 1))
+    engine.commit([Changes(BUS, TIME, 5, floor=4, moves=[end], forgotten=[(2, 2)])])
+    assert [stored.position for stored in engine.view.events(BUS, 1, 5, 10)] == [4, 5]
+
+
+def test_an_id_is_known_when_its_event_is_forgotten(engine: Engine) -> None:
+    engine.commit([founding(1), changes(*(event(n) for n in range(1, 6)))])
+    engine.commit([Changes(BUS, TIME, 5, floor=6, forgotten=[(1, 5)])])
+
+    known = engine.view.find_ids(BUS, [("/s", "e2"), ("/s", "e9")])
+
+    assert known == {("/s", "e2"): Known(2, TIME.time_ms + 2, (2).to_bytes(16, "big"))}
+
+
+def test_a_position_is_found_by_the_bytes_before_it(engine: Engine) -> None:
+    events = [event(1, offset=0), event(2, offset=100), event(3, offset=250)]
+    engine.commit([founding(1), changes(*events)])
+
+    assert [engine.view.position_at_offset(BUS, offset) for offset in (0, 1, 100, 101, 250, 251)] == [1, 2, 2, 3, 3, 4]
+
+
+def test_events_are_found_many_at_once(engine: Engine) -> None:
+    engine.commit([founding(1), changes(event(1), event(2), event(3))])
+
+    assert engine.view.events_at(BUS, [3, 1, 9]) == {1: event(1), 3: event(3)}
+    assert engine.view.events_at(BUS, []) == {}
 
 
 def test_a_queue_of_which_all_ended_is_due_never(engine: Engine) -> None:
     engine.commit([founding(1), Changes(BUS, TIME, 5, rules=[rule(RULE)], puts=[dead(1)])])
 
-    assert engine.load()[1].queues == {RULE: Queue([0, 0, 0, 1, 0], None)}
+    assert engine.load()[1].queues == {(RULE, 0): Queue([0, 0, 0, 0, 0, 1, 0], None)}
 
 
 def test_a_deleted_rule_leaves_no_queue_to_load(engine: Engine) -> None:

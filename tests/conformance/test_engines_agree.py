@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from eventyard.core import event as events
 from eventyard.core import limits, machine
 from eventyard.core.bus_state import BusState, Loaded
-from eventyard.core.changes import BusRecord, Changes
+from eventyard.core.changes import BusRecord, Changes, Filter, Retention
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import (
     AdvanceBackfill,
@@ -33,25 +33,39 @@ from eventyard.core.commands import (
     DeleteRule,
     Demand,
     EmptyBus,
+    EndReplay,
+    EnforceCap,
+    Expire,
+    ForgetTombstones,
     Lease,
     Publish,
+    Purge,
+    Put,
     PutRule,
     Redrive,
     Release,
+    Replay,
+    Retain,
+    Seek,
     SetPaused,
+    SetRetention,
     Settle,
     Settlement,
+    Skip,
+    TrimParked,
 )
-from eventyard.core.delivery import Note
+from eventyard.core.delivery import Key, Note, State
 from eventyard.core.draft import Draft
 from eventyard.core.errors import Refused, StorageFailed
 from eventyard.core.event import Event
+from eventyard.core.grants import Demands
+from eventyard.core.order import lane_of
 from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.pattern.language import parse
 from eventyard.core.rule import StartPosition, parse_pattern
 from eventyard.core.strict_json import decode
 from eventyard.core.system import SYSTEM_BUS
-from eventyard.core.verdict import Dead, Delivered, Gone, Retry
+from eventyard.core.verdict import Dead, Delivered, GivenBack, Gone, Renewed, Retry
 from eventyard.core.view import View
 from eventyard.engines.memory import MemoryEngine
 from eventyard.engines.sqlite import SqliteEngine, writing
@@ -64,6 +78,16 @@ SMALL_LIMITS = {
     "INTENT_ROWS_PER_STEP": 2,
     "BACKFILL_LAST_STRETCH": 3,
     "STEP_CHANGES_MAX": 40,
+    "LIVE_BACKLOG_MAX": 6,
+    "BACKFILL_UNSETTLED_MAX": 3,
+    "PARKED_BEHIND_MAX": 2,
+    "PARKED_KEYS_MAX": 3,
+    "RETAIN_POSITIONS_PER_STEP": 4,
+    "TOMBSTONE_S": 2,
+    "TOMBSTONES_MAX": 2,
+    "REPLAYS_PER_RULE_MAX": 2,
+    "REPLAYS_KEPT_MAX": 2,
+    "LEASES_PER_STEP_MAX": 3,
 }
 PATTERNS = [
     '{"type":["a"]}',
@@ -77,16 +101,24 @@ START_MS = 1_700_000_000_000
 
 names = st.sampled_from(NAMES)
 published = st.builds(
-    lambda kind, name, n: events.make({"specversion": "1.0", "id": name, "source": "/s", "type": kind}, {"n": n}),
+    lambda kind, name, n: events.make(
+        {"specversion": "1.0", "id": name, "source": "/s", "type": kind, **({"subject": f"k{n}"} if name != "i0" else {})},
+        {"n": n},
+    ),
     st.sampled_from("ab"),
     st.sampled_from([f"i{n}" for n in range(12)]),
     st.integers(1, 2),
 )
-starts = st.sampled_from(['"latest"', '"earliest"', '{"position": 2}', '{"time": "2023-11-14T22:13:21.5Z"}', "null"])
+starts = st.sampled_from(
+    ['"latest"', '"earliest"', '{"position": 2}', '{"time": "2023-11-14T22:13:21.5Z"}', "null", '"resume"']
+)
+places = st.sampled_from(["latest", "earliest", StartPosition(position=3), StartPosition(time="2023-11-14T22:13:21.5Z")])
 verdicts = st.one_of(
     st.just(Delivered(Note())),
     st.just(Dead(Note(reason="answer", status=400))),
     st.just(Gone(Note(status=410))),
+    st.just(GivenBack(50, Note(failure="not now"))),
+    st.just(Renewed(3_000)),
     st.builds(Retry, st.sampled_from([0, 700]), st.just(Note(failure="no answer")), st.booleans()),
 )
 
@@ -131,10 +163,16 @@ class EnginesAgree(RuleBasedStateMachine):
             commands[2] = [Publish(tuple(more))]
         self.step(commands, self.demands(count, 1_000))
 
-    @rule(name=names, pattern=st.sampled_from(PATTERNS), start=starts, batch=st.lists(published, max_size=2))
-    def put_rule(self, name: str, pattern: str, start: str, batch: list[Event]) -> None:
+    @rule(
+        name=names,
+        pattern=st.sampled_from(PATTERNS),
+        start=starts,
+        batch=st.lists(published, max_size=2),
+        kind=st.sampled_from([("none", "http"), ("key", "http"), ("none", "queue"), ("key", "queue")]),
+    )
+    def put_rule(self, name: str, pattern: str, start: str, batch: list[Event], kind: tuple[str, str]) -> None:
         self.ids |= {(event.source, event.id) for event in batch}
-        self.step({1: [Publish(tuple(batch)), self.put(name, pattern, start), Publish(tuple(batch[::-1]))]})
+        self.step({1: [Publish(tuple(batch)), self.put(name, pattern, start, *kind), Publish(tuple(batch[::-1]))]})
 
     @rule(names=st.lists(names, min_size=2, max_size=5), are_puts=st.lists(st.booleans(), min_size=5, max_size=5))
     def edit_rules_in_one_step(self, names: list[str], are_puts: list[bool]) -> None:
@@ -185,12 +223,73 @@ class EnginesAgree(RuleBasedStateMachine):
     @precondition(lambda self: 1 in self.states and self.states[1].backfills)
     @rule(length=st.integers(1, 6), stale=st.booleans(), fails=st.booleans())
     def advance_backfills(self, length: int, stale: bool, fails: bool) -> None:
-        commands: list[Command] = [self.advance(uid, length, fails=fails) for uid in self.states[1].backfills]
+        commands: list[Command] = [self.advance(key, length, fails=fails) for key in self.states[1].backfills]
         self.step({1: commands * (2 if stale else 1)})
 
+    @rule(limit=st.integers(1, 4), is_push_kept=st.booleans())
+    def release(self, limit: int, is_push_kept: bool) -> None:
+        self.step({1: [Release(tuple(sorted(self.states[1].leased))[:limit], is_push_kept)]})
+
     @rule(limit=st.integers(1, 4))
-    def release(self, limit: int) -> None:
-        self.step({1: [Release(limit)]})
+    def expire(self, limit: int) -> None:
+        self.step({1: [Expire(limit)]})
+
+    @rule(name=names, place=places)
+    def seek(self, name: str, place: Any) -> None:
+        self.step({1: [Seek(name, place)]})
+
+    @rule(name=names, first=places, per_s=st.sampled_from([0.0, 2.0, 3_000.0]), is_original=st.booleans())
+    def replay(self, name: str, first: Any, per_s: float, is_original: bool) -> None:
+        self.step({1: [Replay(name, first, per_s=per_s, is_original=is_original and not per_s)]})
+
+    @precondition(lambda self: 1 in self.states and any(one.is_replay for one in self.states[1].backfills.values()))
+    @rule(data=st.data())
+    def end_replay(self, data: st.DataObject) -> None:
+        state = self.states[1]
+        replays = sorted(key for key, one in state.backfills.items() if one.is_replay and not state.by_uid[key[0]].is_deleted)
+        if replays:
+            uid, run = data.draw(st.sampled_from(replays))
+            self.step({1: [EndReplay(state.by_uid[uid].name, run)]})
+
+    @rule(name=names, reason=st.sampled_from(["", "answer", "attempts"]), is_all=st.booleans())
+    def purge(self, name: str, reason: str, is_all: bool) -> None:
+        keys = None if is_all else self.dead_keys(name)
+        self.step({1: [Purge(name, keys, filter=Filter(reason), is_parked_too=not is_all)]})
+
+    @rule(name=names)
+    def skip(self, name: str) -> None:
+        self.step({1: [Skip(name, self.dead_keys(name))]})
+
+    @rule(name=names)
+    def redrive_what_was_skipped(self, name: str) -> None:
+        record = self.states[1].by_name.get(name)
+        if record is not None:
+            rows = self.memory._buses[1].deliveries.values()
+            keys = tuple(sorted(row.key for row in rows if row.rule == record.uid and row.state is State.DISCARDED))
+            self.step({1: [Redrive(name, keys[:4], is_out_of_order=True, per_s=5.0)]})
+
+    @rule(data=st.data())
+    def enforce_a_cap(self, data: st.DataObject) -> None:
+        uids = sorted(self.states[1].by_uid)
+        if uids:
+            below = data.draw(st.integers(1, self.states[1].head + 1))
+            self.step({1: [EnforceCap(data.draw(st.sampled_from(uids)), below, "its backlog was larger")]})
+
+    @rule()
+    def trim_parked(self) -> None:
+        self.step({1: [TrimParked(uid) for uid in sorted(self.states[1].lanes)]})
+
+    @rule(by=st.integers(1, 30))
+    def retain(self, by: int) -> None:
+        self.step({1: [Retain(self.states[1].floor + by)]})
+
+    @rule()
+    def forget_tombstones(self) -> None:
+        self.step({1: [ForgetTombstones()]})
+
+    @rule(max_bytes=st.integers(1, 3))
+    def set_retention(self, max_bytes: int) -> None:
+        self.step({SYSTEM_BUS: [SetRetention("default", Retention(max_bytes=max_bytes))]})
 
     @rule(is_created=st.booleans())
     def make_or_delete_a_bus(self, is_created: bool) -> None:
@@ -263,9 +362,12 @@ class EnginesAgree(RuleBasedStateMachine):
         for loaded in self.memory.load():
             live, rebuilt = self.states[loaded.record.number], BusState(loaded)
             assert facts(rebuilt) == facts(live)
-            for uid, queue in rebuilt.queues.items():
-                bound = live.queues[uid].due_ms
-                assert queue.due_ms is None or (bound is not None and bound <= queue.due_ms)
+            for uid, rule_queue in rebuilt.queues.items():
+                for run, queue in rule_queue.runs.items():
+                    bound = live.queues[uid].runs[run].due_ms
+                    assert queue.due_ms is None or (bound is not None and bound <= queue.due_ms)
+                bound, due_ms = live.due.get(uid), rebuilt.due.get(uid)
+                assert due_ms is None or (bound is not None and bound <= due_ms)
 
     @invariant()
     def every_pending_delivery_has_its_rule(self) -> None:
@@ -280,25 +382,34 @@ class EnginesAgree(RuleBasedStateMachine):
 
     # Stepping
 
-    def put(self, name: str, pattern: str, start: str) -> PutRule:
-        document = rule_document(pattern, start)
+    def put(self, name: str, pattern: str, start: str, order: str = "none", target: str = "http") -> PutRule:
+        document = rule_document(pattern, start, order, target)
         if isinstance(document.start, StartPosition) and document.start.position is not None:
             position = min(document.start.position, self.states[1].head + 1)
             document = msgspec.structs.replace(document, start=StartPosition(position))
         return PutRule(name, document, parse(pattern.encode()))
 
-    def demands(self, count: int, lease_ms: int) -> dict[int, Demand]:
-        """Of every rule that there is or may come in the step."""
-        return {uid: Demand(uid, count, lease_ms) for uid in range(1, self.states[1].head + 10)}
+    def demands(self, count: int, lease_ms: int) -> dict[int, tuple[Demand, ...]]:
+        """Of every rule that there is or may come in the step: one claim of its own, and one on all of them."""
+        shared = Demand(0, count, lease_ms)
+        return {uid: (Demand(uid, count, lease_ms), shared) for uid in range(1, self.states[1].head + 10)}
 
-    def advance(self, uid: int, length: int, *, fails: bool) -> AdvanceBackfill:
+    def dead_keys(self, name: str) -> tuple[Key, ...]:
+        record = self.states[1].by_name.get(name)
+        return tuple(row.key for row in self.memory.view.dead(1, record.uid, (0, -1), 3)) if record is not None else ()
+
+    def advance(self, key: tuple[int, int], length: int, *, fails: bool) -> AdvanceBackfill:
         state = self.states[1]
-        record, first = state.by_uid[uid], state.backfills[uid].next_position
-        last = min(state.head, first + length - 1)
+        record, backfill = state.by_uid[key[0]], state.backfills[key]
+        first = backfill.next_position
+        last = min(backfill.last or state.head, first + length - 1)
         pattern = parse_pattern(record)
         stretch = self.sqlite.view.events(1, first, last, length)
-        matched = tuple(event.position for event in stretch if evaluate(pattern, decode(event.json)))
-        return AdvanceBackfill(uid, record.version, first, last, () if fails else matched, matched if fails else ())
+        matched = [event for event in stretch if evaluate(pattern, decode(event.json))]
+        policy = record.rule.delivery
+        puts = [Put(event.position, lane_of(policy, event.json), event.accepted_ms) for event in matched]
+        failed = tuple(event.position for event in matched)
+        return AdvanceBackfill(*key, record.version, first, last, () if fails else tuple(puts), failed if fails else ())
 
     def empty(self, number: int) -> bool:
         """Each engine at its own pace, and `is_removed` committed to both when both hold nothing."""
@@ -309,7 +420,7 @@ class EnginesAgree(RuleBasedStateMachine):
         self.step({SYSTEM_BUS: [EmptyBus(number)]})
         return True
 
-    def step(self, commands: dict[int, list[Command]], demands: dict[int, Demand] | None = None) -> None:
+    def step(self, commands: dict[int, list[Command]], demands: Demands | None = None) -> None:
         """Admit the commands of several buses over both views, commit them as one batch, and apply."""
         batch: list[Changes] = []
         leases: list[Lease] = []
@@ -329,8 +440,8 @@ class EnginesAgree(RuleBasedStateMachine):
         for number in commands:
             self.refresh(number)
 
-    def draft(self, number: int, view: View, demands: dict[int, Demand]) -> Draft:
-        return Draft(self.states[number], view, self.time, demands)
+    def draft(self, number: int, view: View, demands: Demands) -> Draft:
+        return Draft(self.states[number], view, self.time, [demands])
 
     def commit(self, batch: Sequence[Changes]) -> None:
         self.memory.commit(batch)
@@ -342,15 +453,17 @@ class EnginesAgree(RuleBasedStateMachine):
             for record in changes.buses:
                 if record.is_deleted:
                     self.states.pop(record.number, None)
+                elif record.number in self.states:
+                    self.states[record.number].record = record
                 else:
-                    self.states[record.number] = BusState(Loaded(record, 0, BusTime(0, 0), (), (), (), {}))
+                    self.states[record.number] = BusState(Loaded(record, 0, BusTime(0, 0)))
 
     def refresh(self, number: int) -> None:
         """As the writer does, so that bounds are not only ever lowered."""
         if (state := self.states.get(number)) is not None:
-            for uid, queue in state.queues.items():
-                if uid % 2:
-                    queue.due_ms = self.memory.view.next_due(number, uid)
+            for uid, rule_queue in state.queues.items():
+                for run in rule_queue.runs if uid % 2 else ():
+                    state.set_due(uid, run, self.memory.view.next_due(number, uid, run))
 
     def known(self, view: View, number: int, state: BusState) -> dict[tuple[str, str], Any]:
         """What is in the window; behind it an engine may forget."""
@@ -371,7 +484,7 @@ def admit(draft: Draft, commands: Sequence[Command]) -> list[Any]:
             answered.append(machine.admit(draft, command))
         except Refused as error:
             answered.append(error)
-    machine.lease_waiting(draft)
+    machine.conclude(draft)
     return [str(answer) if isinstance(answer, Refused) else comparable(answer) for answer in answered]
 
 

@@ -7,11 +7,12 @@ import pytest
 
 from eventyard.core import limits, machine
 from eventyard.core.bus_state import BusState
-from eventyard.core.changes import Changes, Intent, IntentKind, Moved
+from eventyard.core.changes import Changes, Filter, Intent, IntentKind, Moved
 from eventyard.core.clock import BusTime
-from eventyard.core.commands import Command, ContinueIntent, DeleteRule, Demand, PutRule, Redrive
+from eventyard.core.commands import Command, ContinueIntent, DeleteRule, PutRule, Redrive
 from eventyard.core.delivery import State
 from eventyard.core.draft import Draft
+from eventyard.core.grants import Demands
 from eventyard.core.pattern.language import parse
 from eventyard.core.rule import Status
 from eventyard.engines.memory import MemoryEngine
@@ -27,9 +28,9 @@ def engine() -> MemoryEngine:
     return made
 
 
-def step(engine: MemoryEngine, *commands: Command, demands: dict[int, Demand] | None = None) -> tuple[list[Any], BusState]:
+def step(engine: MemoryEngine, *commands: Command, demands: Demands | None = None) -> tuple[list[Any], BusState]:
     state = BusState(engine.load()[1])
-    draft = Draft(state, engine.view, LATER, demands)
+    draft = Draft(state, engine.view, LATER, [demands or {}])
     answers = [machine.admit(draft, command) for command in commands]
     engine.commit([draft.finish()])
     state.apply(draft.finish())
@@ -66,11 +67,11 @@ def test_a_redrive_gives_nothing_back_to_a_rule_that_is_gone(engine: MemoryEngin
             _, state = step(engine, *(ContinueIntent(intent.number) for intent in intents))
 
     assert state.by_uid == {}
-    assert engine.view.next_due(BUS, RULE) is None
+    assert engine.view.next_due(BUS, RULE, 0) is None
 
 
 def test_a_redrive_of_a_rule_being_deleted_is_done(engine: MemoryEngine) -> None:
-    redrive = Intent(3, RULE, IntentKind.REDRIVE, until_ms=LATER.time_ms)
+    redrive = Intent(3, RULE, IntentKind.REDRIVE, filter=Filter(until_ms=LATER.time_ms))
     engine.commit([Changes(BUS, TIME, 9, rules=[rule(RULE, status=Status.DELETING)], puts=[dead(1)], intents=[redrive])])
 
     (is_done,), state = step(engine, ContinueIntent(3))

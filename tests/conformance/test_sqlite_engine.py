@@ -257,7 +257,7 @@ def test_a_version_from_the_future_is_refused_with_what_to_do(path: Path) -> Non
     opened(path).close()
     apsw.Connection(str(path)).pragma("user_version", 99)
 
-    with pytest.raises(InvalidSettings, match=r"version 99.*knows versions up to \d+; wanted a newer eventyard"):
+    with pytest.raises(InvalidSettings, match=r"version 99.*knows versions up to [0-9]+; wanted a newer eventyard"):
         opened(path)
 
 
@@ -303,7 +303,12 @@ def test_the_migrations_make_the_schema(path: Path) -> None:
 
 def _schema(connection: apsw.Connection) -> set[tuple[str, str, str]]:
     rows = connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
-    return {(str(kind), str(name), " ".join(re.sub(r"([(),])", r" \1 ", str(sql)).split())) for kind, name, sql in rows}
+    return {(str(kind), str(name), _spelled(str(sql))) for kind, name, sql in rows}
+
+
+def _spelled(sql: str) -> str:
+    """A table that was renamed has its name in quotes, and a column that was added no line of its own."""
+    return " ".join(sql.replace('"', "").replace(",", " , ").replace(")", " ) ").split())
 
 
 def test_every_statement_is_used_and_every_used_one_is_there() -> None:
@@ -326,9 +331,11 @@ def test_no_statement_reads_a_whole_table_that_grows(path: Path, name: str) -> N
     plan = engine._connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", values).fetchall()
 
     steps = [str(row[-1]) for row in plan]
-    allowed = {"SCAN CONSTANT ROW", "SCAN bus", "SCAN p", "SCAN carray VIRTUAL TABLE INDEX 1:"}
+    allowed = {"SCAN CONSTANT ROW", "SCAN bus", "SCAN p", "SCAN carray VIRTUAL TABLE INDEX 1:", "SCAN p VIRTUAL TABLE INDEX 1:"}
     assert [step for step in steps if step.startswith("SCAN") and step not in allowed] == []
-    assert not any("TEMP B-TREE" in step for step in steps)
+    # By position, of the pending deliveries of one rule: bounded by what leaves the live index (limits.LIVE_BACKLOG_MAX).
+    is_bounded_sort = name in {"queued", "held"}
+    assert is_bounded_sort or not any("TEMP B-TREE" in step for step in steps)
     engine.close()
 
 
@@ -363,5 +370,5 @@ def test_a_queue_of_leased_rows_loads_without_the_waiting_ones(path: Path) -> No
     loaded = engine.load()[1]
 
     assert loaded.leased == ()
-    assert loaded.queues[RULE].counts[State.WAITING] == 499
+    assert loaded.queues[RULE, 0].counts[State.WAITING] == 499
     engine.close()

@@ -15,6 +15,7 @@ from eventyard.core.commands import (
     EmptyBus,
     Publish,
     Published,
+    Put,
     Redrive,
     Release,
     SetPaused,
@@ -222,6 +223,7 @@ def test_a_stale_lease_cannot_settle(bus: Stepped) -> None:
     uid, lease = leased(bus)
     bus.clock.advance(40_000)
     bus.receiver.want(uid, 1)
+    assert bus.expire() == 1
     bus.writer.step()
     assert bus.receiver.leases[-1].delivery.leases == 2
     assert isinstance(bus.settle(lease, OK), StaleLease)  # type: ignore[arg-type]
@@ -318,8 +320,8 @@ def test_a_long_past_is_backfilled_and_the_switch_misses_nothing(bus: Stepped) -
     assert record.status is Status.BACKFILLING
     publish(bus, "during")
     assert bus.row(record.uid, 252) is None
-    assert not bus.do(AdvanceBackfill(record.uid, record.version, 51, 100, tuple(range(51, 101))))
-    assert bus.do(AdvanceBackfill(record.uid, record.version, 101, 160, tuple(range(101, 161))))
+    assert not bus.do(advance(record, 51, 100))
+    assert bus.do(advance(record, 101, 160))
     publish(bus, "after")
     expected = [position for position in range(51, 254) if position != record.uid]
     assert [position for position in range(1, 254) if bus.row(record.uid, position)] == expected
@@ -329,8 +331,13 @@ def test_a_backfill_that_read_under_another_version_is_read_again(bus: Stepped) 
     publish(bus, *range(250))
     record = bus.put("paid", start="earliest")
     bus.put("paid", pattern={"type": ["order.sent"]})
-    assert not bus.do(AdvanceBackfill(record.uid, record.version, 1, 50, tuple(range(1, 51))))
-    assert bus.state.backfills[record.uid].next_position == 1
+    assert not bus.do(advance(record, 1, 50))
+    assert bus.state.live_backfill(record.uid).next_position == 1
+
+
+def advance(record: Any, first: int, last: int) -> AdvanceBackfill:
+    puts = tuple(Put(position) for position in range(first, last + 1))
+    return AdvanceBackfill(record.uid, record.run, record.version, first, last, puts)
 
 
 def test_a_rule_that_fails_on_an_event_gets_a_dead_letter_and_the_others_their_delivery(
@@ -368,7 +375,7 @@ def test_an_event_that_matches_too_many_rules_is_refused_whole(bus: Stepped, mon
 
 def test_leases_of_a_holder_that_is_gone_are_due_again(bus: Stepped) -> None:
     uid, _ = leased(bus)
-    assert bus.do(Release(10)) == 1
+    bus.do(Release(tuple(bus.state.leased)))
     bus.receiver.want(uid, 1)
     bus.writer.step()
     assert bus.receiver.leases[-1].delivery.attempts == 2

@@ -20,6 +20,7 @@ def refusal(body: bytes, kind: type[Exception] = InvalidRule) -> Any:
 def test_defaults_are_those_of_the_design() -> None:
     parsed, _ = rule.parse(a_rule_document())
     assert (parsed.delivery.max_attempts, parsed.delivery.max_age_s, parsed.delivery.concurrency) == (185, 86_400, 16)
+    assert parsed.target.http is not None
     assert (parsed.target.http.mode, parsed.target.http.timeout_s) == ("structured", 10)
 
 
@@ -44,12 +45,20 @@ def test_an_unknown_field_is_named_with_the_nearest_known_one() -> None:
         ({"delivery": {"max_age_s": 1e300}}, "/delivery/max_age_s", "1e300"),
         ({"delivery": {"backoff": {"factor": 0.5}}}, "/delivery/backoff/factor", "0.5"),
         ({"delivery": {"concurrency": "many"}}, "/delivery/concurrency", '"many"'),
-        ({"delivery": {"order": "key"}}, "/delivery/order", '"key"'),
+        ({"delivery": {"order": "strict"}}, "/delivery/order", '"strict"'),
+        ({"delivery": {"order": "key", "key": "data..id"}}, "/delivery/key", "data..id"),
+        ({"delivery": {"order": "key", "key": "k" * 257}}, "/delivery/key", "kkk"),
+        ({"delivery": {"key": "data.id"}}, "/delivery/key", "data.id"),
+        ({"delivery": {"backlog": {"max_bytes": 0}}}, "/delivery/backlog/max_bytes", "0"),
+        ({"target": {"queue": {"lease_s": 0.5}}}, "/target/queue/lease_s", "0.5"),
+        ({"target": {"queue": {"max_leases": 0}}}, "/target/queue/max_leases", "0"),
+        ({"target": {"queue": {}, "http": {"url": URL}}}, "/target", "two targets"),
+        ({"replay": "never"}, "/replay", '"never"'),
         ({"delivery": []}, "/delivery", "an array"),
         ({"target": {"http": {"url": 5}}}, "/target/http/url", "5"),
         ({"target": {"http": {"url": URL, "mode": "xml"}}}, "/target/http/mode", '"xml"'),
         ({"target": {"http": {"url": URL, "timeout_s": 1e9}}}, "/target/http/timeout_s", "1000000000"),
-        ({"target": {}}, "/target", 'no "http"'),
+        ({"target": {}}, "/target", "no target"),
         ({"description": "x" * 2_001}, "/description", "xxx"),
         ({"start": {"position": 0}}, "/start/position", "0"),
         ({"start": {}}, "/start", "both or neither"),

@@ -9,12 +9,12 @@ from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, Reason, State, delivery_id, parse_delivery_id
 from eventyard.core.retry import backoff_ms, retry_after_ms
 from eventyard.core.rule import Backoff, DeliveryPolicy
-from eventyard.core.verdict import Answer, Dead, Delivered, Gone, Retry, Verdict, decide
+from eventyard.core.verdict import Answer, Dead, Delivered, Gone, PushVerdict, Retry, decide
 
 POLICY = DeliveryPolicy(max_attempts=3, max_age_s=60, backoff=Backoff(initial_s=1, factor=2, max_s=10))
 
 
-def verdict(answer: Answer, *, attempts: int = 1, first_ms: int = 1, work_ms: int = 1, chance: float = 0.5) -> Verdict:
+def verdict(answer: Answer, *, attempts: int = 1, first_ms: int = 1, work_ms: int = 1, chance: float = 0.5) -> PushVerdict:
     delivery = Delivery(1, 0, 1, State.LEASED, 0, attempts=attempts, leases=attempts, first_ms=first_ms)
     return decide(POLICY, delivery, answer, work_ms=work_ms, time_ms=0, chance=chance)
 

@@ -33,7 +33,7 @@ def call(url: str, *, method: str = "GET", document: Any = None) -> Any:
 def is_quiet(url: str, rules: list[str]) -> bool:
     """Whether nothing is pending or still to be read for any rule."""
     found = [call(f"{url}/v1/buses/default/rules/{rule}/status") for rule in rules]
-    return all(one["waiting"] == one["leased"] == 0 and one["backfill_position"] is None for one in found)
+    return all(one["pending"] == 0 and one["backfill_position"] is None for one in found)
 
 
 def read_log(url: str) -> list[dict[str, Any]]:

@@ -13,7 +13,8 @@ import apsw
 import msgspec
 
 from eventyard.backfill import BackfillStage
-from eventyard.core.bus_state import Loaded
+from eventyard.consumers import Consumers
+from eventyard.core.bus_state import BusState, Loaded, Queue, QueueKey
 from eventyard.core.changes import Changes
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command
@@ -28,6 +29,7 @@ from eventyard.engines.sqlite.ids import Layout
 from eventyard.engines.sqlite.marks import MarkFile
 from eventyard.keeper import Keeper
 from eventyard.ports import Engine
+from eventyard.retaining import RetentionStage
 from eventyard.writer import Writer
 from tests.simulation.books import Books, BrokenPromise
 from tests.simulation.disk import Disk, DiskMarks, DiskVFS
@@ -151,9 +153,11 @@ class House:
     def _build(self) -> None:
         chance = random.Random(self.world.rng.getrandbits(32))
         self.dispatch = Dispatch(self.targets, self._now, self._wake, chance)
-        self.writer = self._parts.writer(self.engine, self.clock, self.dispatch)
+        self.consumers = Consumers(self._wake)
+        self.writer = self._parts.writer(self.engine, self.clock, self.dispatch, self.consumers)
         self.backfill = BackfillStage(self.engine, self.writer.states, self._submit)
-        self.keeper = Keeper(self.writer.states, self._submit)
+        self.keeper = Keeper(self.writer.states, self._submit, self._now)
+        self.retention = RetentionStage(self.engine, self.writer.states, self._submit, self._now)
 
     def crash(self) -> None:
         """The process dies between two instructions; its page cache lives on in the operating system."""
@@ -192,7 +196,7 @@ class House:
         return did_something
 
     def step_others(self) -> bool:
-        return any([self.backfill.step(), self.keeper.step(), self.dispatch.step()])
+        return any([self.backfill.step(), self.keeper.step(), self.retention.step(), self.dispatch.step()])
 
     def check_reload(self) -> None:
         """What the house remembers is what a fresh start would read."""
@@ -209,23 +213,40 @@ def _check_same(writer: Writer, loaded: Loaded) -> None:
         "head": (state.head, loaded.head),
         "time": (state.time.time_ms if state.head else 0, loaded.time.time_ms if loaded.head else 0),
         "rules": (state.by_uid, rules),
-        "backfills": (state.backfills, {backfill.rule: backfill for backfill in loaded.backfills}),
+        "backfills": (state.backfills, {backfill.key: backfill for backfill in loaded.backfills}),
+        "tombstones": (state.tombstones, {tombstone.name: tombstone for tombstone in loaded.tombstones}),
+        "lanes": (_lanes(state), _lanes(BusState(loaded))),
+        "log": ((state.floor, state.log_bytes), (loaded.floor, loaded.log_bytes)),
         "intents": (state.intents, {intent.number: intent for intent in loaded.intents}),
         "leased": (state.leased, {delivery.key: delivery for delivery in loaded.leased}),
         "buses": (state.buses, {record.name: record for record in loaded.buses}),
         "counts": (
-            {uid: queue.counts for uid, queue in state.queues.items() if any(queue.counts)},
-            {uid: queue.counts for uid, queue in loaded.queues.items() if uid in state.by_uid and any(queue.counts)},
+            {key: queue.counts for key, queue in _queues(state).items() if any(queue.counts)},
+            {key: queue.counts for key, queue in loaded.queues.items() if key[0] in state.by_uid and any(queue.counts)},
         ),
     }
     for what, (memory, store) in pairs.items():
         if memory != store:
             raise BrokenPromise(f"{what} of bus {loaded.record.name}: memory has {memory}, the store has {store}")
-    for uid, queue in state.queues.items():
-        _check_bound(uid, queue.due_ms, loaded.queues[uid].due_ms if uid in loaded.queues else None)
+    for key, queue in _queues(state).items():
+        due_ms = loaded.queues[key].due_ms if key in loaded.queues else None
+        _check_bound(key, queue.due_ms, due_ms)
+        _check_bound(key, state.due.get(key[0]), due_ms)
 
 
-def _check_bound(uid: int, bound_ms: int | None, due_ms: int | None) -> None:
+def _queues(state: BusState) -> dict[QueueKey, Queue]:
+    return {(uid, run): queue for uid, of_rule in state.queues.items() for run, queue in of_rule.runs.items()}
+
+
+def _lanes(state: BusState) -> dict[tuple[int, ...], tuple[int, bool, list[int]]]:
+    return {
+        (uid, *key): (lane.head, lane.is_parked, lane.behind)
+        for uid, of_rule in state.lanes.items()
+        for key, lane in of_rule.lanes.items()
+    }
+
+
+def _check_bound(key: QueueKey, bound_ms: int | None, due_ms: int | None) -> None:
     """The bound on when a queue falls due may be early and never late: a late one is a delivery forgotten."""
     if due_ms is not None and (bound_ms is None or bound_ms > due_ms):
-        raise BrokenPromise(f"queue of rule {uid} is due at {due_ms} and its bound in memory says {bound_ms}")
+        raise BrokenPromise(f"queue {key} is due at {due_ms} and its bound in memory says {bound_ms}")

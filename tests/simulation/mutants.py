@@ -12,7 +12,7 @@ from unittest import mock
 
 import msgspec
 
-from eventyard.core import backlog, limits, machine, system
+from eventyard.core import backfilling, limits, machine, system
 from eventyard.core.changes import BusRecord, Changes
 from eventyard.core.commands import CreateBus
 from eventyard.core.draft import Draft
@@ -47,7 +47,7 @@ class DeliversBeforeCommit(Writer):
         admissions = super()._admit_all()
         for admission in admissions:
             if admission.draft is not None and admission.draft.leases:
-                self._receiver.take(admission.state.record, admission.draft.leases)
+                self._hand_out(admission.state.record, admission.draft.leases)
                 admission.draft.leases = []
         return admissions
 
@@ -112,8 +112,8 @@ def _forgetful(engine: Engine) -> Engine:
 
 
 def _skip_last_stretch(draft: Draft, uid: int) -> bool:
-    """`backlog.finish_backfill_if_near` without the stretch."""
-    backfill = draft.backfill(uid)
+    """`backfilling.finish_if_near` without the stretch."""
+    backfill = draft.backfill(uid, draft.rule(uid).run)
     if backfill is None or draft.head - backfill.next_position >= limits.BACKFILL_LAST_STRETCH:
         return False
     draft.set_backfill(msgspec.structs.replace(backfill, next_position=draft.head + 1, is_done=True))
@@ -158,7 +158,7 @@ MUTANTS: Mapping[str, Mutant] = MappingProxyType(
         "deliver-before-commit": Mutant(Parts(writer=DeliversBeforeCommit)),
         "settle-before-commit": Mutant(Parts(writer=SettlesBeforeCommit)),
         "forget-dedup": Mutant(Parts(wrap=_forgetful)),
-        "skip-last-stretch": Mutant(patch=lambda: mock.patch.object(backlog, "finish_backfill_if_near", _skip_last_stretch)),
+        "skip-last-stretch": Mutant(patch=lambda: mock.patch.object(backfilling, "finish_if_near", _skip_last_stretch)),
         "reuse-bus-numbers": Mutant(patch=lambda: mock.patch.dict(machine._STEPS, {CreateBus: _reuse_number})),
         "keep-cut-answers": Mutant(Parts(writer=KeepsCutAnswers)),
         "lease-before-released": Mutant(Parts(writer=LeasesBeforeReleased)),

@@ -212,8 +212,8 @@ class Story:
     def _progress(self) -> str:
         """Where the house stands, for telling work from waiting."""
         states = self._house.writer.states.values()
-        queues = [(queue.counts, queue.due_ms) for state in states for queue in state.queues.values()]
-        work = [(state.head, state.backfills, state.intents, state.buses) for state in states]
+        queues = [(queue.counts, state.due.get(uid)) for state in states for uid, queue in state.queues.items()]
+        work = [(state.head, state.floor, state.backfills, state.intents, state.buses) for state in states]
         return f"{queues} {work}"
 
     def _resume(self) -> bool:
@@ -236,6 +236,7 @@ class Story:
         for state in self._house.writer.states.values():
             queues = {record.name: state.queues[uid].pending for uid, record in state.by_uid.items() if not record.is_paused}
             owed += [f"{state.record.name}/{name}: {pending}" for name, pending in queues.items() if pending]
-            owed += [f"{state.record.name}: {work}" for work in (*state.backfills.values(), *state.intents.values())]
+            owed += [f"{state.record.name}: {backfill}" for backfill in state.backfills.values() if not backfill.is_done]
+            owed += [f"{state.record.name}: {intent}" for intent in state.intents.values()]
             owed += [f"bus {bus.name}" for bus in state.buses.values() if bus.is_deleted]
         return owed

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from eventyard.dispatch import LEASE_MARGIN_MS
+from eventyard.core.limits import PUSH_LEASE_MARGIN_MS
 from eventyard.ports import PushAnswer, PushRequest
 from tests.simulation.books import Books, Push
 from tests.simulation.world import World
@@ -71,7 +71,7 @@ class Targets:
             event=request.body,
             life=self.life,
             sent_ms=self._world.now_ms,
-            lease_ms=int(request.timeout_s * 1000) + LEASE_MARGIN_MS,
+            lease_ms=int(request.timeout_s * 1000) + PUSH_LEASE_MARGIN_MS,
         )
         self._world.note(f"push {push.delivery} attempt {push.attempt} to {push.url}")
         self._books.push(push)
@@ -83,7 +83,7 @@ class Targets:
         if mood in FLAWED:
             return rng.choice(FLAWED[mood])(quick_ms)
         delays_ms = {"slow": rng.randint(timeout_ms // 2, timeout_ms), "hang": timeout_ms, "lossy": timeout_ms}
-        delays_ms["late"] = timeout_ms + LEASE_MARGIN_MS + rng.randint(-2_000, 20_000)
+        delays_ms["late"] = timeout_ms + PUSH_LEASE_MARGIN_MS + rng.randint(-2_000, 20_000)
         is_lost = mood == "hang" or (mood == "lossy" and rng.random() < 0.5)
         return Reaction(0 if mood == "hang" else 200, delays_ms.get(mood, quick_ms), is_lost=is_lost)
 

@@ -74,7 +74,7 @@ def test_the_keeper_carries_a_deletion_to_its_end(bus: Stepped, monkeypatch: pyt
     record = bus.put("all", pattern={"type": ["a", "b"]})
     bus.do(Publish(tuple(an_event(f"n{number}", kind="a") for number in range(450))))
     bus.do(DeleteRule("all"))
-    keeper = Keeper(bus.writer.states, bus.writer.submit_own)
+    keeper = Keeper(bus.writer.states, bus.writer.submit_own, bus.writer.now)
     run(bus, keeper.step)
     assert record.uid not in bus.state.by_uid
     assert not bus.state.intents
@@ -83,7 +83,7 @@ def test_the_keeper_carries_a_deletion_to_its_end(bus: Stepped, monkeypatch: pyt
 def test_the_keeper_empties_a_deleted_bus(bus: Stepped) -> None:
     for command in (CreateBus("two", "life9"), DeleteBus("two")):
         system(bus, command)
-    keeper = Keeper(bus.writer.states, bus.writer.submit_own)
+    keeper = Keeper(bus.writer.states, bus.writer.submit_own, bus.writer.now)
     run(bus, keeper.step)
     assert "two" not in bus.writer.states[0].buses
     assert system(bus, CreateBus("two", "life10"))[1]

@@ -137,7 +137,7 @@ def test_a_restart_goes_on_where_it_was_and_releases_what_was_under_way(bus: Ste
     bus.do(Publish((an_event(1), an_event(2))))
     again = Stepped(engine)
     assert again.state.head == 3
-    assert again.state.queues[record.uid].counts[:2] == [2, 0]
+    assert again.state.queues[record.uid].counts[:3] == [1, 1, 0]
     again.receiver.want(record.uid, 2)
     again.writer.step()
     assert sorted(lease.delivery.attempts for lease in again.receiver.leases) == [1, 2]

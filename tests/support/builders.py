@@ -10,7 +10,7 @@ import msgspec
 from eventyard.core import event as events
 from eventyard.core import rule as rules
 from eventyard.core.clock import BusTime
-from eventyard.core.commands import Command, Demand, Lease, PutRule, Settle, Settlement
+from eventyard.core.commands import Command, Demand, Expire, Lease, PutRule, Settle, Settlement
 from eventyard.core.event import Event
 from eventyard.core.verdict import Verdict
 from eventyard.engines.memory import MemoryEngine
@@ -62,12 +62,12 @@ class ManualReceiver:
     """A receiver that demands what a test says and keeps what it gets."""
 
     def __init__(self) -> None:
-        self.wanted: dict[int, Demand] = {}
+        self.wanted: dict[int, tuple[Demand]] = {}
         self.leases: list[Lease] = []
         self.room_left = 1_000
         self.while_collected: Callable[[], None] = lambda: None
 
-    def demands(self, bus: int) -> dict[int, Demand]:
+    def demands(self, bus: int) -> dict[int, tuple[Demand]]:
         return self.wanted if bus == 1 else {}
 
     def room(self) -> int:
@@ -87,8 +87,11 @@ class ManualReceiver:
     def forget(self, bus: Any) -> None:
         """Nothing is kept by bus."""
 
+    def conclude(self) -> None:
+        """Nobody waits."""
+
     def want(self, rule: int, count: int, lease_ms: int = 40_000) -> None:
-        self.wanted[rule] = Demand(rule, count, lease_ms)
+        self.wanted[rule] = (Demand(rule, count, lease_ms),)
 
 
 class Stepped:
@@ -115,6 +118,11 @@ class Stepped:
 
     def put(self, name: str, **changes: Any) -> Any:
         return self.do(put_rule(name, **changes)).record
+
+    def expire(self) -> int:
+        """Take back what ran out, as the keeper has it done. How many leases were."""
+        count: int = self.do(Expire(1_000))
+        return count
 
     def now(self) -> BusTime:
         return self.writer.now()

@@ -113,8 +113,11 @@ def test_a_rule_answers_as_its_document_with_its_state(door: ServedBus, name: st
             "max_age_s": 86400.0,
             "backoff": {"initial_s": 1.0, "factor": 2.0, "max_s": 600.0},
             "order": "none",
+            "key": "",
             "concurrency": 16,
+            "backlog": {"max_bytes": 10 * 1024**3, "max_age_s": 604_800.0},
         },
+        "replay": "mark",
         "description": "",
         "owner": "team-rewards",
     }

@@ -35,7 +35,7 @@ class Bus:
     def pending(self, rule: str) -> int:
         """Deliveries that have not ended."""
         status = self.status(rule)
-        return int(status["waiting"]) + int(status["leased"])
+        return int(status["pending"])
 
     def dead_letters(self, rule: str) -> list[dict[str, Any]]:
         return list(self._get(f"/rules/{rule}/dead-letters")["dead_letters"])

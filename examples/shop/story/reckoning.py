@@ -49,6 +49,6 @@ def _rule_book(shop: Shop, log: Sequence[Logged], name: str) -> RuleBook:
         delivered=status["delivered"],
         dead=status["dead"],
         discarded=status["discarded"],
-        pending=status["waiting"] + status["leased"],
+        pending=status["pending"],
         dead_ids=frozenset(letter["event"]["id"] for letter in shop.bus.dead_letters(name)),
     )

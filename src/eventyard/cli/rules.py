@@ -186,8 +186,12 @@ def status(name: RuleName, *, bus: Bus = "default", url: Url = DEFAULT_URL, as_j
         [
             ("rule", found.name),
             ("state", "paused" if found.paused else found.status),
+            ("lag", found.lag),
             ("waiting", found.waiting),
+            ("retrying", found.retrying),
             ("under way", found.leased),
+            ("behind their key", found.blocked),
+            ("parked", found.parked),
             ("delivered", found.delivered),
             ("dead", found.dead),
             ("discarded", found.discarded),

@@ -130,13 +130,26 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class RuleStatus(msgspec.Struct, frozen=True):
-    """How many deliveries of a rule are in each state. `backfill_position`: the next old event to be put, None when live."""
+    """How many deliveries of a rule are in each state. `backfill_position`: the next old event to be put, None when live.
+
+    `lag`: events not settled for it yet, `pending` of which have a delivery. `blocked` wait behind another of their key, of these
+    `parked` behind a dead one.
+    """
 
     name: str
     status: str
     paused: bool
+    run: int
+    lag: int
+    pending: int
+    oldest_position: int | None
+    oldest_age_s: float | None
     waiting: int
+    retrying: int
     leased: int
+    blocked: int
+    parked: int
+    parked_keys: int
     delivered: int
     dead: int
     discarded: int

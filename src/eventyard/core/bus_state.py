@@ -3,21 +3,24 @@
 Only `apply` changes it, only with changes that an engine has committed, and it can be rebuilt from the store at any time.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from eventyard.core import rule as rules
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, State
+from eventyard.core.order import Lanes
 from eventyard.core.pattern.ruleset import RuleSet
-from eventyard.core.rule import RuleRecord, Status
+from eventyard.core.rule import RuleRecord, Status, Tombstone
 
 
 class Queue(msgspec.Struct):
-    """Where one rule's queue stands: how many deliveries are in each `State`, and when the next one may be leased.
+    """Where one run of a rule stands: how many deliveries are in each `State`, and when the next one may be leased.
 
-    `due_ms`: no delivery that may be leased is due before this work time (None: none is pending). It is a bound, not a fact:
-    it may be too early after a lease is settled, never too late.
+    `due_ms`: nothing in the queue is due before this work time (None: it is empty). It is a bound, not a fact: it may be too early,
+    never too late.
     """
 
     counts: list[int] = msgspec.field(default_factory=lambda: [0] * len(State))
@@ -25,42 +28,78 @@ class Queue(msgspec.Struct):
 
     @property
     def pending(self) -> int:
-        return self.counts[State.WAITING] + self.counts[State.LEASED]
+        return sum(self.counts[: State.BLOCKED + 1])
 
     def is_due(self, work_ms: int) -> bool:
         return self.due_ms is not None and self.due_ms <= work_ms
 
 
-def tally(changes: Changes) -> dict[int, list[int]]:
-    """By rule, how many deliveries each `State` gains or loses with these changes."""
-    deltas: dict[int, list[int]] = {}
+class RuleQueue(msgspec.Struct):
+    """The queues of one rule, by run. The live one comes first in what is given out."""
+
+    runs: dict[int, Queue] = msgspec.field(default_factory=dict)
+
+    def run(self, run: int) -> Queue:
+        queue = self.runs.get(run)
+        if queue is None:
+            queue = self.runs[run] = Queue()
+        return queue
+
+    @property
+    def counts(self) -> list[int]:
+        """Over all runs. May be read from any thread."""
+        counts = [queue.counts for queue in list(self.runs.values())]
+        return [sum(column) for column in zip(*counts, strict=True)] if counts else [0] * len(State)
+
+    @property
+    def leased(self) -> int:
+        return sum(queue.counts[State.LEASED] for queue in self.runs.values())
+
+    @property
+    def pending(self) -> int:
+        return sum(queue.pending for queue in list(self.runs.values()))
+
+
+QueueKey = tuple[int, int]
+"""Rule uid and run."""
+
+
+def tally(changes: Changes) -> dict[QueueKey, list[int]]:
+    """By rule and run, how many deliveries each `State` gains or loses with these changes."""
+    deltas: dict[QueueKey, list[int]] = {}
     for delivery in changes.puts:
-        delta = deltas.get(delivery.rule)
+        key = (delivery.rule, delivery.run)
+        delta = deltas.get(key)
         if delta is None:
-            delta = deltas[delivery.rule] = [0] * len(State)
+            delta = deltas[key] = [0] * len(State)
         delta[delivery.state] += 1
     for move in changes.moves:
-        delta = deltas.get(move.now.rule)
+        key = (move.now.rule, move.now.run)
+        delta = deltas.get(key)
         if delta is None:
-            delta = deltas[move.now.rule] = [0] * len(State)
+            delta = deltas[key] = [0] * len(State)
         delta[move.was] -= 1
         delta[move.now.state] += 1
     return deltas
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """Everything an engine tells of one bus at start."""
+    """Everything an engine tells of one bus at start. `ordered`: deliveries in lanes, pending or dead."""
 
     record: BusRecord
     head: int
     time: BusTime
-    rules: tuple[RuleRecord, ...]
-    backfills: tuple[Backfill, ...]
-    intents: tuple[Intent, ...]
-    queues: dict[int, Queue]
+    rules: tuple[RuleRecord, ...] = ()
+    backfills: tuple[Backfill, ...] = ()
+    intents: tuple[Intent, ...] = ()
+    queues: dict[QueueKey, Queue] = {}
     leased: tuple[Delivery, ...] = ()
     buses: tuple[BusRecord, ...] = ()
     """On the system bus: every bus that is there or still being emptied."""
+    floor: int = 1
+    log_bytes: int = 0
+    tombstones: tuple[Tombstone, ...] = ()
+    ordered: tuple[Delivery, ...] = ()
 
 
 class BusState:
@@ -69,35 +108,75 @@ class BusState:
     def __init__(self, loaded: Loaded) -> None:
         self.record = loaded.record
         self.head = loaded.head
-        self.floor = 1
+        self.floor = loaded.floor
+        self.log_bytes = loaded.log_bytes
         self.time = loaded.time
         self.by_uid: dict[int, RuleRecord] = {}
         self.by_name: dict[str, RuleRecord] = {}
         self.live = RuleSet()
-        self.queues: dict[int, Queue] = {}
+        self.queues: dict[int, RuleQueue] = {}
+        self.due: dict[int, int] = {}
+        """By rule with anything in its queues, a work time before which nothing of it is due."""
+        self.lanes: dict[int, Lanes] = {}
         self.leased = {delivery.key: delivery for delivery in loaded.leased}
         self.buses = {record.name: record for record in loaded.buses}
-        self.backfills = {backfill.rule: backfill for backfill in loaded.backfills}
+        self.backfills = {backfill.key: backfill for backfill in loaded.backfills}
         self.intents = {intent.number: intent for intent in loaded.intents}
+        self.tombstones = {tombstone.name: tombstone for tombstone in loaded.tombstones}
         for record in loaded.rules:
             self._apply_rule(record)
-        for uid, queue in loaded.queues.items():
+        for (uid, run), queue in loaded.queues.items():
             if uid in self.by_uid:
-                self.queues[uid] = queue
+                self.queues[uid].runs[run] = queue
+                self._find_due(uid)
+        for delivery in loaded.ordered:
+            self._lanes(delivery.rule).place(delivery)
+
+    def live_backfill(self, uid: int) -> Backfill | None:
+        """What feeds the rule's live run, where it is not live."""
+        record = self.by_uid.get(uid)
+        return self.backfills.get((uid, record.run)) if record is not None else None
+
+    def unparked(self, uid: int, run: int) -> int:
+        """Pending deliveries of a run, without those that wait behind dead ones: what its consumer still has to do."""
+        rule_queue = self.queues.get(uid)
+        queue = rule_queue.runs.get(run) if rule_queue is not None else None
+        lanes = self.lanes.get(uid)
+        return (queue.pending if queue is not None else 0) - (lanes.parked_behind_in(run) if lanes is not None else 0)
+
+    def gives_out(self, uid: int) -> bool:
+        """Whether deliveries of the rule may be leased now."""
+        record, queue = self.by_uid.get(uid), self.queues.get(uid)
+        if record is None or queue is None or record.is_paused or record.is_deleted:
+            return False
+        return queue.leased < record.leases_max
+
+    def set_due(self, uid: int, run: int, due_ms: int | None) -> None:
+        """What the store says of a queue: exact, where the bound had only ever been lowered."""
+        if rule_queue := self.queues.get(uid):
+            rule_queue.run(run).due_ms = due_ms
+            self._find_due(uid)
+
+    def _find_due(self, uid: int) -> None:
+        due = [queue.due_ms for queue in self.queues[uid].runs.values() if queue.due_ms is not None]
+        if due:
+            self.due[uid] = min(due)
+        else:
+            self.due.pop(uid, None)
 
     def apply(self, changes: Changes) -> None:
         """Take over what the engine has committed."""
-        self.head = changes.head
-        self.time = changes.time
+        self.head, self.floor, self.log_bytes, self.time = changes.head, changes.floor, changes.log_bytes, changes.time
         for record in changes.rules:
             self._apply_rule(record)
-        self._count(tally(changes))
+        self._count(changes)
         for delivery in changes.puts:
             self._place(delivery)
         for move in changes.moves:
             self._place(move.now)
         self._apply_backfills(changes.backfills)
         self._apply_intents(changes.intents)
+        self._apply_tombstones(changes.tombstones)
         for bus in changes.buses:
             if bus.is_removed:
                 self.buses.pop(bus.name, None)
@@ -109,43 +188,68 @@ class BusState:
         if before is not None and self.by_name.get(before.name) is before:
             del self.by_name[before.name]
         if record.status is Status.DELETED:
-            self.by_uid.pop(record.uid, None)
-            self.queues.pop(record.uid, None)
+            for kept in (self.by_uid, self.queues, self.lanes, self.due):
+                kept.pop(record.uid, None)
         else:
             self.by_uid[record.uid] = record
-            self.queues.setdefault(record.uid, Queue())
+            self.queues.setdefault(record.uid, RuleQueue())
         if not record.is_deleted:
             self.by_name[record.name] = record
         self.live = with_record(self.live, before, record)
 
     def _place(self, delivery: Delivery) -> None:
-        """Keep what is leased at hand, and the queue's bound true."""
-        if delivery.state is State.LEASED:
+        """Keep what is leased at hand, the lanes as they stand, and the queue's bound true."""
+        state = delivery.state
+        if state is State.LEASED:
             self.leased[delivery.key] = delivery
         else:
             self.leased.pop(delivery.key, None)
-        queue = self.queues.get(delivery.rule)
-        if queue is not None and delivery.state.is_pending and (queue.due_ms is None or delivery.at_ms < queue.due_ms):
-            queue.due_ms = delivery.at_ms
+            if state <= State.RETRYING and (rule_queue := self.queues.get(delivery.rule)) is not None:
+                self._lower_due(delivery, rule_queue.run(delivery.run))
+        if delivery.lane and delivery.rule in self.by_uid:
+            self._lanes(delivery.rule).place(delivery)
 
-    def _count(self, deltas: dict[int, list[int]]) -> None:
-        for rule, delta in deltas.items():
-            if queue := self.queues.get(rule):
+    def _lower_due(self, delivery: Delivery, queue: Queue) -> None:
+        uid, at_ms = delivery.rule, delivery.at_ms
+        if queue.due_ms is None or at_ms < queue.due_ms:
+            queue.due_ms = at_ms
+        if uid not in self.due or at_ms < self.due[uid]:
+            self.due[uid] = at_ms
+
+    def _lanes(self, uid: int) -> Lanes:
+        lanes = self.lanes.get(uid)
+        if lanes is None:
+            lanes = self.lanes[uid] = Lanes()
+        return lanes
+
+    def _count(self, changes: Changes) -> None:
+        if not changes.puts and not changes.moves:
+            return
+        for (uid, run), delta in tally(changes).items():
+            if rule_queue := self.queues.get(uid):
+                queue = rule_queue.run(run)
                 queue.counts = [have + more for have, more in zip(queue.counts, delta, strict=True)]
 
-    def _apply_backfills(self, backfills: list[Backfill]) -> None:
+    def _apply_backfills(self, backfills: Iterable[Backfill]) -> None:
         for backfill in backfills:
-            if backfill.is_done:
-                self.backfills.pop(backfill.rule, None)
+            if backfill.is_removed or (backfill.is_done and not backfill.is_replay):
+                self.backfills.pop(backfill.key, None)
             else:
-                self.backfills[backfill.rule] = backfill
+                self.backfills[backfill.key] = backfill
 
-    def _apply_intents(self, intents: list[Intent]) -> None:
+    def _apply_intents(self, intents: Iterable[Intent]) -> None:
         for intent in intents:
             if intent.is_done:
                 self.intents.pop(intent.number, None)
             else:
                 self.intents[intent.number] = intent
+
+    def _apply_tombstones(self, tombstones: Iterable[Tombstone]) -> None:
+        for tombstone in tombstones:
+            if tombstone.is_removed:
+                self.tombstones.pop(tombstone.name, None)
+            else:
+                self.tombstones[tombstone.name] = tombstone
 
 
 def with_record(live: RuleSet, before: RuleRecord | None, record: RuleRecord) -> RuleSet:

@@ -5,16 +5,21 @@ it all or not at all, and once; only then does `BusState.apply` take it over.
 """
 
 import enum
+from typing import Annotated
 
 import msgspec
 
+from eventyard.core import limits
 from eventyard.core.clock import BusTime
-from eventyard.core.delivery import Delivery, State
-from eventyard.core.rule import RuleRecord
+from eventyard.core.delivery import Delivery, State, decode_note
+from eventyard.core.rule import RuleRecord, Tombstone
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
-    """An event at its position. `json` is the structured form; `digest` as in `Event`; `accepted_ms` is bus time."""
+    """An event at its position. `json` is the structured form; `digest` as in `Event`; `accepted_ms` is bus time.
+
+    `offset` counts the bytes of JSON accepted on this bus before it, so that the size of any stretch is one subtraction.
+    """
 
     position: int
     accepted_ms: int
@@ -22,6 +27,7 @@ class StoredEvent(msgspec.Struct, frozen=True):
     json: bytes
     source: str
     id: str
+    offset: int = 0
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -31,34 +37,108 @@ class Moved(msgspec.Struct, frozen=True):
     now: Delivery
 
 
+class Pace(msgspec.Struct, frozen=True):
+    """How fast a replay's deliveries fall due: `per_s` of them, or as far apart as their events were accepted; else at once.
+
+    `began_ms` (work time) and `first_ms` (accepted) tie the two clocks; `last_ms` is when the last one put falls due (work time, with
+    the fraction that a pace of more than a thousand a second needs).
+    """
+
+    per_s: float = 0.0
+    is_original: bool = False
+    began_ms: int = 0
+    first_ms: int = 0
+    last_ms: float = 0.0
+
+
 class Backfill(msgspec.Struct, frozen=True):
-    """A rule that reads an old stretch of the log: everything below `next_position` has been put for it."""
+    """A rule that reads an old stretch of the log in one of its runs: everything below `next_position` has been put for it.
+
+    A live run's has no `last`: it ends by switching the rule to live. A replay reads up to `last` and is kept when it is done, until it
+    `is_removed`. `pattern` narrows a replay further. `resumed` names the deleted rule (uid, run) whose deliveries up to
+    `resumed_until` are not put again where they were delivered.
+    """
 
     rule: int
     run: int
     next_position: int
     is_done: bool = False
+    first: int = 0
+    last: int | None = None
+    pattern: bytes = b""
+    pace: Pace = Pace()
+    resumed: tuple[int, int] | None = None
+    resumed_until: int = 0
+    created_ms: int = 0
+    ended_ms: int = 0
+    is_cancelled: bool = False
+    is_removed: bool = False
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return (self.rule, self.run)
+
+    @property
+    def is_replay(self) -> bool:
+        return self.last is not None
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """Which dead letters are meant: those that died for `reason`, in one of `lanes`, in [from_ms, until_ms), where these are given."""
+
+    reason: str = ""
+    lanes: tuple[int, ...] = ()
+    from_ms: int = 0
+    until_ms: int = 2**62
+
+    def matches(self, dead: Delivery) -> bool:
+        return (
+            self.from_ms <= dead.at_ms < self.until_ms
+            and (not self.lanes or dead.lane in self.lanes)
+            and (not self.reason or decode_note(dead.note).reason == self.reason)
+        )
+
+
+ALL_DEAD = Filter()
 
 
 class IntentKind(enum.StrEnum):
+    """DISCARD ends what is pending; REDRIVE and PURGE move what is dead."""
+
     DISCARD = "discard"
     REDRIVE = "redrive"
+    PURGE = "purge"
 
 
 class Intent(msgspec.Struct, frozen=True):
     """Work on many deliveries of one rule that somebody asked for and bounded steps carry out.
 
-    `number` is the position of the event that recorded it. `after` is the key reached; `until_ms` (bus time) leaves alone
-    what died after the request.
+    `number` is the position of the event that recorded it. `reason` is what discarded deliveries are told. A DISCARD takes those of
+    `run` (None: of every run) below the position `below` (0: all). The others go through the dead by `after_position` and
+    `after_run`, take those that `filter` means, and put them due `per_s` a second apart, the last at `paced_ms` (work time).
     """
 
     number: int
     rule: int
     kind: IntentKind
+    reason: str = ""
+    by: str = ""
+    run: int | None = None
+    below: int = 0
+    filter: Filter = Filter()
     after_position: int = 0
     after_run: int = -1
-    until_ms: int = 0
+    per_s: float = 0.0
+    paced_ms: float = 0.0
     is_done: bool = False
+
+
+class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a bus keeps of its log, by age and by bytes of events; and how long dead letters live."""
+
+    max_age_s: Annotated[float, msgspec.Meta(gt=0, le=3_153_600_000)] = limits.RETENTION_AGE_S_DEFAULT
+    max_bytes: Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)] = limits.RETENTION_BYTES_DEFAULT
+    dead_letters_s: Annotated[float, msgspec.Meta(gt=0, le=3_153_600_000)] = limits.DEAD_LETTERS_S_DEFAULT
 
 
 class BusRecord(msgspec.Struct, frozen=True):
@@ -73,6 +153,7 @@ class BusRecord(msgspec.Struct, frozen=True):
     created_ms: int
     is_deleted: bool = False
     is_removed: bool = False
+    retention: Retention = Retention()
 
 
 class Changes(msgspec.Struct):
@@ -81,13 +162,20 @@ class Changes(msgspec.Struct):
     bus: int
     time: BusTime
     head: int
+    floor: int = 1
+    """The first position that is kept whole: below it stand only events that are owed."""
+    log_bytes: int = 0
+    """Bytes of JSON ever accepted."""
     events: list[StoredEvent] = []
     puts: list[Delivery] = []
     moves: list[Moved] = []
     rules: list[RuleRecord] = []
+    tombstones: list[Tombstone] = []
     backfills: list[Backfill] = []
     intents: list[Intent] = []
     buses: list[BusRecord] = []
+    forgotten: list[tuple[int, int]] = []
+    """Stretches (first, last) of which every event that is not owed, after the other changes, is removed with its deliveries."""
     emptied_bus: int = 0
     """The number of a deleted bus of which a bounded part is to be removed with this step (0: none)."""
 
@@ -98,8 +186,10 @@ class Changes(msgspec.Struct):
             or self.puts
             or self.moves
             or self.rules
+            or self.tombstones
             or self.backfills
             or self.intents
             or self.buses
+            or self.forgotten
             or self.emptied_bus
         )

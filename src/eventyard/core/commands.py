@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from eventyard.core.changes import Filter, Retention
 from eventyard.core.delivery import Delivery, Key
 from eventyard.core.event import Event
 from eventyard.core.pattern.language import Pattern
 from eventyard.core.pattern.ruleset import RuleSet
-from eventyard.core.rule import Rule, RuleRecord
+from eventyard.core.rule import Place, Rule, RuleRecord
 from eventyard.core.verdict import Verdict
 
 
@@ -68,12 +69,49 @@ class SetPaused(msgspec.Struct, frozen=True):
     principal: str = ""
 
 
+class Seek(msgspec.Struct, frozen=True):
+    """Open a new live run of the rule `name` at a place of the log; what its old run still owes is discarded. Its record."""
+
+    name: str
+    place: Place
+    principal: str = ""
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """Deliver a stretch of the log to the rule `name` once more, under a run of its own. Answered with its `Backfill`.
+
+    From `first` up to before `until` (None: up to now); `pattern` narrows it; `per_s` or `is_original` set its pace.
+    """
+
+    name: str
+    first: Place
+    until: Place | None = None
+    pattern: bytes = b""
+    per_s: float = 0.0
+    is_original: bool = False
+    principal: str = ""
+
+
+class EndReplay(msgspec.Struct, frozen=True):
+    """Cancel the replay `run` of the rule `name`, or forget it where it has ended. Answered with its `Backfill`."""
+
+    name: str
+    run: int
+    principal: str = ""
+
+
 class Lease(msgspec.Struct, frozen=True):
-    """A granted lease, as its receiver gets it. `number` (`Delivery.leases`) tells it from earlier ones."""
+    """A granted lease, as its receiver gets it. `number` (`Delivery.leases`) tells it from earlier ones.
+
+    `holder` and `claim` say whose demand it answers; `is_replayed`, that the delivery belongs to a replay.
+    """
 
     delivery: Delivery
     event: bytes
     record: RuleRecord
+    holder: int = 0
+    claim: int = 0
+    is_replayed: bool = False
 
 
 class Settlement(msgspec.Struct, frozen=True):
@@ -91,30 +129,77 @@ class Settle(msgspec.Struct, frozen=True):
 
 
 class Release(msgspec.Struct, frozen=True):
-    """Make up to `limit` leases of this bus due at once: their holder is known to be gone. Answered with how many were."""
+    """At start, of what was leased when the last process ended: the leases of consumers begin anew, those of pushes are due at once,
+    for their holder is gone; unless others than this process push (`is_push_kept`).
+    """
+
+    keys: tuple[Key, ...]
+    is_push_kept: bool = False
+
+
+class Expire(msgspec.Struct, frozen=True):
+    """Take up to `limit` leases back that ran out. Answered with how many were."""
 
     limit: int
 
 
+class Put(msgspec.Struct, frozen=True):
+    """One delivery that a backfill has found to be owed: the event's position, its lane, and when it was accepted."""
+
+    position: int
+    lane: int = 0
+    accepted_ms: int = 0
+
+
 class AdvanceBackfill(msgspec.Struct, frozen=True):
-    """Put what the rule (at `version`) matched from `first` to `last` in the old log. Answered true when it is live now.
+    """Put what the rule (at `version`) matched from `first` to `last` in the old log, in one of its runs. True when it is done.
 
     A no-op when the backfill stands elsewhere by now or the rule changed: the stage reads again.
     """
 
     rule: int
+    run: int
     version: int
     first: int
     last: int
-    positions: tuple[int, ...]
+    puts: tuple[Put, ...]
     unevaluated: tuple[int, ...] = ()
 
 
 class Redrive(msgspec.Struct, frozen=True):
-    """Put dead deliveries of the rule `name` back: those of `keys`, or all dead until now. Answered with a `Redriven`."""
+    """Put dead deliveries of the rule `name` back: those of `keys`, or all dead until now that `filter` means. A `Redriven`.
+
+    `per_s` spreads them (0: at once). `is_out_of_order` also takes what was skipped.
+    """
 
     name: str
     keys: tuple[Key, ...] | None
+    principal: str = ""
+    filter: Filter = Filter()
+    per_s: float = 0.0
+    is_out_of_order: bool = False
+
+
+class Purge(msgspec.Struct, frozen=True):
+    """Discard dead deliveries of the rule `name`: those of `keys`, or all dead until now that `filter` means. A `Redriven`.
+
+    `is_parked_too`: with each, what is parked behind it. `reason` is kept with them.
+    """
+
+    name: str
+    keys: tuple[Key, ...] | None
+    principal: str = ""
+    filter: Filter = Filter()
+    is_parked_too: bool = False
+    reason: str = "purged"
+
+
+class Skip(msgspec.Struct, frozen=True):
+    """Discard the dead heads `keys`, or those of `lanes`, of the ordered rule `name`, so that their keys go on. A `Redriven`."""
+
+    name: str
+    keys: tuple[Key, ...] = ()
+    lanes: tuple[int, ...] = ()
     principal: str = ""
 
 
@@ -124,6 +209,30 @@ class Redriven(msgspec.Struct, frozen=True):
     position: int
     moved: int
     is_running: bool
+
+
+class EnforceCap(msgspec.Struct, frozen=True):
+    """Discard what the rule owes below position `below`: its backlog is past its cap (`because` says which). Answered with None."""
+
+    rule: int
+    below: int
+    because: str
+
+
+class TrimParked(msgspec.Struct, frozen=True):
+    """Discard the oldest of what is parked behind dead deliveries of the rule, while it is past the limit. Answered with how many."""
+
+    rule: int
+
+
+class Retain(msgspec.Struct, frozen=True):
+    """One bounded step of retention towards the floor `floor`. Answered with the floor reached."""
+
+    floor: int
+
+
+class ForgetTombstones(msgspec.Struct, frozen=True):
+    """Forget the deleted rules whose time is over. Answered with how many."""
 
 
 class ContinueIntent(msgspec.Struct, frozen=True):
@@ -137,6 +246,14 @@ class CreateBus(msgspec.Struct, frozen=True):
 
     name: str
     incarnation: str
+    principal: str = ""
+
+
+class SetRetention(msgspec.Struct, frozen=True):
+    """On the system bus: change what a bus keeps. Answered with its `BusRecord`."""
+
+    name: str
+    retention: Retention
     principal: str = ""
 
 
@@ -154,9 +271,9 @@ class EmptyBus(msgspec.Struct, frozen=True):
 
 
 class Demand(msgspec.Struct, frozen=True):
-    """How many more deliveries of `rule` its receivers take now, and for how long each is leased (work time)."""
+    """How many more deliveries the claim takes now, over all rules that it is for, and for how long each is leased (work time)."""
 
-    rule: int
+    claim: int
     count: int
     lease_ms: int
 
@@ -166,12 +283,23 @@ Command = (
     | PutRule
     | DeleteRule
     | SetPaused
+    | Seek
+    | Replay
+    | EndReplay
     | Settle
     | Release
+    | Expire
     | AdvanceBackfill
     | Redrive
+    | Purge
+    | Skip
+    | EnforceCap
+    | TrimParked
+    | Retain
+    | ForgetTombstones
     | ContinueIntent
     | CreateBus
+    | SetRetention
     | DeleteBus
     | EmptyBus
 )

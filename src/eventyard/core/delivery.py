@@ -1,9 +1,11 @@
 """A delivery: one event for one rule in one run, from its put to its end.
 
-    WAITING --lease--> LEASED --settle--> DELIVERED | WAITING (retry) | DEAD
-    DEAD --redrive--> WAITING          WAITING --deleted rule--> DISCARDED
+    WAITING ---lease--> LEASED --settle--> DELIVERED | RETRYING | DEAD
+    RETRYING --lease--> LEASED             LEASED --lease ran out--> RETRYING
+    BLOCKED --the one before it in its lane ended--> WAITING
+    DEAD --redrive--> WAITING              any but DELIVERED --skip, purge, seek, cap, deleted rule--> DISCARDED
 
-A lease that ran out is simply due again, so there is no state for it. `is_pending` covers WAITING and LEASED.
+`is_pending` covers the first four: somebody will still get it.
 """
 
 import enum
@@ -12,24 +14,39 @@ import msgspec
 
 
 class State(enum.IntEnum):
+    """BLOCKED: behind another delivery of its key. RETRYING: as WAITING, with an attempt behind it."""
+
     WAITING = 0
-    LEASED = 1
-    DELIVERED = 2
-    DEAD = 3
-    DISCARDED = 4
+    RETRYING = 1
+    LEASED = 2
+    BLOCKED = 3
+    DELIVERED = 4
+    DEAD = 5
+    DISCARDED = 6
 
     @property
     def is_pending(self) -> bool:
-        return self <= State.LEASED
+        return self <= State.BLOCKED
+
+    @property
+    def is_leasable(self) -> bool:
+        """Whether it stands in the queue: once due it may be leased."""
+        return self <= State.RETRYING
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether its event is still needed: to be delivered, or redriven."""
+        return self.is_pending or self is State.DEAD
 
 
 class Delivery(msgspec.Struct, frozen=True):
     """One row of a queue.
 
-    `at_ms` means: WAITING, the work time from which it may be leased; LEASED, the work time at which the lease ends; ended,
-    the bus time (Unix milliseconds) at which it ended. `leases` counts every lease ever granted and is what tells a later
-    lease from an earlier one; `attempts` counts those that the policy counts and starts again at a redrive. `first_ms` is the
-    work time of the first counted attempt (0: none yet). `note` is JSON (`Note`), kept for whoever asks why.
+    `at_ms` means: WAITING and RETRYING, the work time from which it may be leased; LEASED, the work time at which the lease ends;
+    BLOCKED, the work time before which it is not due even when its turn comes; ended, the bus time (Unix milliseconds) at which it
+    ended. `leases` counts every lease ever granted and is what tells a later lease from an earlier one; `attempts` counts those that
+    the policy counts and starts again at a redrive. `first_ms` is the work time of the first counted attempt (0: none yet).
+    `note` is JSON (`Note`), kept for whoever asks why. `lane` is the hash of its key where the rule keeps order (0: in no order).
     """
 
     rule: int
@@ -41,6 +58,7 @@ class Delivery(msgspec.Struct, frozen=True):
     leases: int = 0
     first_ms: int = 0
     note: bytes = b""
+    lane: int = 0
 
     @property
     def key(self) -> "Key":
@@ -59,6 +77,7 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
     failure: str = ""
     answer: str = ""
     at_ms: int = 0
+    by: str = ""
 
 
 def encode_note(note: Note) -> bytes:
@@ -75,11 +94,23 @@ class Reason(enum.StrEnum):
     ATTEMPTS = "attempts"
     AGE = "age"
     ANSWER = "answer"
+    REJECTED = "rejected"
     EVALUATION = "evaluation"
     FORBIDDEN_TARGET = "forbidden-target"
     DAMAGED = "damaged"
     RULE_DELETED = "rule-deleted"
     NO_MATCH = "no-match"
+    SEEK = "seek"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    PURGED = "purged"
+    EXPIRED = "expired"
+    CAP = "cap"
+
+
+def waiting_state(attempts: int) -> State:
+    """Where a delivery stands that may be leased again."""
+    return State.RETRYING if attempts else State.WAITING
 
 
 def delivery_id(incarnation: str, rule: int, position: int, run: int) -> str:
@@ -89,8 +120,32 @@ def delivery_id(incarnation: str, rule: int, position: int, run: int) -> str:
 
 def parse_delivery_id(text: str) -> tuple[str, Key] | None:
     """The incarnation and key that `delivery_id` wrote, or None where the text is not one."""
-    parts = text.split("-")
-    if len(parts) != 4 or not all(part.isascii() and part.isdigit() and len(part) <= 16 for part in parts[1:]):
+    parts = _parts(text, 4)
+    if parts is None:
         return None
-    rule, position, run = (int(part) for part in parts[1:])
-    return parts[0], (rule, run, position)
+    incarnation, (rule, position, run) = parts
+    return incarnation, (rule, run, position)
+
+
+def lease_token(incarnation: str, delivery: Delivery) -> str:
+    """What a consumer names a lease by: the delivery's id and the number of the lease."""
+    return f"{incarnation}-{delivery.rule}-{delivery.position}-{delivery.run}-{delivery.leases}"
+
+
+def parse_lease_token(text: str) -> tuple[str, Key, int] | None:
+    """The incarnation, key and lease number that `lease_token` wrote, or None where the text is not one."""
+    parts = _parts(text, 5)
+    if parts is None:
+        return None
+    incarnation, (rule, position, run, lease) = parts
+    return incarnation, (rule, run, position), lease
+
+
+def _parts(text: str, count: int) -> tuple[str, list[int]] | None:
+    parts = text.split("-")
+    if len(parts) != count or not text.isascii():
+        return None
+    numbers = parts[1:]
+    if not all(part.isdigit() and len(part) <= 16 for part in numbers):
+        return None
+    return parts[0], list(map(int, numbers))

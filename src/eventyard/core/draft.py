@@ -4,7 +4,7 @@ Reads go through the draft: what the step itself changed first, then memory, the
 """
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from eventyard.core import limits
@@ -12,11 +12,13 @@ from eventyard.core.bus_events import bus_event
 from eventyard.core.bus_state import BusState, with_record
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, Moved, StoredEvent
 from eventyard.core.clock import BusTime
-from eventyard.core.commands import Demand, Lease
+from eventyard.core.commands import Lease
 from eventyard.core.delivery import Delivery, Key, Note, Reason, State, encode_note
 from eventyard.core.event import Event
+from eventyard.core.grants import Demands, Grants
+from eventyard.core.order import LanesDraft, lane_of
 from eventyard.core.pattern.evaluator import evaluate
-from eventyard.core.rule import RuleRecord
+from eventyard.core.rule import RuleRecord, Tombstone
 from eventyard.core.strict_json import decode
 from eventyard.core.view import Known, View
 
@@ -30,29 +32,34 @@ class Draft:
         state: BusState,
         view: View,
         time: BusTime,
-        demands: Mapping[int, Demand] | None = None,
-        room: int = limits.STEP_CHANGES_MAX,
+        demands: Sequence[Demands] = (),
+        rooms: Sequence[int] = (),
     ) -> None:
         self.state = state
         self.view = view
         self.time = time
         self.head = state.head
+        self.floor = state.floor
+        self.log_bytes = state.log_bytes
         self.live = state.live
+        self.lanes = LanesDraft(state.lanes)
+        self.grants = Grants(demands, rooms or [limits.STEP_CHANGES_MAX] * len(demands))
         self.leases: list[Lease] = []
-        self.drained: list[int] = []
-        self.demands = demands or {}
-        self.room = room
-        self._granted: dict[int, int] = {}
+        self.drained: list[tuple[int, int]] = []
         self.known: dict[tuple[str, str], Known] = {}
         self.bytes = 0
+        self.put_live: set[int] = set()
+        self._leased_more: dict[int, int] = {}
         self._events: list[StoredEvent] = []
         self._puts: dict[Key, Delivery] = {}
         self._moves: dict[Key, Moved] = {}
         self._rules: dict[int, RuleRecord] = {}
         self._names: dict[str, RuleRecord | None] = {}
-        self._backfills: dict[int, Backfill] = {}
+        self._tombstones: dict[str, Tombstone] = {}
+        self._backfills: dict[tuple[int, int], Backfill] = {}
         self._intents: dict[int, Intent] = {}
         self._buses: dict[str, BusRecord] = {}
+        self._forgotten: list[tuple[int, int]] = []
         self.emptied_bus = 0
 
     @property
@@ -73,13 +80,17 @@ class Draft:
             bus=self.bus,
             time=self.time,
             head=self.head,
+            floor=self.floor,
+            log_bytes=self.log_bytes,
             events=self._events,
             puts=list(self._puts.values()),
             moves=list(self._moves.values()),
             rules=list(self._rules.values()),
+            tombstones=list(self._tombstones.values()),
             backfills=list(self._backfills.values()),
             intents=list(self._intents.values()),
             buses=list(self._buses.values()),
+            forgotten=self._forgotten,
             emptied_bus=self.emptied_bus,
         )
 
@@ -89,14 +100,16 @@ class Draft:
         """Give the event the next position and put it for every rule that it matches. The position."""
         matched, failed = matches or self.match(event)
         self.head += 1
-        stored = StoredEvent(self.head, self.time.time_ms, event.digest, event.json, event.source, event.id)
+        stored = StoredEvent(self.head, self.time.time_ms, event.digest, event.json, event.source, event.id, self.log_bytes)
         self._events.append(stored)
         self.known[event.source, event.id] = Known(self.head, self.time.time_ms, event.digest)
-        self.bytes += len(event.json)
+        size = len(event.json)
+        self.bytes += size
+        self.log_bytes += size
         for uid in matched:
             self.put(uid, self.head, event.json)
         for uid in failed:
-            self.put_unevaluated(uid, self.head)
+            self.put_unevaluated(uid, self.rule(uid).run, self.head)
         return self.head
 
     def append_bus_event(self, kind: str, subject: str, data: dict[str, object]) -> int:
@@ -132,10 +145,15 @@ class Draft:
                 failed.append(uid)
         return matched, failed
 
+    def events_at(self, positions: Iterable[int]) -> Mapping[int, StoredEvent]:
+        """The events at these positions that there are, this step's included."""
+        wanted = list(positions)
+        stored = self.view.events_at(self.bus, [position for position in wanted if position <= self.state.head])
+        own = {position: self._events[position - self.state.head - 1] for position in wanted if position > self.state.head}
+        return {**stored, **own} if own else stored
+
     def event(self, position: int) -> StoredEvent | None:
-        if position > self.state.head:
-            return self._events[position - self.state.head - 1]
-        return self.view.event(self.bus, position)
+        return self.events_at([position]).get(position)
 
     def stretch(self, first: int, limit: int) -> list[StoredEvent]:
         """At most `limit` events from `first` on, those of this step included."""
@@ -143,36 +161,44 @@ class Draft:
         own = self._events[max(0, first - self.state.head - 1) :]
         return (stored + own)[:limit]
 
+    def forget(self, first: int, last: int) -> None:
+        """Remove the events from `first` to `last` that nobody is owed when the step is done."""
+        self._forgotten.append((first, last))
+
     # Deliveries
 
-    def put(self, uid: int, position: int, event: bytes | None = None) -> None:
-        """A delivery of the event for the rule: leased at once where a receiver waits and nobody stands before it."""
+    def put(self, uid: int, position: int, event: bytes) -> None:
+        """A delivery of a new event for a live rule: leased at once where a receiver waits and nobody stands before it."""
         record = self.rule(uid)
-        fresh = Delivery(uid, record.run, position, State.WAITING, self.time.work_ms)
-        if event is not None and not record.is_paused and self.wanted(uid) > 0 and not self._has_backlog(uid):
-            fresh = self._grant(fresh, event)
-        self._puts[fresh.key] = fresh
+        self.put_live.add(uid)
+        lane = lane_of(record.rule.delivery, event)
+        if lane and self.lanes.is_busy(uid, record.run, lane):
+            fresh = Delivery(uid, record.run, position, State.BLOCKED, self.time.work_ms, lane=lane)
+        else:
+            fresh = Delivery(uid, record.run, position, State.WAITING, self.time.work_ms, lane=lane)
+            if not record.is_paused and not self._has_backlog(uid, record.run):
+                fresh = self._granted(fresh, event) or fresh
+        self._put(fresh)
 
-    def put_unevaluated(self, uid: int, position: int) -> None:
+    def put_old(self, uid: int, run: int, position: int, lane: int, at_ms: int) -> None:
+        """A delivery of an old event, not before `at_ms`; it waits for its lease."""
+        state = State.BLOCKED if lane and self.lanes.is_busy(uid, run, lane) else State.WAITING
+        self._put(Delivery(uid, run, position, state, max(at_ms, self.time.work_ms), lane=lane))
+
+    def put_unevaluated(self, uid: int, run: int, position: int) -> None:
         """A dead letter for a rule that could not be evaluated on the event; a redrive evaluates again."""
         note = encode_note(Note(reason=Reason.EVALUATION, at_ms=self.time.time_ms))
-        dead = Delivery(uid, self.rule(uid).run, position, State.DEAD, self.time.time_ms, note=note)
-        self._puts[dead.key] = dead
+        self._put(Delivery(uid, run, position, State.DEAD, self.time.time_ms, note=note))
 
-    def wanted(self, uid: int) -> int:
-        """How many more deliveries of the rule its receivers take now."""
-        demand = self.demands.get(uid)
-        if demand is None:
-            return 0
-        return min(demand.count - self._granted.get(uid, 0), self.room - len(self.leases))
+    def _put(self, fresh: Delivery) -> None:
+        self._puts[fresh.key] = fresh
+        if fresh.lane:
+            self.lanes.place(fresh)
 
-    def _has_backlog(self, uid: int) -> bool:
-        queue = self.state.queues.get(uid)
+    def _has_backlog(self, uid: int, run: int) -> bool:
+        rule_queue = self.state.queues.get(uid)
+        queue = rule_queue.runs.get(run) if rule_queue is not None else None
         return queue is not None and queue.is_due(self.time.work_ms)
-
-    def lease(self, delivery: Delivery, event: bytes) -> None:
-        """Grant the next lease on a delivery that was put before."""
-        self.move(delivery, self._grant(delivery, event))
 
     def move(self, was: Delivery, now: Delivery) -> None:
         """Replace a delivery's row."""
@@ -183,39 +209,99 @@ class Draft:
             self._moves[key] = Moved(self._moves[key].was, now)
         else:
             self._moves[key] = Moved(was.state, now)
+        if was.state is State.LEASED and now.state is not State.LEASED:
+            self._leased_more[now.rule] = self._leased_more.get(now.rule, 0) - 1
+        if now.lane:
+            self.lanes.place(now)
+        if now.position < self.floor and not now.state.is_owed:
+            self.forget(now.position, now.position)
 
-    def has_pending(self, uid: int) -> bool:
-        """Whether this very step leaves a delivery of the rule pending."""
+    def end(self, delivery: Delivery, state: State, note: Note) -> None:
+        """An ended delivery is one compact row: the note stays only where somebody will ask why."""
+        kept = b"" if state is State.DELIVERED else encode_note(note)
+        time_ms = self.time.time_ms
+        ended = Delivery(*delivery.key, state, time_ms, delivery.attempts, delivery.leases, 0, kept, delivery.lane)
+        self.move(delivery, ended)
+
+    def has_pending(self, uid: int, run: int | None = None) -> bool:
+        """Whether this very step leaves a delivery of the rule (in that run) pending."""
+        return any(run is None or delivery.run == run for delivery in self._pending_touched(uid))
+
+    def oldest_pending(self, uid: int) -> int | None:
+        """The least position that the rule owes, as near as the step knows: never too high."""
+        stored = self.view.oldest(self.bus, uid)
+        own = [delivery.position for delivery in self._pending_touched(uid)]
+        return min([stored, *own] if stored is not None else own, default=None)
+
+    def _pending_touched(self, uid: int) -> list[Delivery]:
         touched = [*self._puts.values(), *(move.now for move in self._moves.values())]
-        return any(delivery.rule == uid and delivery.state.is_pending for delivery in touched)
+        return [delivery for delivery in touched if delivery.rule == uid and delivery.state.is_pending]
 
     def is_touched(self, key: Key) -> bool:
         return key in self._puts or key in self._moves
 
     def delivery(self, key: Key) -> Delivery | None:
+        return self._touched(key) or self.state.leased.get(key) or self.view.delivery(self.bus, key)
+
+    def deliveries(self, keys: Sequence[Key]) -> list[Delivery]:
+        """Those of `keys` that there are, in their order."""
+        known = {key: found for key in keys if (found := self._touched(key) or self.state.leased.get(key)) is not None}
+        missing = [key for key in keys if key not in known]
+        if missing:
+            known.update((found.key, found) for found in self.view.deliveries(self.bus, missing))
+        return [known[key] for key in keys if key in known]
+
+    def _touched(self, key: Key) -> Delivery | None:
         if key in self._puts:
             return self._puts[key]
-        if key in self._moves:
-            return self._moves[key].now
-        return self.state.leased.get(key) or self.view.delivery(self.bus, key)
+        return self._moves[key].now if key in self._moves else None
 
-    def _grant(self, delivery: Delivery, event: bytes) -> Delivery:
+    # Leases
+
+    def may_lease(self, uid: int) -> int:
+        """How many more deliveries of the rule may be leased and are wanted: a bound for a read."""
+        wanted = self.grants.wanted(uid)
+        return min(wanted, self._lease_room(uid)) if wanted > 0 else 0
+
+    def _lease_room(self, uid: int) -> int:
+        queue = self.state.queues.get(uid)
+        leased = queue.leased if queue is not None else 0
+        return self.rule(uid).leases_max - leased - self._leased_more.get(uid, 0)
+
+    def lease(self, delivery: Delivery, event: bytes) -> bool:
+        """Grant the next lease on a delivery that was put before. False when nobody takes one more."""
+        leased = self._granted(delivery, event)
+        if leased is not None:
+            self.move(delivery, leased)
+        return leased is not None
+
+    def _granted(self, delivery: Delivery, event: bytes) -> Delivery | None:
         """The delivery leased to whoever demanded it. The attempt counts from here, crash or not."""
+        uid, work_ms = delivery.rule, self.time.work_ms
+        granted = self.grants.grant(uid) if self.may_lease(uid) > 0 else None
+        if granted is None:
+            return None
+        holder, demand = granted
         leased = Delivery(
-            delivery.rule,
+            uid,
             delivery.run,
             delivery.position,
             State.LEASED,
-            self.time.work_ms + self.demands[delivery.rule].lease_ms,
+            work_ms + demand.lease_ms,
             delivery.attempts + 1,
             delivery.leases + 1,
-            delivery.first_ms or max(1, self.time.work_ms),
+            delivery.first_ms or max(1, work_ms),
             delivery.note,
+            delivery.lane,
         )
-        self._granted[delivery.rule] = self._granted.get(delivery.rule, 0) + 1
+        self._leased_more[uid] = self._leased_more.get(uid, 0) + 1
         self.bytes += len(event)
-        self.leases.append(Lease(leased, event, self.rule(delivery.rule)))
+        self.leases.append(Lease(leased, event, self.rule(uid), holder, demand.claim, self._is_replayed(delivery)))
         return leased
+
+    def _is_replayed(self, delivery: Delivery) -> bool:
+        backfill = self.backfill(delivery.rule, delivery.run) if delivery.run else None
+        return backfill is not None and backfill.is_replay
 
     # Rules, backfills, intents, buses
 
@@ -233,6 +319,11 @@ class Draft:
         edited = sum((record is not None) - (name in self.state.by_name) for name, record in self._names.items())
         return len(self.state.by_name) + edited
 
+    def is_being_deleted(self, name: str) -> bool:
+        """Whether a deleted rule of this name still has deliveries to discard."""
+        records = {**self.state.by_uid, **self._rules}.values()
+        return any(record.name == name and record.status == "deleting" for record in records)
+
     def set_rule(self, record: RuleRecord) -> None:
         """The rule's new record, in force for what this step does from here on."""
         self.live = with_record(self.live, self.find_rule(record.uid), record)
@@ -242,14 +333,30 @@ class Draft:
         elif (holder := self.rule_named(record.name)) is not None and holder.uid == record.uid:
             self._names[record.name] = None  # A later rule of the same name keeps it.
 
-    def backfill(self, uid: int) -> Backfill | None:
-        return self._backfills.get(uid) or self.state.backfills.get(uid)
+    def tombstone(self, name: str) -> Tombstone | None:
+        tombstone = self._tombstones.get(name) or self.state.tombstones.get(name)
+        return None if tombstone is None or tombstone.is_removed else tombstone
+
+    def set_tombstone(self, tombstone: Tombstone) -> None:
+        self._tombstones[tombstone.name] = tombstone
+
+    def backfill(self, uid: int, run: int) -> Backfill | None:
+        return self._backfills.get((uid, run)) or self.state.backfills.get((uid, run))
+
+    def backfills(self) -> list[Backfill]:
+        """All that are there, ended replays included."""
+        return list({**self.state.backfills, **self._backfills}.values())
 
     def set_backfill(self, backfill: Backfill) -> None:
-        self._backfills[backfill.rule] = backfill
+        self._backfills[backfill.key] = backfill
 
     def intent(self, number: int) -> Intent | None:
         return self._intents.get(number) or self.state.intents.get(number)
+
+    def intents(self) -> Collection[Intent]:
+        if not self._intents and not self.state.intents:
+            return ()
+        return list({**self.state.intents, **self._intents}.values())
 
     def set_intent(self, intent: Intent) -> None:
         self._intents[intent.number] = intent

@@ -42,6 +42,9 @@ STEP_BYTES_MAX = 16 * 1024 * 1024
 STEP_CHANGES_MAX = 20_000
 """One step of one bus is cut at whichever comes first, so that a commit stays in the tens of milliseconds."""
 
+LEASES_PER_STEP_MAX = 5_000
+"""Deliveries of one run read for leases in one step: ten consumers' batches of 500."""
+
 INBOX_COMMANDS_MAX = 10_000
 INBOX_BYTES_MAX = 64 * 1024 * 1024
 """What may wait for the writer in memory; past it a caller is told to come back. About a second of full speed."""
@@ -50,11 +53,75 @@ BACKFILL_EVENTS_PER_STEP = 500
 BACKFILL_UNSETTLED_MAX = 10_000
 """A late rule is fed at most this much ahead of its consumer: memory and queue tables stay small however long the log is."""
 
+LIVE_BACKLOG_MAX = 20_000
+"""Deliveries that a live rule may have pending. Past it the rule leaves the live index and is fed by a backfill, until it has caught
+up: twice what a backfill keeps ahead, so that a rule does not go to and fro."""
+
 BACKFILL_LAST_STRETCH = 100
 """When no more than this many events are left, they and the switch to live are one step of the writer."""
 
 INTENT_ROWS_PER_STEP = 500
 """Deliveries that one bounded step redrives or discards: a few milliseconds of writing between two publishes."""
+
+RETAIN_POSITIONS_PER_STEP = 1_000
+"""Events that one step of retention looks at and removes: a few milliseconds of writing between two publishes."""
+
+RETENTION_AGE_S_DEFAULT = 7 * 24 * 3600.0
+RETENTION_BYTES_DEFAULT = 10 * 1024**3
+"""What a bus keeps of its log: a week, or 10 GiB of events, whichever is less. An operator sets both per bus."""
+
+DEAD_LETTERS_S_DEFAULT = 30 * 24 * 3600.0
+"""How long dead letters live. An operator sets it per bus."""
+
+BACKLOG_BYTES_DEFAULT = 10 * 1024**3
+BACKLOG_AGE_S_DEFAULT = 7 * 24 * 3600.0
+"""What may wait for one rule: as much as a bus keeps of its log. Each rule may set its own."""
+
+PARKED_BEHIND_MAX = 10_000
+"""Deliveries of one rule that may wait behind dead ones of their keys; past it the oldest are discarded, loudly. So one poisoned key
+of a busy rule costs bounded memory while the others flow."""
+
+PARKED_KEYS_MAX = 100_000
+"""Keys of one rule that may be parked, about 250 bytes each. When so many are dead it is the consumer that is broken: the rule is
+paused, loudly, and nothing is lost."""
+
+TOMBSTONE_S = 30 * 24 * 60 * 60
+"""How long the name of a deleted rule remembers where it stood: as long as dead letters live."""
+
+TOMBSTONES_MAX = 10_000
+"""Deleted rules remembered on one bus, about 200 bytes each; past it the oldest are forgotten."""
+
+REPLAYS_PER_RULE_MAX = 10
+"""Replays of one rule under way at once. Each keeps up to BACKFILL_UNSETTLED_MAX deliveries pending."""
+
+REPLAYS_KEPT_MAX = 20
+"""Ended replays that a rule remembers, so that their outcome can be asked for."""
+
+REPLAY_PER_S_MAX = 100_000
+"""Deliveries a second that a throttled replay or redrive may ask for: past this there is no throttle."""
+
+# Pull
+
+LEASES_PER_RULE_MAX = 100_000
+"""Leases that the consumers of one rule may hold at once, about 400 bytes each in memory."""
+
+LEASE_S_MAX = 12 * 60 * 60
+"""One lease; a consumer that works for longer renews it. As SQS has it."""
+
+RECEIVE_MAX = 1_000
+"""Deliveries of one receive. Their bytes are bounded by those of the step that leases them."""
+
+RECEIVE_WAIT_S_MAX = 60.0
+"""How long a receive may wait for something to come: less than what proxies cut."""
+
+RECEIVES_WAITING_MAX = 1_000
+"""Receives that wait at once, over all rules: each is a connection."""
+
+SETTLE_LEASES_MAX = 1_000
+"""Leases named in one request that settles them."""
+
+KEY_PATH_LENGTH_MAX = 256
+"""The path of an order key."""
 
 NAME_LENGTH_MAX = 128
 """Names of buses and rules: room for team-service-purpose, short enough for a table's column."""
@@ -67,6 +134,9 @@ DESCRIPTION_LENGTH_MAX = 2_000
 
 CONCURRENCY_MAX = 1_000
 """Pushes under way for one rule: past this one target is no longer one service."""
+
+PUSH_LEASE_MARGIN_MS = 30_000
+"""A lease outlives its push by this: waiting for a connection, for a verdict to be committed, for a stalled disk."""
 
 PUSHES_UNDER_WAY_MAX = 4_096
 """Pushes under way in one process, each a socket and an event in memory."""

@@ -24,17 +24,30 @@ class Backoff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_s: Seconds = 600.0
 
 
+class BacklogCap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much of the log may wait for the rule: bytes of events from the oldest that it has not settled, and that one's age.
+
+    Past it the oldest are discarded, loudly, so that a dead consumer costs bounded disk.
+    """
+
+    max_bytes: Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)] = limits.BACKLOG_BYTES_DEFAULT
+    max_age_s: Seconds = limits.BACKLOG_AGE_S_DEFAULT
+
+
 class DeliveryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A delivery dies at `max_attempts` or at `max_age_s` after its first attempt, whichever comes first.
 
-    The default 185 attempts in 24 hours are those of EventBridge.
+    The default 185 attempts in 24 hours are those of EventBridge. `key` is the path of the key for `order: key`, as `data.order_id`;
+    empty for `partitionkey`, or else `subject`. `concurrency` bounds pushes; a pull queue has `max_leases`.
     """
 
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 185
     max_age_s: Seconds = 86_400.0
     backoff: Backoff = Backoff()
-    order: Literal["none"] = "none"
+    order: Literal["none", "key"] = "none"
+    key: Annotated[str, msgspec.Meta(max_length=limits.KEY_PATH_LENGTH_MAX)] = ""
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=limits.CONCURRENCY_MAX)] = 16
+    backlog: BacklogCap = BacklogCap()
 
 
 class HttpTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,22 +58,42 @@ class HttpTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout_s: Annotated[float, msgspec.Meta(ge=0.1, le=300)] = 10.0
 
 
-class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    http: HttpTarget
+class QueueTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Pull: consumers receive. `lease_s` holds where a consumer names none; `max_leases` bounds what all of them hold at once."""
+
+    lease_s: Annotated[float, msgspec.Meta(ge=1, le=limits.LEASE_S_MAX)] = 30.0
+    max_leases: Annotated[int, msgspec.Meta(ge=1, le=limits.LEASES_PER_RULE_MAX)] = 10_000
+
+
+class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Exactly one of these."""
+
+    http: HttpTarget | None = None
+    queue: QueueTarget | None = None
 
 
 class StartPosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Exactly one of these: a position of the log, or the first event accepted at or after a time (RFC 3339)."""
+
     position: Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)] | None = None
     time: str | None = None
 
 
+Place = Literal["latest", "earliest"] | StartPosition
+"""A place in the log: after its head, at its first retained event, or named."""
+
+
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a caller PUTs. `pattern` keeps the text as it was written, because the spelling of numbers counts."""
+    """What a caller PUTs. `pattern` keeps the text as it was written, because the spelling of numbers counts.
+
+    `replay`: whether old events may be replayed to it (`refuse`: no), and whether its deliveries then say so (`mark`).
+    """
 
     pattern: msgspec.Raw
     target: Target
-    start: Literal["latest", "earliest"] | StartPosition | None = None
+    start: Literal["latest", "earliest", "resume"] | StartPosition | None = None
     delivery: DeliveryPolicy = DeliveryPolicy()
+    replay: Literal["allow", "mark", "refuse"] = "mark"
     description: Annotated[str, msgspec.Meta(max_length=limits.DESCRIPTION_LENGTH_MAX)] = ""
     owner: Annotated[str, msgspec.Meta(max_length=limits.NAME_LENGTH_MAX)] = ""
 
@@ -77,7 +110,7 @@ class Status(enum.StrEnum):
 class RuleRecord(msgspec.Struct, frozen=True):
     """A rule as the bus keeps it. `uid` is the position of the edit event that created it, `version` of the last edit.
 
-    A rule governs the events after its `version`; a later rule of the same name has another `uid`.
+    A rule governs the events after its `version`; a later rule of the same name has another `uid`. `run` is its live run.
     """
 
     uid: int
@@ -94,6 +127,37 @@ class RuleRecord(msgspec.Struct, frozen=True):
     def is_deleted(self) -> bool:
         return self.status in {Status.DELETING, Status.DELETED}
 
+    @property
+    def is_ordered(self) -> bool:
+        return self.rule.delivery.order == "key"
+
+    @property
+    def leases_max(self) -> int:
+        """How many of its deliveries may be leased at once."""
+        queue = self.rule.target.queue
+        return self.rule.delivery.concurrency if queue is None else queue.max_leases
+
+    @property
+    def push_lease_ms(self) -> int:
+        """How long one push of the rule is leased for; 0 where it is pulled."""
+        http = self.rule.target.http
+        return 0 if http is None else int(http.timeout_s * 1000) + limits.PUSH_LEASE_MARGIN_MS
+
+
+class Tombstone(msgspec.Struct, frozen=True):
+    """What is kept of a deleted rule, so that one created again by its name may go on. It holds nothing back.
+
+    `resume_position`: everything below it was settled. `deleted_position`: of the event that recorded the deletion.
+    """
+
+    name: str
+    uid: int
+    run: int
+    resume_position: int
+    deleted_position: int
+    deleted_ms: int
+    is_removed: bool = False
+
 
 def parse(body: bytes) -> tuple[Rule, "language.Pattern"]:
     """A caller's rule document and its parsed pattern, or `InvalidRule` / `InvalidPattern` / `PatternTooCostly`.
@@ -104,7 +168,9 @@ def parse(body: bytes) -> tuple[Rule, "language.Pattern"]:
         raise InvalidRule(f"found {len(body)} bytes", wanted=f"at most {limits.RULE_BYTES_MAX}")
     rule = document.read(body, Rule, InvalidRule)
     pattern = _parse_pattern(bytes(rule.pattern))
-    _check_start(rule.start)
+    _check_target(rule.target)
+    _check_order(rule.delivery)
+    check_place(rule.start, at="/start")
     return msgspec.structs.replace(rule, pattern=msgspec.Raw(bytes(rule.pattern)).copy()), pattern
 
 
@@ -120,13 +186,29 @@ def _parse_pattern(text: bytes) -> "language.Pattern":
         raise type(error)(error.found, wanted=error.wanted, at=("/pattern" + error.at).rstrip("/")) from error
 
 
-def _check_start(start: Any) -> None:
-    if not isinstance(start, StartPosition):
+def _check_target(target: Target) -> None:
+    if (target.http is None) == (target.queue is None):
+        found = "found no target" if target.http is None else "found two targets"
+        raise InvalidRule(found, wanted='{"http": {"url": "..."}} to push or {"queue": {}} to be pulled', at="/target")
+
+
+def _check_order(policy: DeliveryPolicy) -> None:
+    if not policy.key:
         return
-    if (start.position is None) == (start.time is None):
-        raise InvalidRule("found both or neither", wanted='{"position": n} or {"time": "..."}', at="/start")
-    if start.time is not None:
-        parse_time_ms(start.time, at="/start/time")
+    if policy.order == "none":
+        raise InvalidRule(f'found the key "{policy.key}" and no order', wanted='"order": "key"', at="/delivery/key")
+    if not all(policy.key.split(".")):
+        raise InvalidRule(f'found "{policy.key}"', wanted="names joined by dots, as data.order_id", at="/delivery/key")
+
+
+def check_place(place: Any, *, at: str) -> None:
+    """That a place which is named is named once and well."""
+    if not isinstance(place, StartPosition):
+        return
+    if (place.position is None) == (place.time is None):
+        raise InvalidRule("found both or neither", wanted='{"position": n} or {"time": "..."}', at=at)
+    if place.time is not None:
+        parse_time_ms(place.time, at=f"{at}/time")
 
 
 def parse_time_ms(text: str, *, at: str) -> int:

@@ -2,12 +2,14 @@
 
 import msgspec
 
-from eventyard.core import backlog, bus_events, limits
+from eventyard.core import backfilling, bus_events, intents, limits, places
 from eventyard.core.changes import Backfill, Intent, IntentKind
 from eventyard.core.commands import DeleteRule, PutRule, RulePut, SetPaused
+from eventyard.core.delivery import Reason
 from eventyard.core.draft import Draft
-from eventyard.core.errors import InvalidRule, NotFound
-from eventyard.core.rule import Rule, RuleRecord, StartPosition, Status, parse_time_ms
+from eventyard.core.errors import InvalidRequest, InvalidRule
+from eventyard.core.intents import named
+from eventyard.core.rule import Rule, RuleRecord, Status, Tombstone
 
 
 def put(draft: Draft, command: PutRule) -> RulePut:
@@ -16,6 +18,7 @@ def put(draft: Draft, command: PutRule) -> RulePut:
     if before is None:
         return RulePut(_create(draft, command), is_created=True, is_changed=True)
     rule = _with_start_of(before, command.rule)
+    _check_order_of(before, rule)
     if rule == before.rule:
         return RulePut(before, is_created=False, is_changed=False)
     return RulePut(_change(draft, before, rule, command.principal), is_created=False, is_changed=True)
@@ -25,40 +28,64 @@ def _create(draft: Draft, command: PutRule) -> RuleRecord:
     if draft.rules_count() >= limits.RULES_PER_BUS_MAX:
         raise InvalidRule(f"found {limits.RULES_PER_BUS_MAX} rules on this bus", wanted="to delete one first")
     rule = msgspec.structs.replace(command.rule, start=command.rule.start or "latest")
-    first = _first_position(draft, rule)
+    tombstone = _tombstone(draft, command.name) if rule.start == "resume" else None
+    first = tombstone.resume_position if tombstone is not None else _first_position(draft, rule)
     now_ms = draft.time.time_ms
     record = RuleRecord(draft.head + 1, command.name, draft.head + 1, rule, Status.LIVE, now_ms, now_ms)
     _record(draft, bus_events.RULE_CREATED, record, command.principal)
+    if tombstone is not None:
+        draft.set_tombstone(msgspec.structs.replace(tombstone, is_removed=True))
+    return begin(draft, record, first, tombstone)
+
+
+def begin(draft: Draft, record: RuleRecord, first: int | None, resumed: Tombstone | None = None) -> RuleRecord:
+    """The rule's run begins at the position `first`, read by a backfill, or (None) with what is yet to come."""
     if first is None or first > draft.head:
+        record = msgspec.structs.replace(record, status=Status.LIVE)
         draft.set_rule(record)
         return record
-    record = msgspec.structs.replace(record, status=Status.BACKFILLING)
-    draft.set_rule(record)
-    draft.set_backfill(Backfill(record.uid, record.run, first))
-    backlog.finish_backfill_if_near(draft, record.uid)
+    backfill = Backfill(record.uid, record.run, first, first=first, created_ms=draft.time.time_ms)
+    if resumed is not None:
+        backfill = msgspec.structs.replace(backfill, resumed=(resumed.uid, resumed.run), resumed_until=resumed.deleted_position)
+    draft.set_rule(msgspec.structs.replace(record, status=Status.BACKFILLING))
+    draft.set_backfill(backfill)
+    backfilling.finish_if_near(draft, record.uid)
     return draft.rule(record.uid)
 
 
+def _tombstone(draft: Draft, name: str) -> Tombstone:
+    """Where the deleted rule of this name stood, or why the new one cannot go on from there."""
+    tombstone = draft.tombstone(name)
+    if tombstone is None:
+        raise InvalidRule(
+            f'found no deleted rule "{name}" that it could go on for',
+            wanted=f"another start: a deleted rule is remembered for {limits.TOMBSTONE_S // 86_400} days",
+            at="/start",
+        )
+    if draft.is_being_deleted(name):
+        raise InvalidRule(
+            f'found old deliveries of the deleted rule "{name}" still being discarded',
+            wanted="to try again shortly",
+            at="/start",
+        )
+    if tombstone.resume_position < draft.floor:
+        raise InvalidRule(
+            f"found that the log begins at position {draft.floor}, and the deleted rule had settled all below"
+            f" {tombstone.resume_position}: {tombstone.resume_position} to {draft.floor - 1} are gone",
+            wanted='"earliest", which goes on without them',
+            at="/start",
+        )
+    return tombstone
+
+
 def _first_position(draft: Draft, rule: Rule) -> int | None:
-    """Where the rule begins in the log; None for what is yet to come."""
-    match rule.start:
-        case "earliest":
-            return 1
-        case StartPosition(position=int(position)):
-            if position > draft.head + 1:
-                raise InvalidRule(f"found position {position}", wanted=f"at most {draft.head + 1}", at="/start/position")
-            return position
-        case StartPosition(time=str(time)):
-            return _position_at(draft, time)
-        case _:
-            return None
-
-
-def _position_at(draft: Draft, time: str) -> int:
-    time_ms = parse_time_ms(time, at="/start/time")
-    if time_ms > draft.time.time_ms:
-        raise InvalidRule(f"found {time}, which is yet to come", wanted='a time that has passed, or "latest"', at="/start/time")
-    return draft.view.position_at(draft.bus, time_ms)
+    """Where the rule begins in the log; None for what is yet to come. A start below the log's beginning begins there."""
+    if rule.start in {None, "latest", "resume"}:
+        return None
+    try:
+        return max(places.position(draft, rule.start, at="/start"), draft.floor)  # type: ignore[arg-type]  # "resume" is seen to
+    except InvalidRequest as error:
+        raise InvalidRule(error.found, wanted=error.wanted, at=error.at) from error
 
 
 def _with_start_of(before: RuleRecord, rule: Rule) -> Rule:
@@ -72,6 +99,18 @@ def _with_start_of(before: RuleRecord, rule: Rule) -> Rule:
     return msgspec.structs.replace(rule, start=before.rule.start)
 
 
+def _check_order_of(before: RuleRecord, rule: Rule) -> None:
+    """What is in the queue was put in lanes, or in none."""
+    policy, policy_before = rule.delivery, before.rule.delivery
+    if (policy.order, policy.key) != (policy_before.order, policy_before.key):
+        raise InvalidRule(
+            f'found order "{policy.order}" by key "{policy.key}" and the rule was created with'
+            f' "{policy_before.order}" by "{policy_before.key}"',
+            wanted='the same order; delete the rule and create it again with "start": "resume"',
+            at="/delivery/order",
+        )
+
+
 def _change(draft: Draft, before: RuleRecord, rule: Rule, principal: str) -> RuleRecord:
     record = msgspec.structs.replace(before, rule=rule, version=draft.head + 1, changed_ms=draft.time.time_ms)
     _record(draft, bus_events.RULE_CHANGED, record, principal)
@@ -81,20 +120,22 @@ def _change(draft: Draft, before: RuleRecord, rule: Rule, principal: str) -> Rul
 
 def delete(draft: Draft, command: DeleteRule) -> RuleRecord:
     """The rule leaves the index here; an intent empties its queue."""
-    before = _named(draft, command.name)
+    before = named(draft, command.name)
     record = msgspec.structs.replace(before, status=Status.DELETING, version=draft.head + 1, changed_ms=draft.time.time_ms)
+    intents.bury(draft, record)
     number = _record(draft, bus_events.RULE_DELETED, record, command.principal)
     draft.set_rule(record)
-    if backfill := draft.backfill(record.uid):
-        draft.set_backfill(msgspec.structs.replace(backfill, is_done=True))
-    draft.set_intent(Intent(number, record.uid, IntentKind.DISCARD))
-    backlog.step_intent(draft, number)
+    for backfill in draft.backfills():
+        if backfill.rule == record.uid:
+            draft.set_backfill(msgspec.structs.replace(backfill, is_done=True, is_removed=True))
+    draft.set_intent(Intent(number, record.uid, IntentKind.DISCARD, reason=Reason.RULE_DELETED, by=command.principal))
+    intents.step(draft, number)
     return draft.rule(record.uid)
 
 
 def set_paused(draft: Draft, command: SetPaused) -> RuleRecord:
     """A paused rule goes on collecting deliveries and gives none out."""
-    before = _named(draft, command.name)
+    before = named(draft, command.name)
     if before.is_paused == command.is_paused:
         return before
     return _set_paused(draft, before, is_paused=command.is_paused, principal=command.principal, because="")
@@ -117,10 +158,3 @@ def _set_paused(draft: Draft, before: RuleRecord, *, is_paused: bool, principal:
 
 def _record(draft: Draft, kind: str, record: RuleRecord, principal: str) -> int:
     return draft.append_bus_event(kind, record.name, bus_events.rule_data(record, principal))
-
-
-def _named(draft: Draft, name: str) -> RuleRecord:
-    record = draft.rule_named(name)
-    if record is None:
-        raise NotFound(f'found no rule "{name}" on bus "{draft.state.record.name}"', wanted="a rule that exists")
-    return record

@@ -4,7 +4,7 @@ import msgspec
 
 from eventyard.core import bus_events, limits
 from eventyard.core.changes import BusRecord
-from eventyard.core.commands import CreateBus, DeleteBus, EmptyBus
+from eventyard.core.commands import CreateBus, DeleteBus, EmptyBus, SetRetention
 from eventyard.core.draft import Draft
 from eventyard.core.errors import InvalidRequest, NotFound
 
@@ -43,6 +43,20 @@ def delete_bus(draft: Draft, command: DeleteBus) -> BusRecord:
         raise InvalidRequest('found "default"', wanted="another bus: the default bus always exists")
     record = msgspec.structs.replace(before, is_deleted=True)
     draft.append_bus_event(bus_events.BUS_DELETED, command.name, {"name": command.name, "principal": command.principal})
+    draft.set_bus(record)
+    return record
+
+
+def set_retention(draft: Draft, command: SetRetention) -> BusRecord:
+    """What the bus keeps from here on. Nothing is recorded where nothing changes."""
+    before = draft.buses().get(command.name)
+    if before is None or before.is_deleted:
+        raise NotFound(f'found no bus "{command.name}"', wanted="a bus that exists")
+    if before.retention == command.retention:
+        return before
+    record = msgspec.structs.replace(before, retention=command.retention)
+    data = {"name": command.name, "principal": command.principal, "retention": msgspec.to_builtins(command.retention)}
+    draft.append_bus_event(bus_events.BUS_CHANGED, command.name, data)
     draft.set_bus(record)
     return record
 

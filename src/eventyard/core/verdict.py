@@ -43,7 +43,21 @@ class Gone(msgspec.Struct, frozen=True):
     note: Note
 
 
-Verdict = Delivered | Retry | Dead | Gone
+class GivenBack(msgspec.Struct, frozen=True):
+    """A consumer cannot do it now: again `delay_ms` from now, or dead where the policy's attempts or age are used up."""
+
+    delay_ms: int
+    note: Note
+
+
+class Renewed(msgspec.Struct, frozen=True):
+    """A consumer is still at it: the lease ends `lease_ms` from now."""
+
+    lease_ms: int
+
+
+PushVerdict = Delivered | Retry | Dead | Gone
+Verdict = PushVerdict | GivenBack | Renewed
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -56,7 +70,9 @@ class Answer(msgspec.Struct, frozen=True):
     is_refused: bool = False
 
 
-def decide(policy: DeliveryPolicy, delivery: Delivery, answer: Answer, *, work_ms: int, time_ms: int, chance: float) -> Verdict:
+def decide(
+    policy: DeliveryPolicy, delivery: Delivery, answer: Answer, *, work_ms: int, time_ms: int, chance: float
+) -> PushVerdict:
     """What becomes of `delivery` (as leased, its attempt counted) after `answer`."""
     if 200 <= answer.status < 300:
         return Delivered(_note("", answer, time_ms))
@@ -69,9 +85,18 @@ def decide(policy: DeliveryPolicy, delivery: Delivery, answer: Answer, *, work_m
     return _retry_or_end(policy, delivery, answer, work_ms=work_ms, time_ms=time_ms, chance=chance)
 
 
+def used_up(policy: DeliveryPolicy, delivery: Delivery, work_ms: int) -> Reason | None:
+    """Which bound of the policy a delivery has reached that its consumer did not settle."""
+    if delivery.attempts >= policy.max_attempts:
+        return Reason.ATTEMPTS
+    if work_ms >= delivery.first_ms + int(policy.max_age_s * 1000):
+        return Reason.AGE
+    return None
+
+
 def _retry_or_end(
     policy: DeliveryPolicy, delivery: Delivery, answer: Answer, *, work_ms: int, time_ms: int, chance: float
-) -> Verdict:
+) -> PushVerdict:
     if delivery.attempts >= policy.max_attempts:
         return Dead(_note(Reason.ATTEMPTS, answer, time_ms))
     delay_ms = backoff_ms(policy.backoff, delivery.attempts, chance)

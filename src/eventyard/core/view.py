@@ -21,8 +21,13 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class View(Protocol):
+    # The log
+
     def find_ids(self, bus: int, ids: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Known]:
-        """For each (source, id) that is known, where it was accepted last. May forget what the dedup window has left behind."""
+        """For each (source, id) that is known, where it was accepted last. May forget what the dedup window has left behind.
+
+        It outlives the event: retention takes nothing out of the window.
+        """
         ...
 
     def event(self, bus: int, position: int) -> StoredEvent | None: ...
@@ -31,26 +36,56 @@ class View(Protocol):
         """At most `limit` events from `first` to `last`, both included, ascending (or from `last` down)."""
         ...
 
-    def position_at(self, bus: int, time_ms: int) -> int:
-        """The first position accepted at or after `time_ms`; one past the head where there is none."""
+    def events_at(self, bus: int, positions: Sequence[int]) -> dict[int, StoredEvent]:
+        """The events at these positions, without those that are not there or damaged."""
         ...
+
+    def position_at(self, bus: int, time_ms: int) -> int:
+        """The first position that is there and was accepted at or after `time_ms`; one past the head where there is none.
+
+        What is owed below the floor counts.
+        """
+        ...
+
+    def position_at_offset(self, bus: int, offset: int) -> int:
+        """As `position_at`, the first before which `offset` bytes or more were accepted."""
+        ...
+
+    # Deliveries
 
     def delivery(self, bus: int, key: Key) -> Delivery | None: ...
 
-    def due(self, bus: int, rule: int, work_ms: int, limit: int) -> list[Delivery]:
-        """Pending deliveries with `at_ms` at or before `work_ms` (expired leases are among them), by `at_ms`, position, run."""
+    def deliveries(self, bus: int, keys: Sequence[Key]) -> list[Delivery]:
+        """Those that there are, in no order."""
         ...
 
-    def next_due(self, bus: int, rule: int) -> int | None:
-        """The least `at_ms` of the rule's pending deliveries."""
+    def due(self, bus: int, rule: int, run: int, work_ms: int, limit: int) -> list[Delivery]:
+        """Deliveries in the queue with `at_ms` at or before `work_ms`, by `at_ms` and position."""
         ...
 
-    def waiting(self, bus: int, rule: int, limit: int) -> list[Delivery]:
-        """Deliveries in state WAITING, by `at_ms`, position, run."""
+    def next_due(self, bus: int, rule: int, run: int) -> int | None:
+        """The least `at_ms` in the queue."""
         ...
 
-    def dead(self, bus: int, rule: int, after: tuple[int, int], limit: int, *, until_ms: int | None = None) -> list[Delivery]:
-        """Dead deliveries with (position, run) above `after`, ascending; with `until_ms`, those that died by then."""
+    def pending(
+        self,
+        bus: int,
+        rule: int,
+        limit: int,
+        *,
+        run: int | None = None,
+        below: int = 0,
+        is_leased_too: bool = True,
+    ) -> list[Delivery]:
+        """Pending deliveries of the rule (of one run; below a position, 0: any), by position and run."""
+        ...
+
+    def oldest(self, bus: int, rule: int) -> int | None:
+        """The least position of the rule's pending deliveries."""
+        ...
+
+    def dead(self, bus: int, rule: int, after: tuple[int, int], limit: int) -> list[Delivery]:
+        """Dead deliveries with (position, run) above `after`, ascending."""
         ...
 
     def holds(self, bus: int) -> bool:

@@ -5,25 +5,28 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from eventyard.core.bus_state import Loaded, Queue, tally
+from eventyard.core.bus_state import Loaded, Queue, QueueKey, tally
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, StoredEvent
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, Key, State
 from eventyard.core.loss import Losses
-from eventyard.core.rule import RuleRecord, Status
+from eventyard.core.rule import RuleRecord, Status, Tombstone
 from eventyard.core.system import SYSTEM_BUS
 from eventyard.core.view import Known, View
 
 
 class _Bus(msgspec.Struct):
     head: int = 0
+    floor: int = 1
+    log_bytes: int = 0
     time: BusTime = BusTime(0, 0)
     events: dict[int, StoredEvent] = {}
-    ids: dict[tuple[str, str], int] = {}
+    ids: dict[tuple[str, str], Known] = {}
     deliveries: dict[Key, Delivery] = {}
-    counts: dict[int, list[int]] = {}
+    counts: dict[QueueKey, list[int]] = {}
     rules: dict[int, RuleRecord] = {}
-    backfills: dict[int, Backfill] = {}
+    tombstones: dict[str, Tombstone] = {}
+    backfills: dict[tuple[int, int], Backfill] = {}
     intents: dict[int, Intent] = {}
 
 
@@ -58,6 +61,8 @@ class MemoryEngine:
 
     def _load(self, number: int) -> Loaded:
         bus = self._buses.get(number) or _Bus()
+        rows = bus.deliveries.values()
+        ordered = {uid for uid, record in bus.rules.items() if record.is_ordered}
         return Loaded(
             record=self._records[number],
             head=bus.head,
@@ -65,9 +70,13 @@ class MemoryEngine:
             rules=tuple(bus.rules.values()),
             backfills=tuple(bus.backfills.values()),
             intents=tuple(bus.intents.values()),
-            queues={rule: Queue(list(counts), self._view.next_due(number, rule)) for rule, counts in bus.counts.items()},
-            leased=tuple(row for row in bus.deliveries.values() if row.state is State.LEASED),
+            queues={key: Queue(list(counts), self._view.next_due(number, *key)) for key, counts in bus.counts.items()},
+            leased=tuple(row for row in rows if row.state is State.LEASED),
             buses=tuple(r for r in self._records.values() if r.number != SYSTEM_BUS) if number == SYSTEM_BUS else (),
+            floor=bus.floor,
+            log_bytes=bus.log_bytes,
+            tombstones=tuple(bus.tombstones.values()),
+            ordered=tuple(row for row in rows if row.lane and row.state.is_owed and row.rule in ordered),
         )
 
     def commit(self, batch: Sequence[Changes]) -> None:
@@ -76,30 +85,38 @@ class MemoryEngine:
 
     def _commit(self, changes: Changes) -> None:
         bus = self._buses.setdefault(changes.bus, _Bus())
-        for rule, delta in tally(changes).items():
-            before = bus.counts.get(rule, [0] * len(State))
-            bus.counts[rule] = [have + more for have, more in zip(before, delta, strict=True)]
-        bus.head, bus.time = changes.head, changes.time
+        for key, delta in tally(changes).items():
+            before = bus.counts.get(key, [0] * len(State))
+            bus.counts[key] = [have + more for have, more in zip(before, delta, strict=True)]
+        bus.head, bus.floor, bus.log_bytes, bus.time = changes.head, changes.floor, changes.log_bytes, changes.time
         bus.events.update((event.position, event) for event in changes.events)
-        bus.ids.update(((event.source, event.id), event.position) for event in changes.events)
+        bus.ids.update(
+            ((event.source, event.id), Known(event.position, event.accepted_ms, event.digest)) for event in changes.events
+        )
         bus.deliveries.update((row.key, row) for row in changes.puts)
         bus.deliveries.update((move.now.key, move.now) for move in changes.moves)
         self._commit_rules(bus, changes)
         self._commit_work(bus, changes)
         self._commit_buses(changes)
+        for first, last in changes.forgotten:
+            self._forget(bus, first, last)
 
     def _commit_rules(self, bus: _Bus, changes: Changes) -> None:
         for record in changes.rules:
             if record.status is Status.DELETED:
                 bus.rules.pop(record.uid, None)
-                bus.counts.pop(record.uid, None)
+                bus.counts = {key: counts for key, counts in bus.counts.items() if key[0] != record.uid}
             else:
                 bus.rules[record.uid] = record
+        bus.tombstones.update((tombstone.name, tombstone) for tombstone in changes.tombstones)
+        bus.tombstones = {name: kept for name, kept in bus.tombstones.items() if not kept.is_removed}
 
     def _commit_work(self, bus: _Bus, changes: Changes) -> None:
-        bus.backfills.update((backfill.rule, backfill) for backfill in changes.backfills)
+        bus.backfills.update((backfill.key, backfill) for backfill in changes.backfills)
         bus.intents.update((intent.number, intent) for intent in changes.intents)
-        bus.backfills = {key: backfill for key, backfill in bus.backfills.items() if not backfill.is_done}
+        bus.backfills = {
+            key: kept for key, kept in bus.backfills.items() if not kept.is_removed and (kept.is_replay or not kept.is_done)
+        }
         bus.intents = {key: intent for key, intent in bus.intents.items() if not intent.is_done}
 
     def _commit_buses(self, changes: Changes) -> None:
@@ -110,6 +127,12 @@ class MemoryEngine:
                 self._records[record.number] = record
         if changes.emptied_bus:
             self._buses.pop(changes.emptied_bus, None)
+
+    def _forget(self, bus: _Bus, first: int, last: int) -> None:
+        owed = {row.position for row in bus.deliveries.values() if row.state.is_owed}
+        gone = {position for position in range(first, last + 1) if position not in owed}
+        bus.events = {position: event for position, event in bus.events.items() if position not in gone}
+        bus.deliveries = {key: row for key, row in bus.deliveries.items() if row.position not in gone}
 
 
 class MemoryView:
@@ -122,9 +145,8 @@ class MemoryView:
         return self._buses.get(bus) or _Bus()
 
     def find_ids(self, bus: int, ids: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Known]:
-        held = self._bus(bus)
-        found = {key: held.events[held.ids[key]] for key in ids if key in held.ids}
-        return {key: Known(event.position, event.accepted_ms, event.digest) for key, event in found.items()}
+        known = self._bus(bus).ids
+        return {key: known[key] for key in ids if key in known}
 
     def event(self, bus: int, position: int) -> StoredEvent | None:
         return self._bus(bus).events.get(position)
@@ -134,34 +156,59 @@ class MemoryView:
         positions = sorted((position for position in held if first <= position <= last), reverse=is_descending)
         return [held[position] for position in positions][:limit]
 
+    def events_at(self, bus: int, positions: Sequence[int]) -> dict[int, StoredEvent]:
+        held = self._bus(bus).events
+        return {position: held[position] for position in positions if position in held}
+
     def position_at(self, bus: int, time_ms: int) -> int:
         held = self._bus(bus)
         later = (event.position for event in held.events.values() if event.accepted_ms >= time_ms)
         return min(later, default=held.head + 1)
 
+    def position_at_offset(self, bus: int, offset: int) -> int:
+        held = self._bus(bus)
+        later = (event.position for event in held.events.values() if event.offset >= offset)
+        return min(later, default=held.head + 1)
+
     def delivery(self, bus: int, key: Key) -> Delivery | None:
         return self._bus(bus).deliveries.get(key)
 
-    def due(self, bus: int, rule: int, work_ms: int, limit: int) -> list[Delivery]:
-        return [row for row in self._pending(bus, rule) if row.at_ms <= work_ms][:limit]
+    def deliveries(self, bus: int, keys: Sequence[Key]) -> list[Delivery]:
+        held = self._bus(bus).deliveries
+        return [held[key] for key in keys if key in held]
 
-    def next_due(self, bus: int, rule: int) -> int | None:
-        return min((row.at_ms for row in self._pending(bus, rule)), default=None)
+    def due(self, bus: int, rule: int, run: int, work_ms: int, limit: int) -> list[Delivery]:
+        return [row for row in self._queue(bus, rule, run) if row.at_ms <= work_ms][:limit]
 
-    def waiting(self, bus: int, rule: int, limit: int) -> list[Delivery]:
-        return [row for row in self._pending(bus, rule) if row.state is State.WAITING][:limit]
+    def next_due(self, bus: int, rule: int, run: int) -> int | None:
+        return min((row.at_ms for row in self._queue(bus, rule, run)), default=None)
 
-    def dead(self, bus: int, rule: int, after: tuple[int, int], limit: int, *, until_ms: int | None = None) -> list[Delivery]:
+    def pending(
+        self, bus: int, rule: int, limit: int, *, run: int | None = None, below: int = 0, is_leased_too: bool = True
+    ) -> list[Delivery]:
+        found = [
+            row
+            for row in self._rows(bus, rule)
+            if row.state.is_pending
+            and (run is None or row.run == run)
+            and (not below or row.position < below)
+            and (is_leased_too or row.state is not State.LEASED)
+        ]
+        return sorted(found, key=lambda row: (row.position, row.run))[:limit]
+
+    def oldest(self, bus: int, rule: int) -> int | None:
+        return min((row.position for row in self._rows(bus, rule) if row.state.is_pending), default=None)
+
+    def dead(self, bus: int, rule: int, after: tuple[int, int], limit: int) -> list[Delivery]:
         dead = (row for row in self._rows(bus, rule) if row.state is State.DEAD and (row.position, row.run) > after)
-        in_time = (row for row in dead if until_ms is None or row.at_ms <= until_ms)
-        return sorted(in_time, key=lambda row: (row.position, row.run))[:limit]
+        return sorted(dead, key=lambda row: (row.position, row.run))[:limit]
 
     def holds(self, bus: int) -> bool:
         return bus in self._buses
 
-    def _pending(self, bus: int, rule: int) -> list[Delivery]:
-        pending = (row for row in self._rows(bus, rule) if row.state.is_pending)
-        return sorted(pending, key=lambda row: (row.at_ms, row.position, row.run))
+    def _queue(self, bus: int, rule: int, run: int) -> list[Delivery]:
+        queued = (row for row in self._rows(bus, rule) if row.state.is_leasable and row.run == run)
+        return sorted(queued, key=lambda row: (row.at_ms, row.position))
 
     def _rows(self, bus: int, rule: int) -> Iterator[Delivery]:
         return (row for row in self._bus(bus).deliveries.values() if row.rule == rule)

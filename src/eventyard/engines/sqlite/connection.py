@@ -47,6 +47,9 @@ def open_writer(path: str, *, vfs: str | None, synchronous: Synchronous, is_excl
             connection.pragma("locking_mode", "EXCLUSIVE")
         _tune(connection, WRITER_CACHE_KIB)
         connection.pragma("page_size", PAGE_BYTES)
+        if connection.pragma("page_count") == 0:
+            # Of a new file only: on another it would be a write, and the file may be one that must be left as it was found.
+            connection.pragma("auto_vacuum", "INCREMENTAL")
         mode = connection.pragma("journal_mode", "WAL")
         connection.pragma("synchronous", synchronous)
     if mode != "wal":

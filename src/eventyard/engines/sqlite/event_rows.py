@@ -10,8 +10,8 @@ from eventyard.core.changes import StoredEvent
 from eventyard.engines.sqlite import place as places
 from eventyard.engines.sqlite.damage import DamageLog
 
-EventRow = tuple[int, int, bytes, int, bytes]
-"""Place, accepted_ms, digest, checksum, json."""
+EventRow = tuple[int, int, int, bytes, int, bytes]
+"""Place, accepted_ms, offset, digest, checksum, json."""
 
 _pack = struct.Struct("<qq").pack
 
@@ -25,23 +25,24 @@ _decode = msgspec.json.Decoder(_Identity).decode
 
 
 def checksum(place: int, accepted_ms: int, digest: bytes, json: bytes) -> int:
-    """CRC-32 over all of a row: finds every flipped bit and every burst under 33 bits, at 1.4 GB/s."""
+    """CRC-32 over all of a row that is told to anybody: finds every flipped bit and every burst under 33 bits, at 1.4 GB/s."""
     return crc32(json, crc32(_pack(place, accepted_ms) + digest))
 
 
 def to_row(bus: int, event: StoredEvent) -> EventRow:
     place = places.place(bus, event.position)
-    return place, event.accepted_ms, event.digest, checksum(place, event.accepted_ms, event.digest, event.json), event.json
+    written = checksum(place, event.accepted_ms, event.digest, event.json)
+    return place, event.accepted_ms, event.offset, event.digest, written, event.json
 
 
 def from_rows(rows: Iterable[EventRow], damage: DamageLog) -> list[StoredEvent]:
     """The events of `rows` in their order, without the damaged ones, which are reported."""
     events = []
-    for place, accepted_ms, digest, written, json in rows:
+    for place, accepted_ms, offset, digest, written, json in rows:
         # Spelled out rather than called: this loop is what reading history costs.
         if crc32(json, crc32(_pack(place, accepted_ms) + digest)) != written:
             damage.add(places.bus(place), places.position(place))
             continue
         identity = _decode(json)
-        events.append(StoredEvent(places.position(place), accepted_ms, digest, json, identity.source, identity.id))
+        events.append(StoredEvent(places.position(place), accepted_ms, digest, json, identity.source, identity.id, offset))
     return events

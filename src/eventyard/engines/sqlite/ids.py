@@ -13,9 +13,9 @@ only ever appended:
 Nearly every id that is asked for is fresh, so what matters is to say "unknown" fast: one dict and one filter per slice,
 at most six of them with the window full. Each filter costs two looks at cold memory: with slices half as large an answer
 took twice as long. A filter that says "maybe" sends us into its segments, newest first, one small row each; about one fresh
-id in four hundred goes there for nothing. What is found is compared with the event itself: two ids may share
-a hash, and damage must not make one event pass for another. An event that is gone or damaged counts as unknown, so that its
-producer may bring it again.
+id in four hundred goes there for nothing. What is found is compared with the event itself, or with the stub that retention
+left of it (`forgetting`): two ids may share a hash, and damage must not make one event pass for another. A damaged event counts
+as unknown, so that its producer may bring it again.
 
 Newer beats older at every step (open segment, then slices and segments from the newest): an id accepted again after
 the window answers with its later position. Whole segments that the window has left behind are removed, at most
@@ -44,7 +44,7 @@ from rbloom import Bloom
 from eventyard.core import limits
 from eventyard.core.changes import Changes, StoredEvent
 from eventyard.core.view import Known
-from eventyard.engines.sqlite import event_rows, id_segments
+from eventyard.engines.sqlite import event_rows, forgetting, id_segments
 from eventyard.engines.sqlite import place as places
 from eventyard.engines.sqlite.connection import rows
 from eventyard.engines.sqlite.damage import DamageLog
@@ -196,9 +196,12 @@ class IdIndex:
 
     def _verify(self, connection: apsw.Connection, held: BusIds, key: int, source_id: tuple[str, str]) -> Known | None:
         for position in held.candidates(connection, key):
-            found = event_rows.from_rows(rows(connection, "event", places.place(held.bus, position)), self._damage)
+            place = places.place(held.bus, position)
+            found = event_rows.from_rows(rows(connection, "event", place), self._damage)
             if found and (found[0].source, found[0].id) == source_id:
                 return Known(position, found[0].accepted_ms, found[0].digest)
+            if not found and (stub := forgetting.stub_at(connection, place)) is not None and stub.is_of(*source_id):
+                return stub.known
         return None
 
     # Committing
@@ -270,13 +273,22 @@ class IdIndex:
         return Slice(number, segments, bloom)
 
     def _load_open(self, connection: apsw.Connection, held: BusIds) -> None:
+        """From the log, and from what is left of events that it no longer holds. The later position of an id counts."""
         first, last = places.span(held.bus, held.open_first)
+        self._load_stubs(connection, held, first, last)
         while found := rows(connection, "events_ascending", first, last, _LOAD_ROWS):
             for event in event_rows.from_rows(found, self._damage):
-                held.open[hash_id(event.source, event.id)] = event.position - held.open_first
+                key, offset = hash_id(event.source, event.id), event.position - held.open_first
+                held.open[key] = max(offset, held.open.get(key, 0))
             first = found[-1][0] + 1
         if (bloom := held.slices[-1].bloom) is not None:
             bloom.update(held.open)
+
+    def _load_stubs(self, connection: apsw.Connection, held: BusIds, first: int, last: int) -> None:
+        while found := forgetting.stubs(connection, first, last, _LOAD_ROWS):
+            for stub in found:
+                held.open[stub.hash] = stub.known.position - held.open_first
+            first = found[-1].place + 1
 
 
 def _is_maybe(blooms: Sequence[Bloom], key: int) -> bool:

@@ -1,11 +1,14 @@
 """Bringing a file up to the schema of this eventyard: numbered files of SQL, applied in order, all in one transaction."""
 
+import logging
 from pathlib import Path
 
 import apsw
 
 from eventyard.core.errors import InvalidSettings
 from eventyard.engines.sqlite.connection import failures_named
+
+log = logging.getLogger("eventyard.engines.sqlite")
 
 APPLICATION_ID = 0x45767964
 """'Evyd' in the file's header, so that another program's database is never taken for ours."""
@@ -32,6 +35,7 @@ def migrate(connection: apsw.Connection, path: str) -> None:
             )
         if version < len(known):
             _apply(connection, known, version)
+        _make_shrinkable(connection)
 
 
 def _version(connection: apsw.Connection, path: str) -> int:
@@ -48,3 +52,18 @@ def _apply(connection: apsw.Connection, known: list[str], version: int) -> None:
             connection.execute(text)
         connection.pragma("application_id", APPLICATION_ID)
         connection.pragma("user_version", len(known))
+
+
+def _make_shrinkable(connection: apsw.Connection) -> None:
+    """A file from before 0.1 that could only grow is written anew once, which takes as much room again while it lasts.
+
+    A crash leaves the file as it was, and the next start does it again.
+    """
+    if connection.pragma("auto_vacuum") == _INCREMENTAL:
+        return
+    log.info("the file is written anew once, so that it can give room back; this takes a moment and as much room again")
+    connection.pragma("auto_vacuum", "INCREMENTAL")
+    connection.execute("VACUUM")
+
+
+_INCREMENTAL = 2

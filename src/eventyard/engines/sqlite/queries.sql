@@ -1,8 +1,9 @@
 -- Every statement that the engine runs, by name. `statements.py` reads this file; a test holds that each name is used.
 
 -- name: set_bus_progress
-INSERT INTO bus (number, head, time_ms, work_ms, commits) VALUES (?1, ?2, ?3, ?4, 1)
-ON CONFLICT DO UPDATE SET head = ?2, time_ms = ?3, work_ms = ?4, commits = commits + 1
+INSERT INTO bus (number, head, time_ms, work_ms, floor, log_bytes, commits) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1)
+ON CONFLICT DO UPDATE SET
+    head = ?2, time_ms = ?3, work_ms = ?4, floor = ?5, log_bytes = ?6, commits = commits + 1
 
 -- name: set_bus_record
 INSERT INTO bus (number, record) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET record = ?2
@@ -11,7 +12,7 @@ INSERT INTO bus (number, record) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET recor
 DELETE FROM bus WHERE number = ?1
 
 -- name: buses
-SELECT record, head, time_ms, work_ms FROM bus WHERE record IS NOT NULL ORDER BY number
+SELECT record, head, time_ms, work_ms, floor, log_bytes FROM bus WHERE record IS NOT NULL ORDER BY number
 
 -- name: standings
 SELECT number, record, head, commits FROM bus ORDER BY number
@@ -20,68 +21,131 @@ SELECT number, record, head, commits FROM bus ORDER BY number
 SELECT head FROM bus WHERE number = ?1
 
 -- name: add_event
-INSERT INTO event (place, accepted_ms, digest, checksum, json) VALUES (?, ?, ?, ?, ?)
+INSERT INTO event (place, accepted_ms, offset, digest, checksum, json) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET
-    accepted_ms = excluded.accepted_ms, digest = excluded.digest, checksum = excluded.checksum, json = excluded.json
+    accepted_ms = excluded.accepted_ms, offset = excluded.offset, digest = excluded.digest, checksum = excluded.checksum,
+    json = excluded.json
 
 -- name: event
-SELECT place, accepted_ms, digest, checksum, json FROM event WHERE place = ?1
+SELECT place, accepted_ms, offset, digest, checksum, json FROM event WHERE place = ?1
 
 -- name: events_ascending
-SELECT place, accepted_ms, digest, checksum, json FROM event WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3
+SELECT place, accepted_ms, offset, digest, checksum, json FROM event WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3
 
 -- name: events_descending
-SELECT place, accepted_ms, digest, checksum, json FROM event WHERE place BETWEEN ?1 AND ?2 ORDER BY place DESC LIMIT ?3
+SELECT place, accepted_ms, offset, digest, checksum, json FROM event WHERE place BETWEEN ?1 AND ?2 ORDER BY place DESC LIMIT ?3
+
+-- name: events_at
+SELECT place, accepted_ms, offset, digest, checksum, json FROM event WHERE place IN carray(?1)
 
 -- name: set_delivery
-INSERT INTO delivery (bus, position, rule, run, state, at_ms, attempts, leases, first_ms, note)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO delivery (bus, position, rule, run, state, at_ms, attempts, leases, first_ms, lane, note)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET
     state = excluded.state, at_ms = excluded.at_ms, attempts = excluded.attempts, leases = excluded.leases,
-    first_ms = excluded.first_ms, note = excluded.note
+    first_ms = excluded.first_ms, lane = excluded.lane, note = excluded.note
 
 -- name: delivery
-SELECT rule, run, position, state, at_ms, attempts, leases, first_ms, note
+SELECT rule, run, position, state, at_ms, attempts, leases, first_ms, note, lane
 FROM delivery WHERE bus = ?1 AND position = ?2 AND rule = ?3 AND run = ?4
 
+-- name: deliveries
+SELECT d.rule, d.run, d.position, d.state, d.at_ms, d.attempts, d.leases, d.first_ms, d.note, d.lane
+FROM carray(?4) AS p
+CROSS JOIN delivery AS d ON d.bus = ?1 AND d.position = p.value AND d.rule = ?2 AND d.run = ?3
+
 -- name: due
-SELECT rule, run, position, state, at_ms, attempts, leases, first_ms, note
-FROM delivery WHERE bus = ?1 AND rule = ?2 AND state < 2 AND at_ms <= ?3
-ORDER BY at_ms, position, run LIMIT ?4
+SELECT rule, run, position, state, at_ms, attempts, leases, first_ms, note, lane
+FROM delivery WHERE bus = ?1 AND rule = ?2 AND run = ?3 AND state < 2 AND at_ms <= ?4
+ORDER BY at_ms, position LIMIT ?5
 
 -- name: next_due
-SELECT at_ms FROM delivery WHERE bus = ?1 AND rule = ?2 AND state < 2 ORDER BY at_ms LIMIT 1
+SELECT at_ms FROM delivery WHERE bus = ?1 AND rule = ?2 AND run = ?3 AND state < 2 ORDER BY at_ms LIMIT 1
 
--- The inner statement reads the index alone: a queue of a million leased rows costs no look at the table.
--- name: waiting
-SELECT d.rule, d.run, d.position, d.state, d.at_ms, d.attempts, d.leases, d.first_ms, d.note
+-- Pending rows by position. The inner statements read the indexes alone.
+
+-- name: queued
+SELECT d.rule, d.run, d.position, d.state, d.at_ms, d.attempts, d.leases, d.first_ms, d.note, d.lane
 FROM (
-    SELECT at_ms, position, run FROM delivery
-    WHERE bus = ?1 AND rule = ?2 AND state < 2 AND state = 0 ORDER BY at_ms, position, run LIMIT ?3
+    SELECT position, run FROM delivery
+    WHERE bus = ?1 AND rule = ?2 AND state < 2 AND (?3 IS NULL OR run = ?3) AND position < ?4
+    ORDER BY position, run LIMIT ?5
 ) AS p
 CROSS JOIN delivery AS d ON d.bus = ?1 AND d.position = p.position AND d.rule = ?2 AND d.run = p.run
-ORDER BY p.at_ms, p.position, p.run
 
--- name: leased
-SELECT d.rule, d.run, d.position, d.state, d.at_ms, d.attempts, d.leases, d.first_ms, d.note
-FROM (SELECT position, run FROM delivery WHERE bus = ?1 AND rule = ?2 AND state < 2 AND state = 1) AS p
+-- name: held
+SELECT d.rule, d.run, d.position, d.state, d.at_ms, d.attempts, d.leases, d.first_ms, d.note, d.lane
+FROM (
+    SELECT position, run FROM delivery
+    WHERE bus = ?1 AND rule = ?2 AND state IN (2, 3) AND (?3 IS NULL OR run = ?3) AND position < ?4 AND state >= ?5
+    ORDER BY position, run LIMIT ?6
+) AS p
 CROSS JOIN delivery AS d ON d.bus = ?1 AND d.position = p.position AND d.rule = ?2 AND d.run = p.run
 
+-- name: oldest
+SELECT min(position) FROM (
+    SELECT min(position) AS position FROM delivery WHERE bus = ?1 AND rule = ?2 AND state < 2
+    UNION ALL
+    SELECT min(position) FROM delivery WHERE bus = ?1 AND rule = ?2 AND state IN (2, 3)
+)
+
+-- name: leased
+SELECT d.rule, d.run, d.position, d.state, d.at_ms, d.attempts, d.leases, d.first_ms, d.note, d.lane
+FROM (SELECT position, run FROM delivery WHERE bus = ?1 AND rule = ?2 AND state IN (2, 3) AND state = 2) AS p
+CROSS JOIN delivery AS d ON d.bus = ?1 AND d.position = p.position AND d.rule = ?2 AND d.run = p.run
+
+-- name: ordered
+SELECT d.rule, d.run, d.position, d.state, d.at_ms, d.attempts, d.leases, d.first_ms, d.note, d.lane
+FROM (
+    SELECT position, run FROM delivery WHERE bus = ?1 AND rule = ?2 AND state < 2
+    UNION ALL
+    SELECT position, run FROM delivery WHERE bus = ?1 AND rule = ?2 AND state IN (2, 3)
+    UNION ALL
+    SELECT position, run FROM delivery WHERE bus = ?1 AND rule = ?2 AND state = 5
+) AS p
+CROSS JOIN delivery AS d ON d.bus = ?1 AND d.position = p.position AND d.rule = ?2 AND d.run = p.run AND d.lane <> 0
+
 -- name: dead
-SELECT rule, run, position, state, at_ms, attempts, leases, first_ms, note
-FROM delivery WHERE bus = ?1 AND rule = ?2 AND state = 3 AND (position, run) > (?3, ?4) AND at_ms <= ?5
-ORDER BY position, run LIMIT ?6
+SELECT rule, run, position, state, at_ms, attempts, leases, first_ms, note, lane
+FROM delivery WHERE bus = ?1 AND rule = ?2 AND state = 5 AND (position, run) > (?3, ?4)
+ORDER BY position, run LIMIT ?5
 
 -- name: add_tally
-INSERT INTO tally (bus, rule, waiting, leased, delivered, dead, discarded) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO tally (bus, rule, run, waiting, retrying, leased, blocked, delivered, dead, discarded)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET
-    waiting = waiting + excluded.waiting, leased = leased + excluded.leased, delivered = delivered + excluded.delivered,
-    dead = dead + excluded.dead, discarded = discarded + excluded.discarded
+    waiting = waiting + excluded.waiting, retrying = retrying + excluded.retrying, leased = leased + excluded.leased,
+    blocked = blocked + excluded.blocked, delivered = delivered + excluded.delivered, dead = dead + excluded.dead,
+    discarded = discarded + excluded.discarded
 
 -- name: tallies
-SELECT t.rule, t.waiting, t.leased, t.delivered, t.dead, t.discarded, (
-    SELECT d.at_ms FROM delivery AS d WHERE d.bus = ?1 AND d.rule = t.rule AND d.state < 2 ORDER BY d.at_ms LIMIT 1
+SELECT t.rule, t.run, t.waiting, t.retrying, t.leased, t.blocked, t.delivered, t.dead, t.discarded, (
+    SELECT d.at_ms FROM delivery AS d
+    WHERE d.bus = ?1 AND d.rule = t.rule AND d.run = t.run AND d.state < 2 ORDER BY d.at_ms LIMIT 1
 ) FROM tally AS t WHERE t.bus = ?1
+
+-- Retention. Removing reads what is owed first; stretches without any go whole.
+
+-- name: owed_positions
+SELECT DISTINCT position FROM delivery WHERE bus = ?1 AND position BETWEEN ?2 AND ?3 AND (state <= 3 OR state = 5) ORDER BY position
+
+-- name: remove_events
+DELETE FROM event WHERE place BETWEEN ?1 AND ?2
+
+-- name: remove_deliveries
+DELETE FROM delivery WHERE bus = ?1 AND position BETWEEN ?2 AND ?3
+
+-- name: add_stub
+INSERT INTO stub (place, accepted_ms, hash, digest, check_bytes) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+
+-- name: stub
+SELECT place, accepted_ms, hash, digest, check_bytes FROM stub WHERE place = ?1
+
+-- name: stubs
+SELECT place, accepted_ms, hash, digest, check_bytes FROM stub WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3
+
+-- name: remove_stubs
+DELETE FROM stub WHERE place BETWEEN ?1 AND ?2
 
 -- name: set_rule
 INSERT INTO rule (bus, uid, record) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET record = ?3
@@ -95,14 +159,23 @@ DELETE FROM tally WHERE bus = ?1 AND rule = ?2
 -- name: rules
 SELECT record FROM rule WHERE bus = ?1 ORDER BY uid
 
+-- name: set_tombstone
+INSERT INTO tombstone (bus, name, record) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET record = ?3
+
+-- name: remove_tombstone
+DELETE FROM tombstone WHERE bus = ?1 AND name = ?2
+
+-- name: tombstones
+SELECT record FROM tombstone WHERE bus = ?1 ORDER BY name
+
 -- name: set_backfill
-INSERT INTO backfill (bus, rule, record) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET record = ?3
+INSERT INTO backfill (bus, rule, run, record) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET record = ?4
 
 -- name: remove_backfill
-DELETE FROM backfill WHERE bus = ?1 AND rule = ?2
+DELETE FROM backfill WHERE bus = ?1 AND rule = ?2 AND run = ?3
 
 -- name: backfills
-SELECT record FROM backfill WHERE bus = ?1 ORDER BY rule
+SELECT record FROM backfill WHERE bus = ?1 ORDER BY rule, run
 
 -- name: set_intent
 INSERT INTO intent (bus, number, record) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET record = ?3
@@ -120,6 +193,8 @@ SELECT EXISTS (SELECT 1 FROM event WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM rule WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM backfill WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM intent WHERE bus = ?1)
+    OR EXISTS (SELECT 1 FROM tombstone WHERE bus = ?1)
+    OR EXISTS (SELECT 1 FROM stub WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM id_segment WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM id_bucket WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM id_slice WHERE place BETWEEN ?2 AND ?3)
@@ -149,6 +224,16 @@ DELETE FROM backfill WHERE bus = ?1 AND rule <= (
 -- name: empty_intent
 DELETE FROM intent WHERE bus = ?1 AND number <= (
     SELECT max(number) FROM (SELECT number FROM intent WHERE bus = ?1 ORDER BY number LIMIT ?2)
+)
+
+-- name: empty_tombstone
+DELETE FROM tombstone WHERE bus = ?1 AND name <= (
+    SELECT max(name) FROM (SELECT name FROM tombstone WHERE bus = ?1 ORDER BY name LIMIT ?2)
+)
+
+-- name: empty_stub
+DELETE FROM stub WHERE place BETWEEN ?1 AND (
+    SELECT max(place) FROM (SELECT place FROM stub WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3)
 )
 
 -- name: empty_event

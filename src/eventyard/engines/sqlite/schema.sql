@@ -1,14 +1,17 @@
 -- What a file of Eventyard holds, as all migrations together leave it. This file is to be read; new files are made by the
 -- migrations, and a test holds the two equal.
 
--- One row per bus. `record` is JSON (BusRecord); a bus that wrote before it was recorded has none yet. `commits` counts the
--- commits of the bus (see marks.py); every event up to `verified` was read and found whole once (see verifying.py).
+-- One row per bus. `record` is JSON (BusRecord); a bus that wrote before it was recorded has none yet. From `floor` to `head` the log
+-- is whole; below stand only events that are owed. `log_bytes`: bytes of JSON ever accepted. `commits` counts the commits of the bus
+-- (see marks.py); every event up to `verified` was read and found whole once (see verifying.py).
 CREATE TABLE bus (
     number  INTEGER PRIMARY KEY,
     record  BLOB,
     head    INTEGER NOT NULL DEFAULT 0,
     time_ms INTEGER NOT NULL DEFAULT 0,
     work_ms INTEGER NOT NULL DEFAULT 0,
+    floor INTEGER NOT NULL DEFAULT 1,
+    log_bytes INTEGER NOT NULL DEFAULT 0,
     commits INTEGER NOT NULL DEFAULT 0,
     verified INTEGER NOT NULL DEFAULT 0
 ) STRICT;
@@ -26,16 +29,18 @@ CREATE TABLE gap (
 -- The log. `place` is bus << 44 | position, so it is the rowid: each bus appends at its own end of one tree, a range of
 -- positions is a range of rows, and there is no second index. It bounds a bus at 2^44 positions and a file at 2^19 buses.
 -- Source and id stand in `json` only: decoding them costs 0.4 us, keeping them twice costs every page of the log.
--- `checksum` covers all the rest of the row.
+-- `offset` counts the bytes of JSON accepted on the bus before it. `checksum` covers all the rest of the row.
 CREATE TABLE event (
     place       INTEGER PRIMARY KEY,
     accepted_ms INTEGER NOT NULL,
+    offset      INTEGER NOT NULL,
     digest      BLOB NOT NULL,
     checksum    INTEGER NOT NULL,
     json        BLOB NOT NULL
 ) STRICT;
 
--- One row per event, rule and run, from put to end; it then stays in place, compact. Positions first, so that puts append.
+-- One row per event, rule and run, from put to end; it then stays in place, compact, as long as its event. Positions first, so that
+-- puts append. `lane` is the hash of its key where the rule keeps order, 0 elsewhere.
 CREATE TABLE delivery (
     bus      INTEGER NOT NULL,
     position INTEGER NOT NULL,
@@ -46,26 +51,32 @@ CREATE TABLE delivery (
     attempts INTEGER NOT NULL,
     leases   INTEGER NOT NULL,
     first_ms INTEGER NOT NULL,
+    lane     INTEGER NOT NULL,
     note     BLOB NOT NULL,
     PRIMARY KEY (bus, position, rule, run)
 ) STRICT, WITHOUT ROWID;
 
--- The queues in the order in which they are leased: only pending rows stand here, so it is as small as what is owed.
--- `state` stands last so that waiting and leased rows are told apart without a look at the table.
-CREATE INDEX delivery_pending ON delivery (bus, rule, at_ms, position, run, state) WHERE state < 2;
+-- The queues in the order in which they are leased: only what may be leased stands here.
+CREATE INDEX delivery_queue ON delivery (bus, rule, run, at_ms, position) WHERE state < 2;
 
-CREATE INDEX delivery_dead ON delivery (bus, rule, position, run) WHERE state = 3;
+-- What is pending and in no queue: leased, or behind another of its lane.
+CREATE INDEX delivery_held ON delivery (bus, rule, run, position, state) WHERE state IN (2, 3);
 
--- How many deliveries of a rule are in each state, kept with every commit so that nobody ever counts rows.
+CREATE INDEX delivery_dead ON delivery (bus, rule, position, run) WHERE state = 5;
+
+-- How many deliveries of a rule's run are in each state, kept with every commit so that nobody ever counts rows.
 CREATE TABLE tally (
     bus       INTEGER NOT NULL,
     rule      INTEGER NOT NULL,
+    run       INTEGER NOT NULL,
     waiting   INTEGER NOT NULL,
+    retrying  INTEGER NOT NULL,
     leased    INTEGER NOT NULL,
+    blocked   INTEGER NOT NULL,
     delivered INTEGER NOT NULL,
     dead      INTEGER NOT NULL,
     discarded INTEGER NOT NULL,
-    PRIMARY KEY (bus, rule)
+    PRIMARY KEY (bus, rule, run)
 ) STRICT, WITHOUT ROWID;
 
 -- `record` is JSON (RuleRecord). A deleted rule leaves with its last delivery; its edits stay in the log.
@@ -76,12 +87,13 @@ CREATE TABLE rule (
     PRIMARY KEY (bus, uid)
 ) STRICT, WITHOUT ROWID;
 
--- `record` is JSON (Backfill, Intent). Done ones are deleted.
+-- `record` is JSON (Backfill, Intent). Done ones are deleted, but for replays, which are kept to be asked about.
 CREATE TABLE backfill (
     bus    INTEGER NOT NULL,
     rule   INTEGER NOT NULL,
+    run    INTEGER NOT NULL,
     record BLOB NOT NULL,
-    PRIMARY KEY (bus, rule)
+    PRIMARY KEY (bus, rule, run)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE intent (
@@ -112,4 +124,22 @@ CREATE TABLE id_slice (
     place    INTEGER PRIMARY KEY,
     checksum INTEGER NOT NULL,
     filter   BLOB NOT NULL
+) STRICT;
+
+-- `record` is JSON (Tombstone): a deleted rule of this name.
+CREATE TABLE tombstone (
+    bus    INTEGER NOT NULL,
+    name   TEXT NOT NULL,
+    record BLOB NOT NULL,
+    PRIMARY KEY (bus, name)
+) STRICT, WITHOUT ROWID;
+
+-- The identity of an event that retention removed while the dedup window still knows it. `hash` is that of the window, `check_bytes` a
+-- second one, so that two ids that share the first are told apart.
+CREATE TABLE stub (
+    place       INTEGER PRIMARY KEY,
+    accepted_ms INTEGER NOT NULL,
+    hash        INTEGER NOT NULL,
+    digest      BLOB NOT NULL,
+    check_bytes BLOB NOT NULL
 ) STRICT;

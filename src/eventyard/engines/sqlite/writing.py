@@ -12,15 +12,15 @@ from eventyard.core.bus_state import tally
 from eventyard.core.changes import BusRecord, Changes
 from eventyard.core.delivery import Delivery
 from eventyard.core.rule import Status
-from eventyard.engines.sqlite import event_rows
+from eventyard.engines.sqlite import event_rows, forgetting
 from eventyard.engines.sqlite import place as places
 from eventyard.engines.sqlite.statements import SQL, insert_all
 
 EMPTIED_ROWS = 2_000
 """Rows of each table that one commit removes of a deleted bus: a few milliseconds of writing between two publishes."""
 
-_EMPTY_BY_BUS = ("empty_delivery", "empty_tally", "empty_rule", "empty_backfill", "empty_intent")
-_EMPTY_BY_PLACE = ("empty_event", "empty_id_segment", "empty_id_bucket", "empty_id_slice")
+_EMPTY_BY_BUS = ("empty_delivery", "empty_tally", "empty_rule", "empty_backfill", "empty_intent", "empty_tombstone")
+_EMPTY_BY_PLACE = ("empty_event", "empty_stub", "empty_id_segment", "empty_id_bucket", "empty_id_slice")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -28,7 +28,9 @@ _encode = msgspec.json.Encoder().encode
 def write(connection: apsw.Connection, changes: Changes) -> None:
     """All rows of one bus's changes, the ids of its events aside (`ids`)."""
     bus, time = changes.bus, changes.time
-    connection.execute(SQL["set_bus_progress"], (bus, changes.head, time.time_ms, time.work_ms))
+    connection.execute(
+        SQL["set_bus_progress"], (bus, changes.head, time.time_ms, time.work_ms, changes.floor, changes.log_bytes)
+    )
     if changes.events:
         insert_all(connection, "add_event", (event_rows.to_row(bus, event) for event in changes.events))
     if changes.puts or changes.moves:
@@ -38,6 +40,8 @@ def write(connection: apsw.Connection, changes: Changes) -> None:
     _write_work(connection, changes)
     for record in changes.buses:
         _write_bus(connection, record)
+    for first, last in changes.forgotten:
+        forgetting.forget(connection, changes, first, last)
     if changes.emptied_bus:
         _empty(connection, changes.emptied_bus)
 
@@ -45,7 +49,7 @@ def write(connection: apsw.Connection, changes: Changes) -> None:
 def _write_deliveries(connection: apsw.Connection, changes: Changes) -> None:
     bus = changes.bus
     insert_all(connection, "set_delivery", _delivery_rows(bus, changes))
-    insert_all(connection, "add_tally", ((bus, rule, *delta) for rule, delta in tally(changes).items()))
+    insert_all(connection, "add_tally", ((bus, rule, run, *delta) for (rule, run), delta in tally(changes).items()))
 
 
 def _delivery_rows(bus: int, changes: Changes) -> Iterator[tuple[int | bytes, ...]]:
@@ -66,6 +70,7 @@ def _delivery_row(bus: int, row: Delivery) -> tuple[int | bytes, ...]:
         row.attempts,
         row.leases,
         row.first_ms,
+        row.lane,
         row.note,
     )
 
@@ -82,10 +87,15 @@ def _write_rules(connection: apsw.Connection, changes: Changes) -> None:
 
 def _write_work(connection: apsw.Connection, changes: Changes) -> None:
     for backfill in changes.backfills:
-        if backfill.is_done:
-            connection.execute(SQL["remove_backfill"], (changes.bus, backfill.rule))
+        if backfill.is_removed or (backfill.is_done and not backfill.is_replay):
+            connection.execute(SQL["remove_backfill"], (changes.bus, *backfill.key))
         else:
-            connection.execute(SQL["set_backfill"], (changes.bus, backfill.rule, _encode(backfill)))
+            connection.execute(SQL["set_backfill"], (changes.bus, *backfill.key, _encode(backfill)))
+    for tombstone in changes.tombstones:
+        if tombstone.is_removed:
+            connection.execute(SQL["remove_tombstone"], (changes.bus, tombstone.name))
+        else:
+            connection.execute(SQL["set_tombstone"], (changes.bus, tombstone.name, _encode(tombstone)))
     for intent in changes.intents:
         if intent.is_done:
             connection.execute(SQL["remove_intent"], (changes.bus, intent.number))

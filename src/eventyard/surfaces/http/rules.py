@@ -30,6 +30,7 @@ class RuleAnswer(msgspec.Struct, frozen=True):
     target: Target
     start: Annotated[Any, msgspec.Meta(description='"latest", "earliest", {"position": n} or {"time": "..."}')]
     delivery: DeliveryPolicy
+    replay: str
     description: str
     owner: str
     state: RuleState
@@ -45,14 +46,24 @@ class RulesAnswer(msgspec.Struct, frozen=True):
 class StatusAnswer(msgspec.Struct, frozen=True):
     """How many of the rule's deliveries are in each state. `backfill_position` is what a late rule reads next, null when live.
 
-    `redriving`: a redrive of all its dead letters is still being carried out.
+    `pending`: waiting, retrying, leased and blocked; `lag`: these and what was not even put for it yet. `blocked` wait behind another of their key, of these `parked` behind a dead one; so many keys
+    are parked. `redriving`: a redrive of many dead letters is still being carried out.
     """
 
     name: str
     status: str
     paused: bool
+    run: int
+    lag: int
+    pending: int
+    oldest_position: int | None
+    oldest_age_s: float | None
     waiting: int
+    retrying: int
     leased: int
+    blocked: int
+    parked: int
+    parked_keys: int
     delivered: int
     dead: int
     discarded: int
@@ -90,14 +101,23 @@ async def rules(call: Call[RulesQuery]) -> Answer:
 
 async def status(call: Call[NoFields]) -> Answer:
     bus, name = call.path["bus"], call.path["rule"]
-    record, queue = call.yard.rule(bus, name), call.yard.status(bus, name)
+    record, queue = call.yard.rule(bus, name), await call.yard.status(bus, name)
     return json_answer(
         StatusAnswer(
             name=record.name,
             status=record.status,
             paused=record.is_paused,
+            run=record.run,
+            lag=queue.lag,
+            pending=queue.waiting + queue.retrying + queue.leased + queue.blocked,
+            oldest_position=queue.oldest_position,
+            oldest_age_s=None if queue.oldest_age_ms is None else queue.oldest_age_ms / 1000,
             waiting=queue.waiting,
+            retrying=queue.retrying,
             leased=queue.leased,
+            blocked=queue.blocked,
+            parked=queue.parked,
+            parked_keys=queue.parked_keys,
             delivered=queue.delivered,
             dead=queue.dead,
             discarded=queue.discarded,
@@ -128,6 +148,7 @@ def _shown(record: RuleRecord) -> RuleAnswer:
         target=document.target,
         start=_start(document.start),
         delivery=document.delivery,
+        replay=document.replay,
         description=document.description,
         owner=document.owner,
         state=RuleState(

@@ -1,0 +1,94 @@
+"""Backfills: old stretches of the log put for one rule, a bounded stretch a step.
+
+Where a backfill stands is a change like any other, so a crash costs at most the step under way. A live run's backfill ends by
+switching the rule to live in the step that puts the last stretch, so nothing is missed and nothing put twice; a replay's ends at its
+last position.
+"""
+
+import msgspec
+
+from eventyard.core import limits
+from eventyard.core.changes import Backfill, Pace
+from eventyard.core.commands import AdvanceBackfill, Put
+from eventyard.core.delivery import State
+from eventyard.core.draft import Draft
+from eventyard.core.order import lane_of
+from eventyard.core.pattern.evaluator import evaluate
+from eventyard.core.rule import RuleRecord, Status, parse_pattern
+from eventyard.core.strict_json import decode
+from eventyard.core.view import View
+
+
+def advance(draft: Draft, command: AdvanceBackfill) -> bool:
+    """Put what the stage matched, unless the rule or the cursor moved since it read."""
+    record = draft.find_rule(command.rule)
+    backfill = draft.backfill(command.rule, command.run)
+    if record is None or record.is_deleted or backfill is None or backfill.is_done:
+        return False
+    if backfill.next_position != command.first or record.version != command.version:
+        return False
+    backfill = _put_all(draft, backfill, command)
+    is_read = backfill.last is not None and backfill.next_position > backfill.last
+    draft.set_backfill(msgspec.structs.replace(backfill, is_done=is_read, ended_ms=draft.time.time_ms if is_read else 0))
+    return is_read or (not backfill.is_replay and finish_if_near(draft, record.uid))
+
+
+def _put_all(draft: Draft, backfill: Backfill, command: AdvanceBackfill) -> Backfill:
+    pace = backfill.pace
+    for put in command.puts:
+        pace = _paced(pace, put, draft.time.work_ms)
+        draft.put_old(command.rule, command.run, put.position, put.lane, int(pace.last_ms))
+    for position in command.unevaluated:
+        draft.put_unevaluated(command.rule, command.run, position)
+    return msgspec.structs.replace(backfill, next_position=command.last + 1, pace=pace)
+
+
+def _paced(pace: Pace, put: Put, work_ms: int) -> Pace:
+    """When the next delivery falls due: `last_ms` of what comes back."""
+    if pace.per_s:
+        return msgspec.structs.replace(pace, last_ms=next_paced(pace.last_ms, pace.per_s, work_ms))
+    if pace.is_original:
+        first_ms, began_ms = pace.first_ms or put.accepted_ms, pace.began_ms or work_ms
+        last_ms = began_ms + put.accepted_ms - first_ms
+        return msgspec.structs.replace(pace, first_ms=first_ms, began_ms=began_ms, last_ms=last_ms)
+    return pace
+
+
+def next_paced(last_ms: float, per_s: float, work_ms: int) -> float:
+    """When one more falls due of what is spread over time: after a standstill it goes on at its pace and makes nothing up."""
+    return max(last_ms + 1000 / per_s, work_ms)
+
+
+def finish_if_near(draft: Draft, uid: int) -> bool:
+    """Put the last stretch and switch the rule to live in this very step."""
+    record = draft.rule(uid)
+    backfill = draft.backfill(uid, record.run)
+    if backfill is None or backfill.is_done or draft.head - backfill.next_position >= limits.BACKFILL_LAST_STRETCH:
+        return False
+    if draft.state.unparked(uid, record.run) >= limits.BACKFILL_UNSETTLED_MAX:
+        return False
+    _put_stretch(draft, record, backfill)
+    draft.set_backfill(msgspec.structs.replace(backfill, next_position=draft.head + 1, is_done=True))
+    draft.set_rule(msgspec.structs.replace(record, status=Status.LIVE))
+    return True
+
+
+def _put_stretch(draft: Draft, record: RuleRecord, backfill: Backfill) -> None:
+    pattern = parse_pattern(record)
+    for stored in draft.stretch(backfill.next_position, limits.BACKFILL_LAST_STRETCH):
+        try:
+            is_match = evaluate(pattern, decode(stored.json))
+        except Exception:  # noqa: BLE001 - a rule that fails on an event costs that rule a dead letter, nobody else anything
+            draft.put_unevaluated(record.uid, record.run, stored.position)
+            continue
+        if is_match and not was_delivered(draft.view, draft.bus, backfill, stored.position):
+            draft.put_old(record.uid, record.run, stored.position, lane_of(record.rule.delivery, stored.json), 0)
+
+
+def was_delivered(view: View, bus: int, backfill: Backfill, position: int) -> bool:
+    """Whether the deleted rule that this one goes on for had the event delivered."""
+    if backfill.resumed is None or position > backfill.resumed_until:
+        return False
+    uid, run = backfill.resumed
+    before = view.delivery(bus, (uid, run, position))
+    return before is not None and before.state is State.DELIVERED

@@ -1,0 +1,90 @@
+"""Leasing: what the queues give out at the end of a step, and what of them is moved so that they can.
+
+A delivery whose turn has come in its lane, and one that waits in a queue, are leased in the step that finds a receiver for them. A live
+rule that falls far behind leaves the live index here and goes on as a backfill.
+"""
+
+import msgspec
+
+from eventyard.core import limits
+from eventyard.core.bus_state import RuleQueue
+from eventyard.core.changes import Backfill
+from eventyard.core.delivery import Note, Reason, State, waiting_state
+from eventyard.core.draft import Draft
+from eventyard.core.rule import RuleRecord, Status
+
+
+def conclude(draft: Draft) -> None:
+    """What every step ends with."""
+    _advance_lanes(draft)
+    _lease_waiting(draft)
+    _leave_live(draft)
+
+
+def _advance_lanes(draft: Draft) -> None:
+    """Where a lane's head has ended, the next one may go; leased at once where a receiver waits."""
+    keys = draft.lanes.take_next()
+    if not keys:
+        return
+    nexts = draft.deliveries(keys)
+    wanted = {uid for uid in {row.rule for row in nexts} if draft.may_lease(uid) > 0 and _gives_out(draft.find_rule(uid))}
+    events = draft.events_at([row.position for row in nexts if row.rule in wanted])
+    for blocked in nexts:
+        at_ms = max(blocked.at_ms, draft.time.work_ms)
+        ready = msgspec.structs.replace(blocked, state=waiting_state(blocked.attempts), at_ms=at_ms)
+        draft.move(blocked, ready)
+        event = events.get(blocked.position) if blocked.rule in wanted and at_ms <= draft.time.work_ms else None
+        if event is not None:
+            draft.lease(ready, event.json)
+
+
+def _lease_waiting(draft: Draft) -> None:
+    """Grant leases on what waits in the queues of the rules that somebody demands from, until the step is full."""
+    for uid, due_ms in draft.state.due.items():
+        if draft.is_full:
+            return
+        if due_ms <= draft.time.work_ms and _gives_out(draft.find_rule(uid)) and draft.may_lease(uid) > 0:
+            _lease_runs(draft, uid, draft.state.queues[uid])
+
+
+def _gives_out(record: RuleRecord | None) -> bool:
+    return record is not None and not record.is_deleted and not record.is_paused
+
+
+def _lease_runs(draft: Draft, uid: int, queue: RuleQueue) -> None:
+    """The live run first: a replay takes what it leaves over."""
+    live = draft.rule(uid).run
+    for run in sorted(queue.runs, key=lambda run: (run != live, run)):
+        count = draft.may_lease(uid)
+        if count <= 0 or draft.is_full:
+            return
+        if queue.runs[run].is_due(draft.time.work_ms):
+            _lease_from(draft, uid, run, count)
+
+
+def _lease_from(draft: Draft, uid: int, run: int, count: int) -> None:
+    count = min(count, limits.LEASES_PER_STEP_MAX)
+    rows = draft.view.due(draft.bus, uid, run, draft.time.work_ms, count)
+    if len(rows) < count:
+        draft.drained.append((uid, run))
+    waiting = [row for row in rows if not draft.is_touched(row.key)]
+    events = draft.events_at([row.position for row in waiting])
+    for delivery in waiting:
+        if draft.is_full:
+            return
+        event = events.get(delivery.position)
+        if event is None:
+            draft.end(delivery, State.DEAD, Note(reason=Reason.DAMAGED, at_ms=draft.time.time_ms))
+        elif not draft.lease(delivery, event.json):
+            return
+
+
+def _leave_live(draft: Draft) -> None:
+    """A live rule with a long backlog is fed by a backfill from here on: memory and tables stay small however long it lasts."""
+    for uid in draft.put_live:
+        record = draft.find_rule(uid)
+        if record is None or record.status is not Status.LIVE:
+            continue
+        if draft.state.unparked(uid, record.run) >= limits.LIVE_BACKLOG_MAX:
+            draft.set_rule(msgspec.structs.replace(record, status=Status.BACKFILLING))
+            draft.set_backfill(Backfill(uid, record.run, draft.head + 1, first=draft.head + 1))

@@ -1,0 +1,155 @@
+"""Settling: what a verdict on a lease, or the end of one, does to its delivery."""
+
+import msgspec
+
+from eventyard.core import limits, rule_edits
+from eventyard.core.changes import IntentKind
+from eventyard.core.commands import Expire, Release, Settle, Settlement
+from eventyard.core.delivery import Delivery, Note, Reason, State, encode_note, waiting_state
+from eventyard.core.draft import Draft
+from eventyard.core.errors import StaleLease
+from eventyard.core.rule import RuleRecord
+from eventyard.core.verdict import Dead, Delivered, GivenBack, Gone, Renewed, Retry, used_up
+
+
+def settle_all(draft: Draft, command: Settle) -> list[StaleLease | None]:
+    return [settle(draft, settlement) for settlement in command.settlements]
+
+
+def settle(draft: Draft, settlement: Settlement) -> StaleLease | None:
+    """End or continue one delivery by the verdict on one lease of it.
+
+    A verdict counts until a later lease is granted, even when its own lease ran out. The same one again is answered as the
+    first time, because the answer may have been lost.
+    """
+    delivery = draft.delivery(settlement.key)
+    record = draft.find_rule(settlement.key[0])
+    if delivery is None or record is None or delivery.leases != settlement.lease:
+        return StaleLease("found a lease that is not the delivery's last", wanted="the lease granted last")
+    if not delivery.state.is_pending:
+        return None if _is_repeated(delivery, settlement) else _ended(delivery)
+    if _is_closed(draft, delivery):
+        draft.end(delivery, State.DISCARDED, Note(reason=Reason.SEEK, at_ms=draft.time.time_ms))
+        return StaleLease("found a lease of a run that has been closed", wanted="a lease of the rule's run now")
+    return _settle_pending(draft, delivery, record, settlement)
+
+
+def _settle_pending(draft: Draft, delivery: Delivery, record: RuleRecord, settlement: Settlement) -> StaleLease | None:
+    match settlement.verdict:
+        case Delivered(note):
+            draft.end(delivery, State.DELIVERED, note)
+        case Dead(note):
+            kill(draft, delivery, record, note)
+        case Renewed(lease_ms):
+            return _renew(draft, delivery, lease_ms)
+        case Retry() | Gone() | GivenBack() if record.is_deleted:
+            draft.end(delivery, State.DISCARDED, Note(reason=Reason.RULE_DELETED, at_ms=draft.time.time_ms))
+        case Retry(delay_ms, note, is_counted):
+            _put_back(draft, delivery, delay_ms, note, is_counted=is_counted)
+        case GivenBack(delay_ms, note):
+            _give_back(draft, delivery, record, delay_ms, note)
+        case Gone(note):
+            _put_back(draft, delivery, 0, note, is_counted=False)
+            rule_edits.pause_for(draft, record, because="the target answered 410 Gone")
+    return None
+
+
+def kill(draft: Draft, delivery: Delivery, record: RuleRecord, note: Note) -> None:
+    """A dead letter; in a lane it stays the head and parks its key. Too many parked keys pause the rule."""
+    draft.end(delivery, State.DEAD, note)
+    lanes = draft.state.lanes.get(record.uid)
+    if delivery.lane and lanes is not None and len(lanes.parked) >= limits.PARKED_KEYS_MAX and not record.is_deleted:
+        rule_edits.pause_for(draft, draft.rule(record.uid), because=f"{len(lanes.parked)} keys are parked behind dead letters")
+
+
+def _give_back(draft: Draft, delivery: Delivery, record: RuleRecord, delay_ms: int, note: Note) -> None:
+    reason = used_up(record.rule.delivery, delivery, draft.time.work_ms)
+    if reason is None:
+        _put_back(draft, delivery, delay_ms, note, is_counted=True)
+    else:
+        kill(draft, delivery, record, msgspec.structs.replace(note, reason=reason))
+
+
+def _put_back(draft: Draft, delivery: Delivery, delay_ms: int, note: Note, *, is_counted: bool) -> None:
+    if delivery.state is not State.LEASED:
+        return  # Released already, say by a restart: it is due sooner than this verdict would have it.
+    attempts = delivery.attempts if is_counted else delivery.attempts - 1
+    waiting = msgspec.structs.replace(
+        delivery,
+        state=waiting_state(attempts),
+        at_ms=draft.time.work_ms + delay_ms,
+        attempts=attempts,
+        first_ms=delivery.first_ms if attempts else 0,
+        note=encode_note(note),
+    )
+    draft.move(delivery, waiting)
+
+
+def _renew(draft: Draft, delivery: Delivery, lease_ms: int) -> StaleLease | None:
+    """The lease begins anew; one that ran out and was taken back cannot."""
+    if delivery.state is not State.LEASED:
+        return StaleLease("found a lease that ran out", wanted="to receive again")
+    draft.move(delivery, msgspec.structs.replace(delivery, at_ms=draft.time.work_ms + lease_ms))
+    return None
+
+
+def _is_closed(draft: Draft, delivery: Delivery) -> bool:
+    """Whether a seek or a cancelled replay is discarding the delivery's run just now."""
+    return any(
+        intent.kind is IntentKind.DISCARD
+        and not intent.is_done
+        and (intent.rule, intent.run) == (delivery.rule, delivery.run)
+        and not intent.below
+        for intent in draft.intents()
+    )
+
+
+def _is_repeated(delivery: Delivery, settlement: Settlement) -> bool:
+    return (delivery.state is State.DELIVERED and isinstance(settlement.verdict, Delivered)) or (
+        delivery.state is State.DEAD and isinstance(settlement.verdict, Dead)
+    )
+
+
+def _ended(delivery: Delivery) -> StaleLease:
+    return StaleLease(f"found a delivery that ended as {delivery.state.name.lower()}", wanted="a pending one")
+
+
+# Leases that end without a verdict
+
+
+def release(draft: Draft, command: Release) -> None:
+    """What was leased when the last process ended. Attempts stay counted."""
+    for delivery in draft.deliveries(command.keys):
+        queue = draft.rule(delivery.rule).rule.target.queue
+        if delivery.state is not State.LEASED:
+            continue
+        if queue is not None:
+            ends_ms = draft.time.work_ms + int(queue.lease_s * 1000)
+            draft.move(delivery, msgspec.structs.replace(delivery, at_ms=ends_ms))
+        elif not command.is_push_kept:
+            _take_back(draft, delivery)
+
+
+def expire(draft: Draft, command: Expire) -> int:
+    """Leases that ran out go back into their queues, or end where the policy's attempts or age are used up."""
+    work_ms = draft.time.work_ms
+    over = [row for key, row in draft.state.leased.items() if row.at_ms <= work_ms and not draft.is_touched(key)]
+    for delivery in over[: command.limit]:
+        _expire_one(draft, delivery)
+    return min(len(over), command.limit)
+
+
+def _expire_one(draft: Draft, delivery: Delivery) -> None:
+    record = draft.rule(delivery.rule)
+    note = Note(failure="the lease ran out", at_ms=draft.time.time_ms)
+    if record.is_deleted:
+        draft.end(delivery, State.DISCARDED, Note(reason=Reason.RULE_DELETED, at_ms=draft.time.time_ms))
+    elif record.rule.target.queue is not None:
+        _give_back(draft, delivery, record, 0, note)
+    else:
+        _take_back(draft, delivery)
+
+
+def _take_back(draft: Draft, delivery: Delivery) -> None:
+    state = waiting_state(delivery.attempts)
+    draft.move(delivery, msgspec.structs.replace(delivery, state=state, at_ms=draft.time.work_ms))

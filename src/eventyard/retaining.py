@@ -1,0 +1,144 @@
+"""Retention, as a stage: finds what a bus need keep no longer, and has it removed in bounded steps.
+
+Three things are looked for, each as often as its constant says: events past the bus's age or bytes; backlogs past their rule's cap;
+dead letters past theirs. A wall clock that runs ahead is believed by bus time only within a bound (`core.clock`), so it removes nothing
+that is not old. Where a bus is emptied from its old end, the stage goes on without waiting until it has caught up.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from eventyard.core import limits
+from eventyard.core.bus_state import BusState
+from eventyard.core.changes import Filter
+from eventyard.core.clock import BusTime
+from eventyard.core.commands import Command, EnforceCap, Purge, Retain
+from eventyard.core.delivery import Reason, State
+from eventyard.core.errors import Unavailable
+from eventyard.core.rule import RuleRecord
+from eventyard.core.system import SYSTEM_BUS
+from eventyard.core.view import View
+from eventyard.ports import Engine
+
+log = logging.getLogger("eventyard.retaining")
+
+FLOOR_EVERY_MS = 5_000
+RULES_EVERY_MS = 60_000
+"""How often floors, and the caps and dead letters of rules, are looked at. A log may grow past its bounds by that much."""
+
+Submit = Callable[[int, Command, Callable[[Any], None]], None]
+
+
+class _Watch(msgspec.Struct):
+    """When a bus is looked at next (work time), and the floor that it is on its way to."""
+
+    floor_ms: int
+    rules_ms: int
+    floor: int = 0
+    is_under_way: bool = False
+
+
+class RetentionStage:
+    """Called from one thread, the keeper's; the answers to what it submits come on the writer's."""
+
+    def __init__(self, engine: Engine, states: Mapping[int, BusState], submit: Submit, now: Callable[[], BusTime]) -> None:
+        self._engine = engine
+        self._states = states
+        self._submit = submit
+        self._now = now
+        self._watches: dict[int, _Watch] = {}
+
+    def step(self) -> bool:
+        """One bounded step for each bus that wants one. False when none did, or the disk could not be read: then later."""
+        time = self._now()
+        did_something = False
+        for number, state in list(self._states.items()):
+            watch = self._watches.get(number)
+            if watch is None:  # At a start there is more urgent work.
+                watch = self._watches[number] = _Watch(time.work_ms + FLOOR_EVERY_MS, time.work_ms + RULES_EVERY_MS)
+            try:
+                did_something |= self._step(state, watch, time)
+            except Unavailable as error:
+                log.warning("retention waits for the disk: %s", error.detail)
+        return did_something
+
+    def _step(self, state: BusState, watch: _Watch, time: BusTime) -> bool:
+        if time.work_ms >= watch.floor_ms:
+            watch.floor_ms = time.work_ms + FLOOR_EVERY_MS
+            with self._engine.reader() as view:
+                watch.floor = _wanted_floor(view, state, time)
+        did_something = self._lower(state, watch)
+        if time.work_ms >= watch.rules_ms and state.record.number != SYSTEM_BUS:
+            watch.rules_ms = time.work_ms + RULES_EVERY_MS
+            did_something |= self._look_at_rules(state, time)
+        return did_something
+
+    def _lower(self, state: BusState, watch: _Watch) -> bool:
+        if watch.is_under_way or state.floor >= watch.floor:
+            return False
+        watch.is_under_way = True
+        before = state.floor
+
+        def done(floor: Any) -> None:
+            watch.is_under_way = False
+            if floor == before:
+                watch.floor = before  # Something unread is in the way: until the next look.
+
+        self._submit(state.record.number, Retain(watch.floor), done)
+        return True
+
+    def _look_at_rules(self, state: BusState, time: BusTime) -> bool:
+        with self._engine.reader() as view:
+            wanted = [command for record in list(state.by_name.values()) for command in _of_rule(view, state, record, time)]
+        for command in wanted:
+            self._submit(state.record.number, command, _ignore)
+        return bool(wanted)
+
+
+def _wanted_floor(view: View, state: BusState, time: BusTime) -> int:
+    """Where the bus's age and bytes put its floor."""
+    keep, number = state.record.retention, state.record.number
+    floor = view.position_at(number, time.time_ms - int(keep.max_age_s * 1000))
+    if state.log_bytes > keep.max_bytes:
+        floor = max(floor, view.position_at_offset(number, state.log_bytes - keep.max_bytes))
+    return floor
+
+
+def _of_rule(view: View, state: BusState, record: RuleRecord, time: BusTime) -> Iterator[Command]:
+    if (cap := _cap(view, state, record, time)) is not None:
+        yield cap
+    if state.queues[record.uid].counts[State.DEAD]:
+        until_ms = time.time_ms - int(state.record.retention.dead_letters_s * 1000)
+        rows = view.dead(state.record.number, record.uid, (0, -1), limits.PAGE_MAX)
+        if any(row.at_ms < until_ms for row in rows):
+            yield Purge(record.name, None, filter=Filter(until_ms=until_ms), reason=Reason.EXPIRED)
+
+
+def _cap(view: View, state: BusState, record: RuleRecord, time: BusTime) -> EnforceCap | None:
+    """What of a rule's backlog is past its cap."""
+    oldest = _oldest_owed(view, state, record)
+    event = view.events(state.record.number, oldest, state.head, 1) if oldest is not None else []
+    if not event:
+        return None
+    cap, number = record.rule.delivery.backlog, state.record.number
+    since_ms, since_bytes = time.time_ms - int(cap.max_age_s * 1000), state.log_bytes - cap.max_bytes
+    if event[0].accepted_ms < since_ms:
+        because = f"its backlog was older than {cap.max_age_s:g} s"
+        return EnforceCap(record.uid, view.position_at(number, since_ms), because)
+    if event[0].offset < since_bytes:
+        because = f"its backlog was larger than {cap.max_bytes} bytes of events"
+        return EnforceCap(record.uid, view.position_at_offset(number, since_bytes), because)
+    return None
+
+
+def _oldest_owed(view: View, state: BusState, record: RuleRecord) -> int | None:
+    unread = [one.next_position for one in list(state.backfills.values()) if one.rule == record.uid and not one.is_done]
+    oldest = view.oldest(state.record.number, record.uid) if state.queues[record.uid].pending else None
+    return min([*unread, *([oldest] if oldest is not None else [])], default=None)
+
+
+def _ignore(_: Any) -> None:
+    """What came of it is in the log."""
