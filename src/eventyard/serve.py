@@ -22,14 +22,13 @@ from eventyard import settings as settings_module
 from eventyard.bus import Eventyard
 from eventyard.core.errors import InvalidSettings
 from eventyard.core.network import Policy
-from eventyard.engines.sqlite import SqliteEngine, hold
+from eventyard.engines.sqlite import DATABASE, SqliteEngine, hold
 from eventyard.settings import Settings
 from eventyard.surfaces.http import Server, app
 from eventyard.transports.http import HttpTransport
 
 log = logging.getLogger("eventyard.serve")
 
-DATABASE = "eventyard.db"
 SWITCH_INTERVAL_S = 0.0005
 """How long one Python thread may keep the others waiting. The door's thread and the writer's hand work to and fro for every
 event; at Python's default of 5 ms each hand-over under load costs that."""

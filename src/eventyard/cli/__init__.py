@@ -1,6 +1,6 @@
 """The command line, `eventyard`. Described in docs/reference/cli.md.
 
-Its commands speak to a server through `eventyard.client`; only `serve` and `doctor` look at this machine. Modules here import
+Its commands speak to a server through `eventyard.client`; only `serve`, `doctor`, `backup` and `restore` look at this machine. Modules here import
 what is heavy (the client, tables, the server) inside the function that needs it, so that help and completion come at once.
 """
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 import eventyard
-from eventyard.cli import about, buses, dead_letters, doctor, events, patterns, publishing, rules, serving, tailing
+from eventyard.cli import about, backup, buses, dead_letters, doctor, events, patterns, publishing, rules, serving, tailing
 
 _HELP = """Eventyard: a durable event bus. Producers say what happened, rules direct it, services react.
 
@@ -45,6 +45,7 @@ def _help_alone(context: typer.Context) -> None:
 
 _START = "Start"
 _USE = "Events and rules"
+_KEEP = "Backup"
 
 
 @cache
@@ -56,6 +57,8 @@ def command() -> Any:
     app.command("demo", rich_help_panel=_START, context_settings=_HANDED_ON)(about.demo)
     app.command("doctor", rich_help_panel=_START)(doctor.doctor)
     app.command("version", rich_help_panel=_START)(about.version)
+    app.command("backup", rich_help_panel=_KEEP)(backup.backup)
+    app.command("restore", rich_help_panel=_KEEP)(backup.restore)
     app.command("publish", rich_help_panel=_USE)(publishing.publish)
     app.command("tail", rich_help_panel=_USE)(tailing.tail)
     for name, group in _GROUPS.items():

@@ -22,6 +22,7 @@ RETENTION_CAP = "io.eventyard.retention.cap"
 BUS_CREATED = "io.eventyard.bus.created"
 BUS_CHANGED = "io.eventyard.bus.changed"
 BUS_DELETED = "io.eventyard.bus.deleted"
+BUS_RESTORED = "io.eventyard.bus.restored"
 
 
 def bus_event(kind: str, *, bus: str, incarnation: str, position: int, time: str, subject: str, data: dict[str, Any]) -> Event:

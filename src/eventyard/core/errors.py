@@ -114,6 +114,10 @@ class InvalidSettings(Refused):
     code, title = "invalid-settings", "The bus cannot start with these settings"
 
 
+class InvalidBackup(Refused):
+    code, title = "invalid-backup", "The backup cannot be made, or restored, like this"
+
+
 class Overloaded(Unavailable):
     code, title = "overloaded", "More is waiting than the bus keeps in memory"
 

@@ -219,6 +219,8 @@ class SqliteEngine:
         self._checkpointed_bytes = 0
         self._page_bytes: int = self._connection.pragma("page_size")
         self._connection.wal_autocheckpoint(0)
+        # A log that a long read, as of a backup, let grow gives its room back when it begins anew.
+        self._connection.pragma("journal_size_limit", 2 * WAL_BYTES)
         self._connection.set_wal_hook(self._note_log)
 
     def _note_log(self, _connection: apsw.Connection, _database: str, pages: int) -> int:

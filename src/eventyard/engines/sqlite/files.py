@@ -6,6 +6,12 @@ DATABASE = "eventyard.db"
 """The database of a data folder. A program that embeds a bus names its own."""
 
 
+def database(data: str | Path) -> Path:
+    """The database that `--data` means: that of a data folder, or the file itself where a program embeds a bus."""
+    path = Path(data)
+    return path if path.is_file() else path / DATABASE
+
+
 def log(path: str | Path) -> Path:
     """SQLite's write-ahead log."""
     return Path(f"{path}-wal")
@@ -14,6 +20,11 @@ def log(path: str | Path) -> Path:
 def index(path: str | Path) -> Path:
     """The index of that log in shared memory, which SQLite makes anew whenever it is not there."""
     return Path(f"{path}-shm")
+
+
+def journal(path: str | Path) -> Path:
+    """SQLite's rollback journal, which stands beside a file without a write-ahead log while it is written."""
+    return Path(f"{path}-journal")
 
 
 def marks(path: str | Path) -> Path:

@@ -134,8 +134,12 @@ class Marks:
         return Loss(bus.name, bus.mark.head + 1, mark.head, max(0, lacking))
 
     def begin(self, standings: Sequence[Standing]) -> None:
-        """Follow the database from here on: nothing was lost, or somebody has repaired it. Marks of buses that are gone are cleared."""
+        """Follow the database from here on: nothing was lost, or somebody has repaired it."""
         self._tell_unknown(standings)
+        self.adopt(standings)
+
+    def adopt(self, standings: Sequence[Standing]) -> None:
+        """Take the database's word for where it stands, as that of a restored one. Marks of buses that are gone are cleared."""
         self._now = {bus.number: bus.mark for bus in standings}
         self._lives = {bus.number: bus.mark.life for bus in standings}
         gone = [number for number in (*self.found, *self.unreadable) if number not in self._now]

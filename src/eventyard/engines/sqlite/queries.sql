@@ -17,6 +17,12 @@ SELECT record, head, time_ms, work_ms, floor, log_bytes FROM bus WHERE record IS
 -- name: standings
 SELECT number, record, head, commits FROM bus ORDER BY number
 
+-- name: raise_head
+UPDATE bus SET head = ?2 WHERE number = ?1
+
+-- name: add_gap
+INSERT INTO gap (bus, first, last, reason, recorded_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+
 -- name: bus_head
 SELECT head FROM bus WHERE number = ?1
 

@@ -66,6 +66,7 @@ STATUSES: dict[type[EventyardError], int] = {
     errors.UnsupportedContentType: 415,
     HeadTooLarge: 431,
     errors.InvalidSettings: 500,
+    errors.InvalidBackup: 500,
     errors.Damaged: 500,
     errors.Failed: 500,
     errors.Overloaded: 503,

@@ -1,0 +1,384 @@
+"""A backup: one moment of a store in use, whole and verified, or nothing."""
+
+import fcntl
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import apsw
+import pytest
+
+from eventyard.core.commands import Publish
+from eventyard.core.errors import Damaged, InvalidBackup, StorageFull
+from eventyard.engines.sqlite import SqliteEngine, gentle, soundness
+from eventyard.engines.sqlite import engine as engines
+from eventyard.engines.sqlite.backup import back_up
+from eventyard.engines.sqlite.place import place
+from eventyard.engines.sqlite.soundness import Contents
+from tests.conformance.engines import changes, event, founding
+from tests.support.builders import an_event
+from tests.support.stores import change, dump, make_store, opened
+
+BUS = 1
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """A store that nobody serves any more."""
+    path = tmp_path / "data" / "eventyard.db"
+    make_store(path).engine.close()
+    return path
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    return folder / "monday.db"
+
+
+def copied(database: Path, target: Path, at: Callable[[str], None] = lambda _stage: None, **options: Any) -> Contents:
+    return back_up(database, target, lambda stage, _done, _total: at(stage), **options)
+
+
+def left(target: Path) -> list[str]:
+    return sorted(path.name for path in target.parent.iterdir())
+
+
+# What it holds
+
+
+def test_a_backup_holds_every_row_of_the_store(database: Path, target: Path) -> None:
+    contents = copied(database, target)
+
+    assert dump(target) == dump(database)
+    assert [(bus.name, bus.head) for bus in contents.buses] == [("system", 2), ("default", 45), ("other", 1)]
+    assert (contents.events, contents.faults, contents.bytes) == (48, (), target.stat().st_size)
+
+
+def test_a_backup_is_one_file_for_its_owner_only_and_needs_no_other_to_be_read(database: Path, target: Path) -> None:
+    copied(database, target)
+
+    assert left(target) == ["monday.db"]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    connection = apsw.Connection(f"file:{target}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    assert connection.pragma("journal_mode") == "delete"
+    assert connection.pragma("integrity_check") == "ok"
+    connection.close()
+
+
+def test_a_backup_is_of_one_moment_while_the_store_is_written_all_along(tmp_path: Path, target: Path) -> None:
+    bus = make_store(tmp_path / "data" / "eventyard.db")
+    numbers = iter(range(1_000_000))
+    stages: list[str] = []
+    with mock.patch("eventyard.engines.sqlite.backup.PIECE_BYTES", 8192):
+
+        def publish(stage: str) -> None:
+            """After every page that is copied something else is committed."""
+            stages.append(stage)
+            if stage == "copying":
+                bus.do(Publish((an_event(f"meanwhile-{next(numbers)}", data="x" * 20_000),)))
+
+        contents = copied(tmp_path / "data" / "eventyard.db", target, publish)
+
+    assert stages.count("copying") > 10
+    assert [(found.name, found.head) for found in contents.buses] == [("system", 2), ("default", 45), ("other", 1)]
+    assert bus.state.head == 45 + stages.count("copying")
+    assert not any(b"meanwhile" in row[-1] for row in dump(target)["event"])
+    bus.engine.close()
+
+
+def test_the_log_of_a_crash_is_in_the_backup_and_stays_as_it_was(tmp_path: Path, target: Path) -> None:
+    bus = make_store(tmp_path / "data" / "eventyard.db")
+    crashed = tmp_path / "crashed.db"
+    for suffix in ("", "-wal"):
+        Path(f"{crashed}{suffix}").write_bytes(Path(f"{tmp_path}/data/eventyard.db{suffix}").read_bytes())
+    bus.engine.close()
+    before = Path(f"{crashed}-wal").read_bytes()
+
+    copied(crashed, target)
+
+    assert dump(target) == dump(tmp_path / "data" / "eventyard.db")
+    assert Path(f"{crashed}-wal").read_bytes() == before
+
+
+def test_a_store_that_nobody_serves_is_left_without_a_log(database: Path, target: Path) -> None:
+    before = left(database)
+    copied(database, target)
+
+    assert left(database) == before == ["eventyard.db", "eventyard.marks"]
+
+
+# What it leaves to the server
+
+
+def test_what_gathered_in_the_log_meanwhile_is_in_the_database_when_it_ends(tmp_path: Path, target: Path) -> None:
+    database = tmp_path / "data" / "eventyard.db"
+    bus = make_store(database)
+    numbers = iter(range(1_000_000))
+
+    def publish(stage: str) -> None:
+        if stage == "copying":
+            bus.do(Publish((an_event(f"meanwhile-{next(numbers)}"),)))
+
+    copied(database, target, publish)
+
+    alone = tmp_path / "without-its-log.db"
+    alone.write_bytes(database.read_bytes())
+    assert any(b"meanwhile-0" in row[-1] for row in dump(alone)["event"])
+    bus.engine.close()
+
+
+def test_a_log_that_grew_behind_a_long_read_gives_its_room_back(tmp_path: Path) -> None:
+    path = tmp_path / "bus.db"
+    with mock.patch.object(engines, "WAL_BYTES", 100_000):
+        engine = opened(path)
+        engine.commit([founding(1)])
+        with engine.reader() as view:
+            reader = view._connection  # type: ignore[attr-defined]
+            reader.execute("BEGIN")
+            reader.pragma("user_version")
+            fill(engine, 1, 300)
+            grown = Path(f"{path}-wal").stat().st_size
+            reader.execute("COMMIT")
+        fill(engine, 301, 500)
+
+    assert grown > 1_000_000
+    assert Path(f"{path}-wal").stat().st_size <= 400_000
+    engine.close()
+
+
+def fill(engine: SqliteEngine, first: int, last: int) -> None:
+    for position in range(first, last + 1):
+        engine.commit([changes(event(position, note="x" * 4_000))])
+
+
+def test_pieces_are_synced_and_rested_after_only_while_somebody_writes(tmp_path: Path) -> None:
+    log = tmp_path / "bus.db-wal"
+    traffic = gentle.Traffic(log)
+    asked = [traffic.flows()]
+    log.write_bytes(b"a commit")
+    asked += [traffic.flows(), traffic.flows()]
+    log.write_bytes(b"and another one")
+    asked.append(traffic.flows())
+
+    assert asked == [False, True, False, True]
+    assert traffic.has_flowed()
+
+
+# Places that do not serve
+
+
+def test_a_file_that_is_there_is_not_overwritten_unless_asked(database: Path, target: Path) -> None:
+    target.write_text("what was there")
+
+    with pytest.raises(InvalidBackup, match=r"monday\.db there already; wanted another name, or --force"):
+        copied(database, target)
+    assert target.read_text() == "what was there"
+
+    copied(database, target, is_replacing=True)
+    assert dump(target) == dump(database)
+    assert left(target) == ["monday.db"]
+
+
+def test_a_file_that_appears_while_the_copy_is_made_is_not_overwritten(database: Path, target: Path) -> None:
+    with pytest.raises(InvalidBackup, match="there already"):
+        copied(database, target, lambda _stage: target.touch())
+
+    assert (target.read_bytes(), left(target)) == (b"", ["monday.db"])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("backups/nowhere/a.db", r"no folder .*nowhere; wanted to make it first: mkdir -p .*nowhere"),
+        ("backups", r"backups is a folder; wanted the name of a file"),
+        ("data/eventyard.db", r"eventyard\.db belongs to the store itself; wanted another name"),
+        ("data/eventyard.db-wal", "belongs to the store itself"),
+        ("data/lock", "belongs to the store itself"),
+        ("data/../data/eventyard.db", "belongs to the store itself"),
+    ],
+)
+def test_a_place_that_does_not_serve_is_refused_with_what_to_do(database: Path, target: Path, name: str, message: str) -> None:
+    before = database.read_bytes()
+
+    with pytest.raises(InvalidBackup, match=message):
+        copied(database, target.parent.parent / name, is_replacing=True)
+    assert database.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_written_is_refused_with_what_to_do(database: Path) -> None:
+    with pytest.raises(InvalidBackup, match=r"/proc cannot be written .*; wanted a folder that this user may write"):
+        copied(database, Path("/proc/monday.db"))
+
+
+def test_a_store_that_is_not_there_is_refused_with_what_to_do(tmp_path: Path, target: Path) -> None:
+    with pytest.raises(InvalidBackup, match=r"no store at .*nowhere.*--data FOLDER"):
+        copied(tmp_path / "nowhere" / "eventyard.db", target)
+    assert left(target) == []
+
+
+# Ends before the end
+
+
+def test_a_disk_without_room_is_told_before_anything_is_copied(database: Path, target: Path) -> None:
+    with (
+        mock.patch("shutil.disk_usage", return_value=mock.Mock(free=1000)),
+        pytest.raises(StorageFull, match=r"0 MiB free in .*backups, and the store is 0 MiB; wanted more room"),
+    ):
+        copied(database, target, pytest.fail)
+    assert left(target) == []
+
+
+class FullVFS(apsw.VFS):
+    """A disk on which parts find room for `room` writes."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        super().__init__("full", "")
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's name
+        return FullFile(self, name, flags)
+
+
+class FullFile(apsw.VFSFile):
+    def __init__(self, vfs: FullVFS, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        self.vfs = vfs
+        self.is_part = isinstance(name, apsw.URIFilename) and name.filename().endswith(".part")
+        super().__init__("", name, flags)
+
+    def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802 - SQLite's name
+        if self.is_part and self.vfs.room == 0:
+            raise apsw.FullError("the test's disk")
+        self.vfs.room -= self.is_part
+        super().xWrite(data, offset)
+
+
+@pytest.mark.parametrize("room", [0, 1, 5, 12])
+def test_a_disk_that_fills_up_leaves_nothing_and_says_what_to_do(database: Path, target: Path, room: int) -> None:
+    vfs = FullVFS(room)
+    target.write_text("the last good one")
+    try:
+        with pytest.raises(StorageFull, match=r"no room in .*backups; wanted space there, or a folder on another disk"):
+            copied(database, target, vfs="full", is_replacing=True)
+    finally:
+        vfs.unregister()
+
+    assert (target.read_text(), left(target)) == ("the last good one", ["monday.db"])
+
+
+@pytest.mark.parametrize("stage", ["copying", "checking its structure", "checking events"])
+def test_ctrl_c_leaves_nothing(database: Path, target: Path, stage: str) -> None:
+    def interrupt(reached: str) -> None:
+        if reached == stage:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        copied(database, target, interrupt)
+    assert left(target) == []
+
+
+def test_what_a_killed_backup_left_is_taken_over(database: Path, target: Path) -> None:
+    (target.parent / ".monday.db.part").write_bytes(b"half a backup" * 100_000)
+
+    copied(database, target)
+
+    assert dump(target) == dump(database)
+    assert left(target) == ["monday.db"]
+
+
+def test_two_backups_into_one_file_do_not_meet(database: Path, target: Path) -> None:
+    part = target.parent / ".monday.db.part"
+    with part.open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(InvalidBackup, match="another process writes"):
+            copied(database, target)
+    assert part.exists()
+
+
+# Damage
+
+
+def test_a_damaged_event_is_named_and_no_backup_of_it_is_made(database: Path, target: Path) -> None:
+    change(database, "UPDATE event SET json = CAST(json || ' ' AS BLOB) WHERE place = ?", place(BUS, 7))
+    target.write_text("the last good one")
+
+    with pytest.raises(Damaged, match=r'bus "default": event 7 is not what was written; wanted .*--keep-damage'):
+        copied(database, target, is_replacing=True)
+    assert (target.read_text(), left(target)) == ("the last good one", ["monday.db"])
+
+
+def test_a_damaged_event_is_taken_along_where_that_was_asked_for(database: Path, target: Path) -> None:
+    change(database, "UPDATE event SET json = CAST(json || ' ' AS BLOB) WHERE place = ?", place(BUS, 7))
+
+    contents = copied(database, target, is_damage_kept=True)
+
+    assert contents.faults == ('bus "default": event 7 is not what was written',)
+    assert dump(target) == dump(database)
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("DELETE FROM event WHERE place & 0xFFFF IN (7, 8)", 'bus "default" lacks positions 7 to 8'),
+        ("DELETE FROM event WHERE place & 0xFFFF = 45", 'bus "default" lacks positions 45 to 45'),
+        ("UPDATE bus SET head = 44 WHERE number = 1", 'bus "default" ends at 44, and holds events up to 45'),
+        ("DELETE FROM bus WHERE number = 2", "there is an event of a bus 2 that is not there"),
+        (
+            "UPDATE tally SET waiting = waiting + 1 WHERE rule = 1",
+            "bus 1, rule 1: counts say [11, 29, 1, 1, 0], and its deliveries are [10, 29, 1, 1, 0]",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_a_fault(database: Path, target: Path, statement: str, fault: str) -> None:
+    change(database, statement)
+
+    assert copied(database, target, is_damage_kept=True).faults == (fault,)
+
+
+def test_many_faults_are_counted(database: Path, target: Path) -> None:
+    change(database, "UPDATE event SET checksum = 0 WHERE place BETWEEN ? AND ?", place(BUS, 1), place(BUS, 30))
+
+    faults = copied(database, target, is_damage_kept=True).faults
+    assert (len(faults), faults[-1]) == (soundness.FAULTS_TOLD + 1, "and 20 more")
+
+
+def test_a_store_whose_structure_is_broken_is_never_backed_up(database: Path, target: Path) -> None:
+    change(database, "PRAGMA writable_schema = 1; UPDATE sqlite_schema SET rootpage = 4 WHERE name = 'delivery_dead'")
+
+    with pytest.raises(Damaged, match=r"\.part damaged|eventyard.db damaged"):
+        copied(database, target, is_damage_kept=True)
+    assert left(target) == []
+
+
+def test_a_log_that_is_being_taken_away_may_lack_its_beginning(database: Path, target: Path) -> None:
+    change(
+        database,
+        "UPDATE bus SET record = CAST(replace(record, '\"is_deleted\":false', '\"is_deleted\":true') AS BLOB) WHERE number = 1",
+    )
+    change(database, "DELETE FROM event WHERE place BETWEEN ? AND ?", place(BUS, 1), place(BUS, 9))
+
+    contents = copied(database, target)
+    assert [bus.name for bus in contents.buses] == ["system", "other"]
+
+
+# Files that are not ours
+
+
+def test_another_programs_database_is_refused(tmp_path: Path, target: Path) -> None:
+    path = tmp_path / "recipes.db"
+    apsw.Connection(str(path)).execute("CREATE TABLE recipe (name)")
+
+    with pytest.raises(InvalidBackup, match="another program's database"):
+        copied(path, target)
+    assert left(target) == []
+
+
+def test_a_store_of_a_newer_version_is_refused(database: Path, target: Path) -> None:
+    change(database, "PRAGMA user_version = 99")
+
+    with pytest.raises(InvalidBackup, match=r"version 99.*wanted a newer eventyard"):
+        copied(database, target)
+    assert left(target) == []
