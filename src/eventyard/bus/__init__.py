@@ -1,0 +1,197 @@
+"""The facade: what a bus can be asked, for doors (HTTP, a console) and for programs that embed it.
+
+`Eventyard` holds one store with all its buses and runs the stages on their threads: the writer, the transport's, and one for
+backfills, retention and the keeper. What is asked of rules stands in `rules`, of queues and dead letters in `queues`. Every method is called on an asyncio loop; what it awaits is durable when it returns.
+"""
+
+import asyncio
+import logging
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from eventyard import history
+from eventyard.backfill import BackfillStage
+from eventyard.bus.queues import QueueCalls
+from eventyard.consumers import Consumers
+from eventyard.core import machine, network, rule
+from eventyard.core.changes import BusRecord, Retention, StoredEvent
+from eventyard.core.commands import CreateBus, DeleteBus, Published, SetRetention
+from eventyard.core.errors import NotFound, Refused
+from eventyard.core.event import Event
+from eventyard.core.pattern.language import Pattern
+from eventyard.dispatch import Dispatch
+from eventyard.history import EventPage, Query
+from eventyard.keeper import Keeper
+from eventyard.ports import Clock, Engine, Transport
+from eventyard.retaining import RetentionStage
+from eventyard.stream import Stream, Streams
+from eventyard.writer import Writer
+
+__all__ = ["Eventyard"]
+
+log = logging.getLogger("eventyard.bus")
+
+
+class Eventyard(QueueCalls):
+    """One store and its stages. `start` before anything else, `stop` at the end; a crash instead of `stop` loses nothing."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        transport: Transport,
+        clock: Clock,
+        policy: network.Policy,
+        *,
+        rng: random.Random | None = None,
+        is_pushing: bool = True,
+    ) -> None:
+        """`is_pushing`: false where push rules are left to workers, which lease from here."""
+        self._transport = transport
+        self._policy = policy
+        self._dispatch = Dispatch(transport, self._now, self._wake, rng or random.SystemRandom())
+        self._consumers = Consumers(self._wake)
+        super().__init__(engine, Writer(engine, clock, self._dispatch, self._consumers))
+        self._writer.after_step = self._after_step
+        self._streams = Streams(self._writer.states, self._read_now)
+        if not is_pushing:
+            self._dispatch.drain()
+            self._writer.is_push_kept = True
+        self._backfill = BackfillStage(engine, self._writer.states, self._submit_own)
+        self._keeper = Keeper(self._writer.states, self._submit_own, self._now)
+        self._retention = RetentionStage(engine, self._writer.states, self._submit_own, self._now)
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    # Life
+
+    def open(self, incarnation: Callable[[], str] | None = None) -> None:
+        """Take the store up, on this thread, without starting any other."""
+        self._writer.open(incarnation or _incarnation)
+
+    def start(self) -> None:
+        """Open the store and start the stages, each on a thread of its own."""
+        self.open()
+        for name, run in (("writer", self._writer.run), ("keeper", self._run_keeper)):
+            thread = threading.Thread(target=run, name=f"eventyard-{name}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    async def stop(self, drain_s: float = 10.0) -> None:
+        """Give no more deliveries out, wait up to `drain_s` for pushes under way, write what was taken, close the store.
+
+        A second call does nothing.
+        """
+        if self._stopping.is_set():
+            return
+        self._dispatch.drain()
+        self._streams.stop()
+        deadline = time.monotonic() + drain_s
+        while self._dispatch.under_way and time.monotonic() < deadline:  # noqa: ASYNC110 - counted on another thread
+            await asyncio.sleep(0.02)
+        self._dispatch.abandon()
+        self._stopping.set()
+        self._writer.stop()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+        await asyncio.to_thread(self._streams.close)
+        self._transport.close()
+        self._engine.close()
+
+    def unready(self) -> list[str]:
+        """What keeps the bus from working as it should, in words for an operator; nothing when it is ready."""
+        ended = [f"the thread {thread.name} has ended" for thread in self._threads if not thread.is_alive()]
+        lost = [f"a repair: {self._writer.losses.text}"] if self._writer.losses is not None else []
+        return ended + lost + (["the disk refuses what is written"] if self._writer.has_failed else [])
+
+    def _run_keeper(self) -> None:
+        """Backfills and the keeper's work, at most half of the time so that live traffic keeps the other half."""
+        while not self._stopping.is_set():
+            if self._writer.losses is not None:
+                self._stopping.wait(1)
+                continue
+            began = time.monotonic()
+            did_something = any([self._backfill.step(), self._keeper.step(), self._retention.step(), self._dispatch.step()])
+            took_s = time.monotonic() - began
+            self._stopping.wait(max(0.005, took_s) if did_something else 0.1)
+
+    def _wake(self) -> None:
+        self._writer.wake()
+
+    def _after_step(self) -> None:
+        """On the writer's thread after each step."""
+        self._answer_loops()
+        self._streams.announce()
+
+    # Events
+
+    async def publish(self, bus: str, events: Sequence[Event]) -> list[Published | Refused]:
+        """Append events in order; one verdict each. Durable and routed when this returns.
+
+        Raises `NotFound` (bus), `Overloaded`, `Stopping`, `StorageFull`, `StorageFailed`; then an event of the batch may or may
+        not be accepted, and publishing the same again is safe: it is accepted once.
+        """
+        command = machine.foresee(self._state(bus).live, events)
+        answers: list[Published | Refused] = await self._command(bus, command, size=sum(len(event.json) for event in events))
+        return answers
+
+    async def event(self, bus: str, position: int) -> StoredEvent:
+        found = await self._read(lambda view, state: view.event(state.record.number, position), bus)
+        if found is None:
+            raise NotFound(f"found no event at position {position}", wanted=f"1 to {self._state(bus).head}")
+        return found
+
+    async def events(self, bus: str, query: Query) -> EventPage:
+        """A stretch of history."""
+        return await self._read(lambda view, state: history.scan(view, state, query), bus)
+
+    def stream(self, bus: str, *, after: int | None = None, pattern: Pattern | None = None) -> Stream:
+        """Follow the log: `async for part in bus.stream("shop")` gives `Stretch`es of it, and a `Gap` for what it cannot give.
+
+        From what comes after position `after` on (None: from now on). It looks at a stretch when it is asked for the next one
+        and ends when the bus is deleted or stops. Raises `NotFound`, `Overloaded`, `Stopping`, and `InvalidRequest` for a position that
+        the log has not reached (`StoreBehind` where it may have been lost).
+        """
+        state = self._state(bus)
+        if after is not None and after > state.head:
+            self._writer.check_whole()
+        return self._streams.open(state, after, pattern)
+
+    # Buses
+
+    def buses(self) -> list[BusRecord]:
+        """By name."""
+        records = [state.record for number, state in list(self._writer.states.items()) if number]
+        return sorted(records, key=lambda record: record.name)
+
+    def head(self, bus: str) -> int:
+        """The position of the bus's last event; 0 where there is none."""
+        return self._state(bus).head
+
+    async def create_bus(self, name: str, *, principal: str = "") -> tuple[BusRecord, bool]:
+        """The bus, and whether it is new."""
+        rule.check_name(name, what="bus")
+        answer: tuple[BusRecord, bool] = await self._system_command(CreateBus(name, _incarnation(), principal))
+        return answer
+
+    async def set_retention(self, name: str, retention: Retention, *, principal: str = "") -> BusRecord:
+        """Change what the bus keeps of its log."""
+        record: BusRecord = await self._system_command(SetRetention(name, retention, principal))
+        return record
+
+    def floor(self, bus: str) -> int:
+        """The first position that is kept whole; below it stand only events that are owed."""
+        return self._state(bus).floor
+
+    async def delete_bus(self, name: str, *, principal: str = "") -> BusRecord:
+        record: BusRecord = await self._system_command(DeleteBus(name, principal))
+        return record
+
+    def bus(self, name: str) -> BusRecord:
+        return self._state(name).record
+
+
+def _incarnation() -> str:
+    return secrets.token_hex(4)

@@ -1,0 +1,158 @@
+"""Queues: what consumers receive and settle, and what is done about dead letters."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from eventyard import history
+from eventyard.bus.rules import RuleCalls
+from eventyard.consumers import Claim, Consumers, Granted
+from eventyard.core.bus_state import BusState
+from eventyard.core.changes import ALL_DEAD, Filter
+from eventyard.core.commands import Lease, Purge, Redrive, Redriven, Settle, Settlement, Skip
+from eventyard.core.delivery import Key, Note, parse_delivery_id, parse_lease_token
+from eventyard.core.errors import InvalidRequest, NotFound, StaleLease
+from eventyard.core.rule import RuleRecord
+from eventyard.core.verdict import Retry, Verdict
+from eventyard.history import DeadLetterPage
+
+
+class QueueCalls(RuleCalls):
+    """`_consumers`: whoever receives waits there."""
+
+    _consumers: Consumers
+
+    async def receive(
+        self, bus: str, name: str, *, count: int = 100, wait_s: float = 0.0, lease_s: float | None = None
+    ) -> list[Lease]:
+        """Lease up to `count` deliveries of a pull rule, for `lease_s` each (the rule's own where None), waiting up to `wait_s`.
+
+        Empty where nothing came. A caller that is cancelled while it waits takes nothing with it. Raises `InvalidRequest` for a rule
+        that pushes, `Overloaded` where too many wait.
+        """
+        record = self.rule(bus, name)
+        queue = record.rule.target.queue
+        if queue is None:
+            raise InvalidRequest(
+                f'found that rule "{name}" pushes', wanted='a rule with the target {"queue": {}}', at="path rule"
+            )
+        lease_ms = int((queue.lease_s if lease_s is None else lease_s) * 1000)
+        rule_key = (self._state(bus).record.number, record.uid)
+        granted = await self._claim(rule_key, count, lease_ms, wait_s)
+        return [lease for _, lease in granted]
+
+    async def receive_pushes(self, *, count: int, wait_s: float = 0.0) -> list[Granted]:
+        """Lease deliveries of push rules of any bus, for a worker that sends them."""
+        return await self._claim(None, count, 0, wait_s)
+
+    async def _claim(self, key: tuple[int, int] | None, count: int, lease_ms: int, wait_s: float) -> list[Granted]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[Granted]] = loop.create_future()
+        claim = Claim(key, count, lease_ms, lambda answer: self._hand_over(future, answer), is_impatient=wait_s <= 0)
+        self._consumers.wait(claim)
+        timer = loop.call_later(wait_s, self._consumers.hurry, claim)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            if not future.done() or future.cancelled():
+                self._consumers.hurry(claim)
+
+    def _hand_over(self, future: "asyncio.Future[list[Granted]]", answer: list[Granted] | NotFound) -> None:
+        """On the writer's thread: to who waits; where nobody does any more, back into the queues, not counted."""
+        if not future.cancelled() or not isinstance(answer, list):
+            self._answered.append((future, answer))
+            return
+        for record, lease in answer:
+            verdict = Retry(0, Note(failure="the consumer left before it was answered"), is_counted=False)
+            settlement = Settlement(lease.delivery.key, lease.delivery.leases, verdict)
+            self._submit_own(record.number, Settle((settlement,)), lambda _: None)
+
+    async def settle(self, bus: str, name: str, tokens: Sequence[str], verdict: Verdict) -> list[StaleLease | None]:
+        """One verdict on each of these leases of the rule: None where it counts, else why it does not."""
+        state, record = self._state(bus), self.rule(bus, name)
+        read = [_lease(state, record, token) for token in tokens]
+        known = [Settlement(*found, verdict) for found in read if not isinstance(found, StaleLease)]
+        return await self._settle(bus, read, known)
+
+    async def settle_pushes(self, bus: str, settlements: Sequence[Settlement]) -> list[StaleLease | None]:
+        """A worker's verdicts on what it pushed."""
+        answers: list[StaleLease | None] = await self._command(bus, Settle(tuple(settlements)))
+        return answers
+
+    async def _settle(self, bus: str, read: list[Any], known: list[Settlement]) -> list[StaleLease | None]:
+        answers = iter(await self.settle_pushes(bus, known) if known else [])
+        return [found if isinstance(found, StaleLease) else next(answers) for found in read]
+
+    # Dead letters
+
+    async def dead_letters(
+        self, bus: str, name: str, *, after: tuple[int, int] = (0, -1), limit: int = 100, meant: Filter = ALL_DEAD
+    ) -> DeadLetterPage:
+        """Dead deliveries of a rule by position, each with its event and why it died (`Delivery.note`)."""
+        uid = self.rule(bus, name).uid
+        return await self._read(
+            lambda view, state: history.dead_letters(view, state, uid, after, limit=limit, meant=meant), bus
+        )
+
+    async def count_dead_letters(self, bus: str, name: str, meant: Filter) -> int:
+        """How many a redrive or purge of them would take: a dry run."""
+        uid = self.rule(bus, name).uid
+        return await self._read(lambda view, state: history.count_dead_letters(view, state, uid, meant), bus)
+
+    async def redrive(
+        self,
+        bus: str,
+        name: str,
+        ids: Sequence[str] | None,
+        *,
+        meant: Filter = ALL_DEAD,
+        per_s: float = 0.0,
+        is_out_of_order: bool = False,
+        principal: str = "",
+    ) -> Redriven:
+        """Put dead deliveries back: those with these delivery ids, or all that are meant (None), `per_s` a second (0: at once)."""
+        command = Redrive(name, self._keys(bus, ids), principal, meant, per_s, is_out_of_order)
+        answer: Redriven = await self._command(bus, command)
+        return answer
+
+    async def purge(
+        self,
+        bus: str,
+        name: str,
+        ids: Sequence[str] | None,
+        *,
+        meant: Filter = ALL_DEAD,
+        is_parked_too: bool = False,
+        principal: str = "",
+    ) -> Redriven:
+        """Discard dead deliveries; with `is_parked_too` (by ids only) also what waits behind each."""
+        command = Purge(name, self._keys(bus, ids), principal, meant, is_parked_too)
+        answer: Redriven = await self._command(bus, command)
+        return answer
+
+    async def skip(
+        self, bus: str, name: str, ids: Sequence[str] = (), lanes: Sequence[int] = (), *, principal: str = ""
+    ) -> Redriven:
+        """Discard dead heads of an ordered rule, so that their keys go on."""
+        answer: Redriven = await self._command(bus, Skip(name, self._keys(bus, ids) or (), tuple(lanes), principal))
+        return answer
+
+    def _keys(self, bus: str, ids: Sequence[str] | None) -> tuple[Key, ...] | None:
+        state = self._state(bus)
+        return None if ids is None else tuple(_key(state, text, index) for index, text in enumerate(ids))
+
+
+def _lease(state: BusState, record: RuleRecord, token: str) -> tuple[Key, int] | StaleLease:
+    """The key and number of a lease of this rule; a foreign one is refused like one that is over."""
+    parsed = parse_lease_token(token)
+    if parsed is None or parsed[0] != state.record.incarnation or parsed[1][0] != record.uid:
+        return StaleLease(f'found "{token[:80]}"', wanted="a lease that this rule granted")
+    return parsed[1], parsed[2]
+
+
+def _key(state: BusState, text: str, index: int) -> Key:
+    parsed = parse_delivery_id(text)
+    if parsed is None or parsed[0] != state.record.incarnation:
+        raise InvalidRequest(f'found "{text[:80]}"', wanted="the id of a dead letter of this bus", at=f"/ids/{index}")
+    return parsed[1]

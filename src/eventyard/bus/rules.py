@@ -1,0 +1,80 @@
+"""Rules: put, edited, deleted; where each stands; moved to another place of the log, and stretches replayed to it."""
+
+from eventyard import history
+from eventyard.bus.asking import Asking
+from eventyard.core import network, rule
+from eventyard.core.commands import DeleteRule, EndReplay, PutRule, Replay, RulePut, Seek, SetPaused
+from eventyard.core.errors import NotFound
+from eventyard.core.network import Policy
+from eventyard.core.pattern import language
+from eventyard.core.rule import Place, RuleRecord
+from eventyard.history import ReplayStatus, RuleStatus, replay_status
+
+
+class RuleCalls(Asking):
+    """`_policy`: which addresses targets may have."""
+
+    _policy: Policy
+
+    def rules(self, bus: str) -> list[RuleRecord]:
+        """By name."""
+        return sorted(self._state(bus).by_name.copy().values(), key=lambda record: record.name)
+
+    def rule(self, bus: str, name: str) -> RuleRecord:
+        record = self._state(bus).by_name.get(name)
+        if record is None:
+            raise NotFound(f'found no rule "{name[:60]}" on bus "{bus}"', wanted="a rule that exists")
+        return record
+
+    async def put_rule(self, bus: str, name: str, document: bytes, *, principal: str = "") -> RulePut:
+        """Create or change a rule from its JSON document."""
+        rule.check_name(name, what="rule")
+        parsed, pattern = rule.parse(document)
+        if parsed.target.http is not None:
+            network.check_url(parsed.target.http.url, self._policy)
+        answer: RulePut = await self._command(bus, PutRule(name, parsed, pattern, principal))
+        return answer
+
+    async def delete_rule(self, bus: str, name: str, *, principal: str = "") -> RuleRecord:
+        record: RuleRecord = await self._command(bus, DeleteRule(name, principal))
+        return record
+
+    async def set_paused(self, bus: str, name: str, *, is_paused: bool, principal: str = "") -> RuleRecord:
+        record: RuleRecord = await self._command(bus, SetPaused(name, is_paused, principal))
+        return record
+
+    async def status(self, bus: str, name: str) -> RuleStatus:
+        record = self.rule(bus, name)
+        return await self._read(lambda view, state: history.status(view, state, record, self._now()), bus)
+
+    # Runs
+
+    async def seek(self, bus: str, name: str, place: Place, *, principal: str = "") -> RuleRecord:
+        """Have the rule go on at another place of the log; what it still owes is discarded."""
+        rule.check_place(place, at="/to")
+        record: RuleRecord = await self._command(bus, Seek(name, place, principal))
+        return record
+
+    async def replay(self, bus: str, command: Replay) -> ReplayStatus:
+        """Begin a replay to one rule."""
+        if command.pattern:
+            language.parse(command.pattern)
+        for place, at in ((command.first, "/from"), (command.until, "/until")):
+            rule.check_place(place, at=at)
+        return replay_status(self._state(bus), await self._command(bus, command))
+
+    def replays(self, bus: str, name: str) -> list[ReplayStatus]:
+        """Those of the rule under way and the last ones that ended, the newest first."""
+        state, record = self._state(bus), self.rule(bus, name)
+        own = [one for one in state.backfills.copy().values() if one.is_replay and one.rule == record.uid]
+        return [replay_status(state, one) for one in sorted(own, key=lambda one: -one.run)]
+
+    def replay_of(self, bus: str, name: str, run: int) -> ReplayStatus:
+        found = [status for status in self.replays(bus, name) if status.run == run]
+        if not found:
+            raise NotFound(f'found no replay {run} to rule "{name}"', wanted="one that GET .../replays lists")
+        return found[0]
+
+    async def end_replay(self, bus: str, name: str, run: int, *, principal: str = "") -> ReplayStatus:
+        """Cancel a replay, or forget one that has ended."""
+        return replay_status(self._state(bus), await self._command(bus, EndReplay(name, run, principal)))
