@@ -1,8 +1,8 @@
 """Whether a whole file of Eventyard is sound: what must hold of a backup before anybody relies on it.
 
 Theory of operation. SQLite proves its own structure (`integrity_check`: every page, every row, every index against its table), but
-not what the bytes say. So every event's checksum is computed again, positions must be dense up to each bus's head, and the counts
-that the bus keeps must be those of the rows. All is read once, from front to back, and nothing is written.
+not what the bytes say. So every event's checksum is computed again, positions must be dense from each bus's floor up to its head but for
+gaps that are known, and the counts that the bus keeps must be those of the rows. All is read once, from front to back, and nothing is written.
 
 A file whose structure is broken is refused outright. Everything else is told as a fault: one event that its checksum disowns does
 not spoil the others, and it is for the operator to say whether a copy with it is better than none.
@@ -99,8 +99,10 @@ def _check_structure(connection: apsw.Connection, name: str, progress: Progress)
 
 
 def _contents(connection: apsw.Connection, version: int, size: int, progress: Progress) -> Contents:
-    gaps = _gaps(connection)
-    logs = [_Log(_record(number, text), head, gaps.get(number, [])) for number, text, head in _rows(connection, "buses")]
+    has_floor, has_gaps = next(_rows(connection, "has"))
+    gaps = _gaps(connection) if has_gaps else {}
+    found = _rows(connection, "buses" if has_floor else "buses_1")
+    logs = [_Log(_record(number, text), head, floor, gaps.get(number, [])) for number, text, head, floor in found]
     faults = list(itertools.chain(_event_faults(connection, logs, progress), _count_faults(connection, version)))
     buses = tuple(BusContents(log.name, log.head, log.count) for log in logs if not log.is_deleted)
     told = faults[:FAULTS_TOLD] + ([f"and {len(faults) - FAULTS_TOLD} more"] if len(faults) > FAULTS_TOLD else [])
@@ -108,11 +110,10 @@ def _contents(connection: apsw.Connection, version: int, size: int, progress: Pr
 
 
 def _gaps(connection: apsw.Connection) -> dict[int, list[tuple[int, int]]]:
-    """By bus, the positions whose absence is known; a file of an older schema knows of none."""
+    """By bus, the positions whose absence is known."""
     gaps: dict[int, list[tuple[int, int]]] = {}
-    if next(_rows(connection, "has_gaps"))[0]:
-        for bus, first, last in _rows(connection, "gaps"):
-            gaps.setdefault(bus, []).append((first, last))
+    for bus, first, last in _rows(connection, "gaps"):
+        gaps.setdefault(bus, []).append((first, last))
     return gaps
 
 
@@ -125,22 +126,22 @@ def _record(number: int, text: bytes | None) -> BusRecord:
 
 
 class _Log:
-    """One bus's log on the way through it. The log of a deleted bus is being taken away, so it need not be dense."""
+    """One bus's log on the way through it. Below the floor only what is owed is left; a deleted bus's log is being taken away."""
 
-    def __init__(self, record: BusRecord, head: int, gaps: list[tuple[int, int]]) -> None:
+    def __init__(self, record: BusRecord, head: int, floor: int, gaps: list[tuple[int, int]]) -> None:
         self.number = record.number
         self.name = record.name
         self.is_deleted = record.is_deleted
         self.head = head
         self.count = 0
         self._gaps = deque(gaps)
-        self._next = 1
+        self._next = floor
 
     def step(self, position: int) -> Iterator[str]:
         """Go on to an event that is there."""
         self.count += 1
         yield from self._missing(position)
-        self._next = position + 1
+        self._next = max(self._next, position + 1)
 
     def end(self) -> Iterator[str]:
         yield from self._missing(self.head + 1)
@@ -177,8 +178,8 @@ def _event_faults(connection: apsw.Connection, logs: list[_Log], progress: Progr
         yield from log.end()
 
 
-def _events(connection: apsw.Connection) -> Iterator[event_rows.EventRow]:
-    """Every event in the order of places. No statement stays open over all of them, so Ctrl-C ends it between two chunks."""
+def _events(connection: apsw.Connection) -> Iterator[tuple[int, int, bytes, int, bytes]]:
+    """Every event in the order of places: place, accepted_ms, digest, checksum, json. No statement stays open over all of them, so Ctrl-C ends it between two chunks."""
     after = -1
     while rows := list(_rows(connection, "events_after", after, CHUNK_ROWS)):
         yield from rows
@@ -187,15 +188,18 @@ def _events(connection: apsw.Connection) -> Iterator[event_rows.EventRow]:
 
 # Counts
 
+_ENDED = (State.DELIVERED, State.DISCARDED)
+"""Rows of these go with their events when retention removes them, and the counts go on."""
+
 
 def _count_faults(connection: apsw.Connection, version: int) -> Iterator[str]:
-    """The kept counts against the rows. A file of an older schema is counted when it has been brought up to today's."""
+    """The kept counts against the rows. A file of an older schema keeps others; it is not counted."""
     if version < len(migrations()):
         return
-    counted: dict[tuple[int, int], list[int]] = {}
-    for bus, rule, state, count in _rows(connection, "delivery_counts"):
-        counted.setdefault((bus, rule), [0] * len(State))[state] = count
-    for bus, rule, *kept in _rows(connection, "tallies"):
-        found = counted.get((bus, rule), [0] * len(State))
-        if found != kept:
-            yield f"bus {bus}, rule {rule}: counts say {kept}, and its deliveries are {found}"
+    counted: dict[tuple[int, int, int], list[int]] = {}
+    for bus, rule, run, state, count in _rows(connection, "delivery_counts"):
+        counted.setdefault((bus, rule, run), [0] * len(State))[state] = count
+    for bus, rule, run, *kept in _rows(connection, "tallies"):
+        found = counted.get((bus, rule, run), [0] * len(State))
+        if any(found[state] > kept[state] if state in _ENDED else found[state] != kept[state] for state in State):
+            yield f"bus {bus}, rule {rule}, run {run}: counts say {kept}, and its deliveries are {found}"
