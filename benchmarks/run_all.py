@@ -175,6 +175,20 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        "streams",
+        ("--seconds", "12"),
+        (
+            Line(
+                "ms until 202 at 100/s, p99, with 200 streams; with none",
+                "",
+                rf"200 streams.*?p99{NUMBER}",
+                rf"nobody.*?p99{NUMBER}",
+                rf"ratio{NUMBER}",
+            ),
+            Line("ms until one of 200 streams heard, p99", "", rf"heard.*?p99{NUMBER}", "", ""),
+        ),
+    ),
+    Benchmark(
         "idle",
         ("--seconds", "8"),
         (

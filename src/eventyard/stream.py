@@ -2,8 +2,8 @@
 
 Theory of operation. A stream holds nothing but a position. When the log has grown past it, it looks: one bounded read, on a
 thread, so that it goes at its reader's pace and buffers nothing. When it has looked at all there is it sleeps, which costs
-nothing: after each step the writer wakes the sleepers of the buses that grew, once per step and event loop. Streams that stand
-at the same position share one read, so hundreds that follow the head ask the disk as often as one does.
+nothing, until the writer wakes it (`sleepers`). Streams that stand at the same position share one read, so hundreds that follow the
+head ask the disk as often as one does.
 
 Positions are dense, so a hole in what was read is seen, and told as a `Gap`: a stream never skips in silence. What retention
 removes between a look at the floor and the read is such a hole too.
@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 import msgspec
 
@@ -25,6 +25,7 @@ from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.pattern.language import Pattern
 from eventyard.core.strict_json import decode
 from eventyard.core.view import View
+from eventyard.sleepers import Sleeper, Sleepers, wake
 
 ReadNow = Callable[[Callable[[View, BusState], Any], BusState], Any]
 """Asks a view of the engine's, on the thread that calls it."""
@@ -53,25 +54,20 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 Part = Stretch | Gap
-Asleep = set["asyncio.Future[None]"]
 Place = tuple[int, asyncio.AbstractEventLoop, int]
 """A bus, a loop that reads it, and the position after which it looks."""
 
 
 class Streams:
-    """Every stream of a store: who sleeps, who looks, and how many there are.
-
-    `announce` belongs to the writer's thread, everything else to the event loops of the readers. No lock is needed: a set of
-    sleepers is filled and emptied by its own loop only, and `announce` hands it over whole.
-    """
+    """Every stream of a store: how many there are, who sleeps, and who looks."""
 
     def __init__(self, states: Mapping[int, BusState], read_now: ReadNow) -> None:
         self.states = states
         self._read_now = read_now
         self._open: WeakSet[Stream] = WeakSet()
-        self._asleep: dict[tuple[int, asyncio.AbstractEventLoop], tuple[int, Asleep]] = {}
+        self.sleepers = Sleepers(states)
         self._looks: dict[Place, asyncio.Future[Part]] = {}
-        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
+        self._kept: dict[int, tuple[int, Part]] = {}
         self._threads = ThreadPoolExecutor(limits.STREAM_THREADS, "eventyard-stream")
         self.is_stopping = False
 
@@ -88,48 +84,16 @@ class Streams:
 
     def forget(self, stream: "Stream") -> None:
         self._open.discard(stream)
+        if not self._open:
+            self._kept.clear()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    # Sleeping
-
-    def lie_down(self, number: int, head: int, sleeper: "asyncio.Future[None]") -> None:
-        """From now on `announce` wakes `sleeper`. What it waits for may have come just before: look again after this."""
-        _, asleep = self._asleep.setdefault((number, sleeper.get_loop()), (head, set()))
-        asleep.add(sleeper)
-
-    def get_up(self, number: int, sleeper: "asyncio.Future[None]") -> None:
-        key = number, sleeper.get_loop()
-        if entry := self._asleep.get(key):
-            entry[1].discard(sleeper)
-            if not entry[1]:
-                self._asleep.pop(key, None)
-
-    def announce(self) -> None:
-        """After each step of the writer: wake the sleepers of the buses that changed."""
-        if self._asleep:
-            for (number, loop), (head, _) in list(self._asleep.items()):
-                state = self.states.get(number)
-                if state is None or state.head != head or self.is_stopping:
-                    self._wake(number, loop)
-
-    def _wake(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
-        entry = self._asleep.pop((number, loop), None)
-        if entry is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._rouse_in_turn, loop, entry[1])
-
-    def _rouse_in_turn(self, loop: asyncio.AbstractEventLoop, asleep: Asleep) -> None:
-        """Now, or when the loop has had as much time for others as it took for those that were roused before."""
-        turn = max(loop.time(), self._turns.get(loop, 0.0))
-        self._turns[loop] = turn + len(asleep) * limits.STREAM_TURN_S
-        loop.call_at(turn, _rouse, asleep)
-
     def stop(self) -> None:
         """Every stream ends, asleep or not, and no new one begins."""
         self.is_stopping = True
-        for number, loop in list(self._asleep):
-            self._wake(number, loop)
+        self.sleepers.close()
 
     def close(self) -> None:
         """Wait for the reads under way, each of which is bounded. After `stop`, and not on an event loop."""
@@ -138,8 +102,11 @@ class Streams:
     # Looking
 
     async def look(self, state: BusState, after: int, at_once: int) -> Part:
-        """What comes next after `after`. Who asks for the same meanwhile shares the read."""
+        """What comes next after `after`. Who asks for the same meanwhile, or a little later, shares the read."""
         loop = asyncio.get_running_loop()
+        kept_after, kept = self._kept.get(state.record.number, (-1, Stretch([], -1)))
+        if kept_after == after and after + 1 >= state.floor:
+            return kept
         key = state.record.number, loop, after
         look = self._looks.get(key)
         if look is None:
@@ -154,7 +121,12 @@ class Streams:
 
     def _looked(self, key: Place, look: "asyncio.Future[Part]") -> None:
         del self._looks[key]
-        look.exception()  # Is seen here too, since all who asked may have gone.
+        if look.exception() is None:  # Is seen here in any case, since all who asked may have gone.
+            bus, _, after = key
+            self._kept.pop(bus, None)
+            self._kept[bus] = after, look.result()
+            for number in list(self._kept)[: -limits.STREAM_LOOKS_KEPT]:
+                self._kept.pop(number, None)
 
     async def judge(self, stretch: Stretch, pattern: Pattern) -> Part:
         """Of the stretch what matches, on a thread where it is work."""
@@ -175,7 +147,7 @@ class Stream:
         self._number = number
         self._pattern = pattern
         self._at_once = limits.SCAN_EVENTS_AT_ONCE
-        self._sleeper: asyncio.Future[None] | None = None
+        self._sleeper: Sleeper | None = None
         self.position = after
         self.ended_by = ""
 
@@ -187,7 +159,7 @@ class Stream:
         self.ended_by = self.ended_by or ended_by
         self._streams.forget(self)
         if self._sleeper is not None:
-            _rouse({self._sleeper})
+            wake(self._sleeper)
 
     def __aiter__(self) -> "Stream":
         return self
@@ -223,19 +195,13 @@ class Stream:
 
     async def _sleep(self, state: BusState) -> None:
         self._sleeper = asyncio.get_running_loop().create_future()
-        self._streams.lie_down(self._number, self.position, self._sleeper)
+        self._streams.sleepers.lie_down(self._number, self.position, self._sleeper)
         try:
             if self._state() is not None and state.head == self.position:
                 await self._sleeper
         finally:
-            self._streams.get_up(self._number, self._sleeper)
+            self._streams.sleepers.get_up(self._number, self._sleeper)
             self._sleeper = None
-
-
-def _rouse(asleep: Asleep) -> None:
-    for sleeper in asleep:
-        if not sleeper.done():
-            sleeper.set_result(None)
 
 
 def _look(view: View, state: BusState, after: int, at_once: int) -> Part:

@@ -71,7 +71,7 @@ async def positions(stream: Stream, count: int) -> list[int]:
 
 async def asleep(yard: Eventyard, count: int) -> None:
     """Until so many streams sleep."""
-    while sum(len(sleepers) for _, sleepers in yard._streams._asleep.values()) != count:  # noqa: ASYNC110 - nobody tells
+    while len(yard._streams.sleepers) != count:  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(0)
 
 
@@ -371,7 +371,7 @@ def test_a_stream_ends_when_its_reader_has_gone_and_leaves_nothing_behind() -> N
             await asleep(yard, 1)
             stream.end()
             assert await rest == []
-        assert (len(yard._streams), yard._streams._asleep, yard._streams._looks) == (0, {}, {})
+        assert (len(yard._streams), len(yard._streams.sleepers), yard._streams._looks) == (0, 0, {})
 
     run(story)
 
@@ -383,7 +383,7 @@ def test_a_reader_that_is_cancelled_leaves_nobody_asleep() -> None:
         await asleep(yard, 1)
         sleeping.cancel()
         await asyncio.wait([sleeping])
-        assert yard._streams._asleep == {}
+        assert len(yard._streams.sleepers) == 0
         await publish(yard, 1)
         assert await positions(stream, 1) == [1]
 

@@ -276,7 +276,7 @@ def test_a_reader_that_hangs_up_leaves_nothing_behind(door: ServedBus, name: str
     await_streams(door, 0)
     while door.on_loop(lambda: (len(door.server.connections), len(door.server.server_state.tasks))) > before:
         pass
-    assert door.on_loop(lambda: (door.yard._streams._asleep, door.yard._streams._looks)) == ({}, {})
+    assert door.on_loop(lambda: (len(door.yard._streams.sleepers), door.yard._streams._looks)) == (0, {})
 
 
 def test_a_stream_ends_with_its_bus(door: ServedBus, name: str) -> None:

@@ -123,7 +123,7 @@ class Eventyard(QueueCalls):
     def _after_step(self) -> None:
         """On the writer's thread after each step."""
         self._answer_loops()
-        self._streams.announce()
+        self._streams.sleepers.announce()
 
     # Events
 

@@ -275,9 +275,15 @@ STREAM_LIGHT_BYTES = 8 * 1024
 """Fields of a pattern and bytes of events that a stream judges on the event loop, in about 0.1 ms: less than it costs to hand
 them to a thread."""
 
-STREAM_TURN_S = 0.0001
-"""How long a stream that was woken keeps others from waking. It takes about 40 us of its event loop, so however many follow a
-busy bus, publishers have more than half of the loop; a thousand streams hear of an event within a tenth of a second."""
+STREAM_TURN = 16
+"""Streams that are woken at once, about a millisecond of their event loop: what a publish may have to wait behind."""
+
+STREAM_REST_S_MAX = 0.1
+"""After waking streams an event loop wakes none for as long as they kept it busy, and this at most: publishers have half
+of it however many follow, and nobody hears of an event later than this for their sake."""
+
+STREAM_LOOKS_KEPT = 8
+"""Looks that are kept for streams that come to the same position a little later: a chunk each, one for each bus at most."""
 
 STREAM_SILENCE_S = 15.0
 """After so long without an event a stream tells where it is. Proxies and home routers forget a silent connection after 30 to 60 s."""
