@@ -17,17 +17,16 @@ from typing import Any
 
 import msgspec
 
-from eventyard.core import event as events
+from eventyard import pushing
 from eventyard.core import limits
 from eventyard.core.changes import BusRecord
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command, Demand, Lease, Settle, Settlement
-from eventyard.core.delivery import delivery_id
 from eventyard.core.errors import Corrupt, Unavailable
 from eventyard.core.grants import Demands
-from eventyard.core.rule import HttpTarget, RuleRecord
+from eventyard.core.rule import RuleRecord
 from eventyard.core.verdict import Answer, decide
-from eventyard.ports import PushAnswer, PushRequest, Transport
+from eventyard.ports import PushAnswer, Transport
 
 log = logging.getLogger("eventyard.dispatch")
 
@@ -90,7 +89,7 @@ class Dispatch:
         for lease in leases:
             self._change_under_way(bus.number, lease, 1)
             push = _Push(bus, lease)
-            self._transport.send(_request(bus, lease), self._answer_to(push))
+            self._transport.send(pushing.push(bus, lease), self._answer_to(push))
 
     def conclude(self) -> None:
         """What was leased is on its way already."""
@@ -180,36 +179,6 @@ class Dispatch:
     def abandon(self) -> None:
         """Answers count no longer: the transport is about to give up what is under way."""
         self._is_draining = self._is_abandoned = True
-
-
-def _target(record: RuleRecord) -> HttpTarget:
-    target = record.rule.target.http
-    if target is None:
-        raise TypeError(f"rule {record.name} is pulled, not pushed")
-    return target
-
-
-def _request(bus: BusRecord, lease: Lease) -> PushRequest:
-    target = _target(lease.record)
-    delivery = lease.delivery
-    headers, body = _content(target, lease.event)
-    headers += [
-        ("eventyard-delivery", delivery_id(bus.incarnation, delivery.rule, delivery.position, delivery.run)),
-        ("eventyard-attempt", str(delivery.attempts)),
-        ("eventyard-position", str(delivery.position)),
-        ("eventyard-bus", bus.name),
-        ("eventyard-rule", lease.record.name),
-    ]
-    if lease.is_replayed and lease.record.rule.replay == "mark":
-        headers.append(("eventyard-replay", str(delivery.run)))
-    return PushRequest(target.url, tuple(headers), body, target.timeout_s)
-
-
-def _content(target: HttpTarget, stored: bytes) -> tuple[list[tuple[str, str]], bytes]:
-    if target.mode == "structured":
-        return [("content-type", events.STRUCTURED)], stored
-    headers, body = events.to_binary(stored)
-    return list(headers.items()), body
 
 
 def _read(answer: PushAnswer) -> Answer:

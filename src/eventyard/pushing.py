@@ -1,0 +1,50 @@
+"""A push as an HTTP request: what a target gets of a delivery, whoever sends it."""
+
+from eventyard.core import event as events
+from eventyard.core.changes import BusRecord
+from eventyard.core.commands import Lease
+from eventyard.core.delivery import Delivery, delivery_id
+from eventyard.core.rule import HttpTarget, RuleRecord
+from eventyard.ports import PushRequest
+
+Headers = list[tuple[str, str]]
+
+
+def push(bus: BusRecord, lease: Lease) -> PushRequest:
+    """What the rule's target gets of a leased delivery."""
+    target = lease.record.rule.target.http
+    if target is None:
+        raise TypeError(f"rule {lease.record.name} is pulled, not pushed")
+    request = _request(bus, lease.record, target, lease.delivery, lease.event)
+    if not (lease.is_replayed and lease.record.rule.replay == "mark"):
+        return request
+    return _with_header(request, "eventyard-replay", str(lease.delivery.run))
+
+
+def trial(bus: BusRecord, record: RuleRecord, target: HttpTarget, delivery: Delivery, event: bytes) -> PushRequest:
+    """What another target gets that somebody tries a delivery of the rule on."""
+    return _with_header(_request(bus, record, target, delivery, event), "eventyard-test", "true")
+
+
+def _request(bus: BusRecord, record: RuleRecord, target: HttpTarget, delivery: Delivery, event: bytes) -> PushRequest:
+    headers, body = _content(target, event)
+    headers += [
+        ("eventyard-delivery", delivery_id(bus.incarnation, delivery.rule, delivery.position, delivery.run)),
+        ("eventyard-attempt", str(delivery.attempts)),
+        ("eventyard-position", str(delivery.position)),
+        ("eventyard-bus", bus.name),
+        ("eventyard-rule", record.name),
+    ]
+    return PushRequest(target.url, tuple(headers), body, target.timeout_s)
+
+
+def _with_header(request: PushRequest, name: str, value: str) -> PushRequest:
+    headers = (*request.headers, (name, value))
+    return PushRequest(request.url, headers, request.body, request.timeout_s, request.answer_bytes_max)
+
+
+def _content(target: HttpTarget, stored: bytes) -> tuple[Headers, bytes]:
+    if target.mode == "structured":
+        return [("content-type", events.STRUCTURED)], stored
+    headers, body = events.to_binary(stored)
+    return list(headers.items()), body
