@@ -5,8 +5,7 @@ thread, so that it goes at its reader's pace and buffers nothing. When it has lo
 nothing, until the writer wakes it (`sleepers`). Streams that stand at the same position share one read, so hundreds that follow the
 head ask the disk as often as one does.
 
-Positions are dense, so a hole in what was read is seen, and told as a `Gap`: a stream never skips in silence. What retention
-removes between a look at the floor and the read is such a hole too.
+Positions are dense, so a hole in what was read is seen, and told as a `Gap`: a stream never skips in silence.
 """
 
 import asyncio
@@ -206,15 +205,17 @@ class Stream:
 
 def _look(view: View, state: BusState, after: int, at_once: int) -> Part:
     """The next stretch without holes, cut by number and bytes; or the hole that comes next."""
-    first, last = after + 1, state.head
+    number, first, last = state.record.number, after + 1, state.head
     if first < state.floor:
         return Gap(first, state.floor - 1, "retention")
-    found = view.events(state.record.number, first, last, at_once)
+    found = view.events(number, first, last, at_once)
     whole = _whole(found, first)
     if whole:
         return Stretch(whole, whole[-1].position)
-    missing = found[0].position - 1 if found else last
-    return Gap(first, missing, "retention" if missing < state.floor else "damaged")
+    floor = view.floor(number)  # Retention may have come between.
+    if first < floor:
+        return Gap(first, floor - 1, "retention")
+    return Gap(first, found[0].position - 1 if found else last, "damaged")
 
 
 def _whole(found: list[StoredEvent], first: int) -> list[StoredEvent]:

@@ -49,6 +49,7 @@ def facts(state: BusState) -> Any:
 def answers(view: View, state: BusState, time: BusTime) -> Iterator[tuple[Any, Any]]:
     """A view's answers to everything that can be asked of one bus."""
     number = state.record.number
+    yield "floor", (view.floor(number), state.floor)
     yield "ascending", view.events(number, 1, state.head, 1_000)
     yield "descending", view.events(number, 3, state.head - 2, 4, is_descending=True)
     for time_ms in (state.record.created_ms, state.record.created_ms + 100, time.time_ms, time.time_ms + 1):

@@ -351,7 +351,7 @@ def test_what_is_forgotten_is_gone_with_its_deliveries(engine: Engine) -> None:
 
     assert [stored.position for stored in engine.view.events(BUS, 1, 5, 10)] == [4, 5]
     assert engine.view.delivery(BUS, ended.key) is None
-    assert engine.load()[1].floor == 4
+    assert (engine.load()[1].floor, engine.view.floor(BUS), engine.view.floor(99)) == (4, 4, 1)
 
 
 @pytest.mark.parametrize("row", [waiting(2), retrying(2), leased(2), blocked(2, lane=1), dead(2)])

@@ -23,6 +23,10 @@ class Known(msgspec.Struct, frozen=True):
 class View(Protocol):
     # The log
 
+    def floor(self, bus: int) -> int:
+        """The first position that is kept whole. Asked after a read, it tells what retention may have taken from it."""
+        ...
+
     def find_ids(self, bus: int, ids: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Known]:
         """For each (source, id) that is known, where it was accepted last. May forget what the dedup window has left behind.
 

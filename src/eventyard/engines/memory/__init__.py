@@ -144,6 +144,9 @@ class MemoryView:
     def _bus(self, bus: int) -> _Bus:
         return self._buses.get(bus) or _Bus()
 
+    def floor(self, bus: int) -> int:
+        return self._bus(bus).floor
+
     def find_ids(self, bus: int, ids: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Known]:
         known = self._bus(bus).ids
         return {key: known[key] for key in ids if key in known}

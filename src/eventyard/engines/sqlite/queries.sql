@@ -26,6 +26,9 @@ INSERT INTO gap (bus, first, last, reason, recorded_ms) VALUES (?1, ?2, ?3, ?4, 
 -- name: bus_head
 SELECT head FROM bus WHERE number = ?1
 
+-- name: bus_floor
+SELECT floor FROM bus WHERE number = ?1
+
 -- name: add_event
 INSERT INTO event (place, accepted_ms, offset, digest, checksum, json) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET

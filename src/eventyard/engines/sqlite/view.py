@@ -29,6 +29,10 @@ class SqliteView:
         self._damage = damage
         self._ids = ids
 
+    def floor(self, bus: int) -> int:
+        found = rows(self._connection, "bus_floor", bus)
+        return found[0][0] if found else 1
+
     def find_ids(self, bus: int, ids: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Known]:
         return self._ids().find(self._connection, bus, ids)
 
