@@ -364,6 +364,16 @@ def test_a_log_that_is_being_taken_away_may_lack_its_beginning(database: Path, t
     assert [bus.name for bus in contents.buses] == ["system", "other"]
 
 
+def test_below_the_floor_only_what_is_owed_need_be_there(database: Path, target: Path) -> None:
+    change(database, "UPDATE bus SET floor = 21 WHERE number = 1")
+    change(database, "DELETE FROM event WHERE place IN (?, ?, ?)", place(BUS, 1), place(BUS, 5), place(BUS, 20))
+    assert copied(database, target).faults == ()
+
+    change(database, "DELETE FROM event WHERE place = ?", place(BUS, 21))
+    faults = copied(database, target, is_replacing=True, is_damage_kept=True).faults
+    assert faults == ('bus "default" lacks positions 21 to 21',)
+
+
 # Files that are not ours
 
 

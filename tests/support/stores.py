@@ -46,12 +46,16 @@ def make_store(path: Path) -> Stepped:
 
 
 def dump(path: Path) -> dict[str, list[Any]]:
-    """Every row of every table, by table."""
+    """Every row of every table of a file, by table."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    tables = [str(name) for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
-    held = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}  # noqa: S608 - our own tables
+    found = rows_of(connection)
     connection.close()
-    return held
+    return found
+
+
+def rows_of(connection: apsw.Connection) -> dict[str, list[Any]]:
+    tables = [str(name) for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
+    return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}  # noqa: S608 - our own tables
 
 
 def change(path: Path, statement: str, *bindings: Any) -> None:

@@ -115,3 +115,10 @@ CREATE TABLE stub (
     digest      BLOB NOT NULL,
     check_bytes BLOB NOT NULL
 ) STRICT;
+
+-- An intent now carries the reason that it gives, and what of the dead it means.
+UPDATE intent SET record = CAST(json_set(CAST(record AS TEXT), '$.reason', 'rule-deleted') AS BLOB)
+WHERE CAST(record AS TEXT) ->> '$.kind' = 'discard';
+UPDATE intent SET record = CAST(
+    json_set(CAST(record AS TEXT), '$.filter', json_object('until_ms', (CAST(record AS TEXT) ->> '$.until_ms') + 1)) AS BLOB
+) WHERE CAST(record AS TEXT) ->> '$.kind' = 'redrive';
