@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from tests.crash.clients import Client
+from tests.crash.follower import Follower
 from tests.crash.receiver import Identity, Receiver
 
 Matches = Callable[[dict[str, Any]], bool]
@@ -79,6 +80,15 @@ def _check_rule(rule: str, owed: set[Identity], receiver: Receiver) -> None:
     assert not taken - owed, f"{rule} got what it does not match: {sorted(taken - owed)[:5]}"
     for identity in owed:
         assert len(receiver.deliveries[rule, identity]) == 1, f"{rule} got {identity} under several delivery ids"
+
+
+def check_follower(log: list[dict[str, Any]], follower: Follower) -> None:
+    """What it was shown is the log: nothing that a crash took back, nothing left out, nothing twice."""
+    assert not follower.errors, follower.errors[:3]
+    told = [(event["position"], _identity(event["event"])) for event in log]
+    wrong = next((pair for pair in zip(told, follower.seen, strict=False) if pair[0] != pair[1]), None)
+    assert wrong is None, f"there is {wrong[0]}, and the follower was shown {wrong[1]}"
+    assert len(follower.seen) == len(told), f"the follower was shown {follower.seen[len(told) : len(told) + 3]} too"
 
 
 def _identity(event: dict[str, Any]) -> Identity:

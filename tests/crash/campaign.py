@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
-from tests.crash.books import Account, Matches, balance, call, is_quiet, read_log
+from tests.crash.books import Account, Matches, balance, call, check_follower, is_quiet, read_log
 from tests.crash.clients import Address, Client
+from tests.crash.follower import Follower
 from tests.crash.process import Death, Server
 from tests.crash.receiver import Receiver
 
@@ -45,11 +46,12 @@ RULES: dict[str, tuple[dict[str, Any], Matches]] = {
 def run(folder: Path, kills: int, seed: int, show: Callable[[str], None]) -> Campaign:
     """Kill the server `kills` times under load, then let it come to rest and balance the books."""
     receiver, server, address = Receiver(seed), Server(folder), Address()
-    clients = [Client(number, address, seed) for number in range(CLIENTS)]
+    clients, follower = [Client(number, address, seed) for number in range(CLIENTS)], Follower(address)
     receiver.start()
     rng = random.Random(seed)
     try:
         _put_rules(server, receiver, [name for name in RULES if name != "late"])
+        follower.start()
         for client in clients:
             client.start()
         deaths = [_choose(rng) for _ in range(kills)]
@@ -60,7 +62,7 @@ def run(folder: Path, kills: int, seed: int, show: Callable[[str], None]) -> Cam
             show(f"kill {number} of {kills}: {death if is_as_chosen else 'from outside'}")
             if number == kills // 2:
                 _put_rules(server, receiver, ["late"])
-        return Campaign(kills, at_calls, _settle(server, address, clients, receiver))
+        return Campaign(kills, at_calls, _settle(server, address, clients, receiver, follower))
     finally:
         server.end_surely()
         receiver.stop()
@@ -107,16 +109,21 @@ def _choose(rng: random.Random) -> Death:
     return Death(moment, operation, 1 if operation == "truncate" else int(10 ** rng.uniform(0, 2.5)))
 
 
-def _settle(server: Server, address: Address, clients: list[Client], receiver: Receiver) -> Account:
+def _settle(server: Server, address: Address, clients: list[Client], receiver: Receiver, follower: Follower) -> Account:
     """A last life in peace: what is unanswered is answered, what is owed is delivered, and the process ends in order."""
     assert server.start(Death()), "the server does not start"
     address.set(server.url)
     for client in clients:
         client.stop()
     _wait_until(lambda: is_quiet(server.url, list(RULES)))
-    account = balance(read_log(server.url), clients, receiver, {name: matches for name, (_, matches) in RULES.items()})
+    log = read_log(server.url)
+    _wait_until(lambda: len(follower.seen) >= len(log))
+    account = balance(log, clients, receiver, {name: matches for name, (_, matches) in RULES.items()})
+    check_follower(log, follower)
+    address.set("")
     code = server.stop()
     assert code == 0, f"the server stopped with code {code}"
+    follower.stop()
     return account
 
 
@@ -127,4 +134,4 @@ def _wait_until(is_done: Callable[[], bool]) -> None:
         if is_done():
             return
         pause.wait(POLL_S)
-    raise AssertionError(f"deliveries are still pending after {QUIET_S_MAX} s")
+    raise AssertionError(f"deliveries are still pending, or the follower is behind, after {QUIET_S_MAX} s")
