@@ -19,7 +19,7 @@ import msgspec
 from eventyard.core import limits
 from eventyard.core.changes import BusRecord
 from eventyard.core.commands import Command, Demand, Lease
-from eventyard.core.errors import NotFound, Overloaded
+from eventyard.core.errors import EventyardError, InvalidRequest, NotFound, Overloaded
 from eventyard.core.grants import Demands
 from eventyard.core.rule import RuleRecord
 
@@ -34,7 +34,7 @@ class Claim(msgspec.Struct, eq=False):
     rule: tuple[int, int] | None
     count: int
     lease_ms: int
-    done: Callable[[list[Granted] | NotFound], None]
+    done: Callable[[list[Granted] | EventyardError], None]
     is_impatient: bool = False
     number: int = 0
     leases: list[Granted] = msgspec.field(default_factory=list)
@@ -90,16 +90,21 @@ class Consumers:
     def follow(self, bus: BusRecord, records: Iterable[RuleRecord]) -> None:
         known = self._records.setdefault(bus.number, {})
         for record in records:
+            rule = (bus.number, record.uid)
             if record.is_deleted:
                 known.pop(record.uid, None)
-                self._end_all((bus.number, record.uid))
-            else:
-                known[record.uid] = record
+                self._end_all(rule, NotFound("the rule was deleted", wanted="a rule that exists"))
+                continue
+            known[record.uid] = record
+            if record.rule.target.queue is None:
+                self._end_all(
+                    rule, InvalidRequest(f'found that rule "{record.name}" pushes now', wanted="a rule with a queue target")
+                )
         self._is_stale = True
 
     def forget(self, bus: BusRecord) -> None:
         for uid in list(self._records.pop(bus.number, {})):
-            self._end_all((bus.number, uid))
+            self._end_all((bus.number, uid), NotFound("the bus was deleted", wanted="a bus that exists"))
         self._is_stale = True
 
     def take(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
@@ -116,11 +121,12 @@ class Consumers:
         for claim in over:
             self._end(claim, claim.leases)
 
-    def _end_all(self, rule: tuple[int, int]) -> None:
+    def _end_all(self, rule: tuple[int, int], error: EventyardError) -> None:
+        """What was leased for them in this step runs out by itself."""
         for claim in [claim for claim in self._claims.values() if claim.rule == rule]:
-            self._end(claim, NotFound("the rule was deleted", wanted="a rule that exists"))
+            self._end(claim, error)
 
-    def _end(self, claim: Claim, answer: list[Granted] | NotFound) -> None:
+    def _end(self, claim: Claim, answer: list[Granted] | EventyardError) -> None:
         with self._lock:
             del self._claims[claim.number]
         self._is_stale = True

@@ -16,6 +16,9 @@ from eventyard.core.system import SYSTEM_BUS
 
 Submit = Callable[[int, Command, Callable[[Any], None]], None]
 
+LEASES_EVERY_MS = 100
+"""How often leases are looked through for those that ran out: a lease may last so much longer."""
+
 TOMBSTONES_EVERY_MS = 60_000
 """How often deleted rules are looked through for those to forget."""
 
@@ -29,6 +32,7 @@ class Keeper:
         self._now = now
         self._under_way: set[tuple[int, Command]] = set()
         self._tombstones_ms = 0
+        self._leases_ms = 0
 
     def step(self) -> bool:
         """Ask for one more step of everything that is not done. False when all is."""
@@ -40,9 +44,13 @@ class Keeper:
         return bool(wanted)
 
     def _wanted(self, work_ms: int) -> Iterator[tuple[int, Command]]:
-        are_tombstones_due = work_ms >= self._tombstones_ms
+        are_tombstones_due, are_leases_due = work_ms >= self._tombstones_ms, work_ms >= self._leases_ms
+        if are_leases_due:
+            self._leases_ms = work_ms + LEASES_EVERY_MS
         for number, state in list(self._states.items()):
-            yield from ((number, command) for command in _of_bus(state, work_ms))
+            yield from ((number, command) for command in _of_bus(state))
+            if are_leases_due and any(lease.at_ms <= work_ms for lease in state.leased.copy().values()):
+                yield number, Expire(limits.LEASES_PER_STEP_MAX)
             if are_tombstones_due and state.tombstones:
                 yield number, ForgetTombstones()
         if are_tombstones_due:
@@ -54,12 +62,10 @@ class Keeper:
         return lambda _: self._under_way.discard(key)
 
 
-def _of_bus(state: BusState, work_ms: int) -> Iterator[Command]:
+def _of_bus(state: BusState) -> Iterator[Command]:
     for intent in list(state.intents.values()):
         if _has_room(state, intent):
             yield ContinueIntent(intent.number)
-    if any(lease.at_ms <= work_ms for lease in state.leased.copy().values()):
-        yield Expire(limits.INTENT_ROWS_PER_STEP)
     for uid, lanes in state.lanes.copy().items():
         if lanes.parked_behind > limits.PARKED_BEHIND_MAX:
             yield TrimParked(uid)

@@ -13,7 +13,7 @@ import msgspec
 
 from eventyard.core import limits
 from eventyard.core.bus_state import BusState
-from eventyard.core.changes import Filter
+from eventyard.core.changes import Filter, StoredEvent
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command, EnforceCap, Purge, Retain
 from eventyard.core.delivery import Reason, State
@@ -33,11 +33,12 @@ Submit = Callable[[int, Command, Callable[[Any], None]], None]
 
 
 class _Watch(msgspec.Struct):
-    """When a bus is looked at next (work time), and the floor that it is on its way to."""
+    """When a bus is looked at next (work time), the floor that it is on its way to, and the first event that it keeps."""
 
     floor_ms: int
     rules_ms: int
     floor: int = 0
+    first: StoredEvent | None = None
     is_under_way: bool = False
 
 
@@ -68,13 +69,22 @@ class RetentionStage:
     def _step(self, state: BusState, watch: _Watch, time: BusTime) -> bool:
         if time.work_ms >= watch.floor_ms:
             watch.floor_ms = time.work_ms + FLOOR_EVERY_MS
-            with self._engine.reader() as view:
-                watch.floor = _wanted_floor(view, state, time)
+            self._look_at_floor(state, watch, time)
         did_something = self._lower(state, watch)
         if time.work_ms >= watch.rules_ms and state.record.number != SYSTEM_BUS:
             watch.rules_ms = time.work_ms + RULES_EVERY_MS
             did_something |= self._look_at_rules(state, time)
         return did_something
+
+    def _look_at_floor(self, state: BusState, watch: _Watch, time: BusTime) -> None:
+        """A bus whose first event may stay costs one read in all, however long it sleeps."""
+        if watch.first is None or watch.first.position < state.floor:
+            with self._engine.reader() as view:
+                found = view.events(state.record.number, state.floor, state.head, 1)
+            watch.first = found[0] if found else None
+        if watch.first is not None and _is_past(state, watch.first, time):
+            with self._engine.reader() as view:
+                watch.floor = _wanted_floor(view, state, time)
 
     def _lower(self, state: BusState, watch: _Watch) -> bool:
         if watch.is_under_way or state.floor >= watch.floor:
@@ -91,25 +101,43 @@ class RetentionStage:
         return True
 
     def _look_at_rules(self, state: BusState, time: BusTime) -> bool:
+        owed = [record for record in list(state.by_name.values()) if _owes(state, record)]
+        if not owed:
+            return False
         with self._engine.reader() as view:
-            wanted = [command for record in list(state.by_name.values()) for command in _of_rule(view, state, record, time)]
+            wanted = [command for record in owed for command in _of_rule(view, state, record, time)]
         for command in wanted:
             self._submit(state.record.number, command, _ignore)
         return bool(wanted)
 
 
+def _is_past(state: BusState, event: StoredEvent, time: BusTime) -> bool:
+    keep = state.record.retention
+    is_old = event.accepted_ms < time.time_ms - int(keep.max_age_s * 1000)
+    return is_old or state.log_bytes - event.offset > keep.max_bytes
+
+
 def _wanted_floor(view: View, state: BusState, time: BusTime) -> int:
     """Where the bus's age and bytes put its floor."""
     keep, number = state.record.retention, state.record.number
-    floor = view.position_at(number, time.time_ms - int(keep.max_age_s * 1000))
-    if state.log_bytes > keep.max_bytes:
-        floor = max(floor, view.position_at_offset(number, state.log_bytes - keep.max_bytes))
-    return floor
+    by_age = view.position_at(number, time.time_ms - int(keep.max_age_s * 1000))
+    return max(by_age, view.position_at_offset(number, max(0, state.log_bytes - keep.max_bytes)))
+
+
+# Rules
+
+
+def _owes(state: BusState, record: RuleRecord) -> bool:
+    """Whether anything of the rule is pending, unread or dead."""
+    counts = state.queues[record.uid].counts
+    is_unread = any(one.rule == record.uid and not one.is_done for one in list(state.backfills.values()))
+    return is_unread or bool(sum(counts[: State.BLOCKED + 1]) or counts[State.DEAD])
 
 
 def _of_rule(view: View, state: BusState, record: RuleRecord, time: BusTime) -> Iterator[Command]:
-    if (cap := _cap(view, state, record, time)) is not None:
-        yield cap
+    for run in list(state.queues[record.uid].runs):
+        if (cap := _cap(view, state, record, run, time)) is not None:
+            yield cap
     if state.queues[record.uid].counts[State.DEAD]:
         until_ms = time.time_ms - int(state.record.retention.dead_letters_s * 1000)
         rows = view.dead(state.record.number, record.uid, (0, -1), limits.PAGE_MAX)
@@ -117,27 +145,40 @@ def _of_rule(view: View, state: BusState, record: RuleRecord, time: BusTime) -> 
             yield Purge(record.name, None, filter=Filter(until_ms=until_ms), reason=Reason.EXPIRED)
 
 
-def _cap(view: View, state: BusState, record: RuleRecord, time: BusTime) -> EnforceCap | None:
-    """What of a rule's backlog is past its cap."""
-    oldest = _oldest_owed(view, state, record)
-    event = view.events(state.record.number, oldest, state.head, 1) if oldest is not None else []
+def _cap(view: View, state: BusState, record: RuleRecord, run: int, time: BusTime) -> EnforceCap | None:
+    """What of one run's backlog is past the rule's cap. Bytes count to the head, so they say nothing of a replay."""
+    number, cap = state.record.number, record.rule.delivery.backlog
+    oldest = _oldest_owed(view, state, record, run)
+    event = view.events(number, oldest, state.head, 1) if oldest is not None else []
     if not event:
         return None
-    cap, number = record.rule.delivery.backlog, state.record.number
     since_ms, since_bytes = time.time_ms - int(cap.max_age_s * 1000), state.log_bytes - cap.max_bytes
-    if event[0].accepted_ms < since_ms:
+    if event[0].accepted_ms < since_ms and _owed_since_ms(view, state, record, run, time) < since_ms:
         because = f"its backlog was older than {cap.max_age_s:g} s"
-        return EnforceCap(record.uid, view.position_at(number, since_ms), because)
-    if event[0].offset < since_bytes:
+        return EnforceCap(record.uid, run, view.position_at(number, since_ms), because)
+    if event[0].offset < since_bytes and run == record.run:
         because = f"its backlog was larger than {cap.max_bytes} bytes of events"
-        return EnforceCap(record.uid, view.position_at_offset(number, since_bytes), because)
+        return EnforceCap(record.uid, run, view.position_at_offset(number, since_bytes), because)
     return None
 
 
-def _oldest_owed(view: View, state: BusState, record: RuleRecord) -> int | None:
-    unread = [one.next_position for one in list(state.backfills.values()) if one.rule == record.uid and not one.is_done]
-    oldest = view.oldest(state.record.number, record.uid) if state.queues[record.uid].pending else None
+def _oldest_owed(view: View, state: BusState, record: RuleRecord, run: int) -> int | None:
+    backfill = state.backfills.get((record.uid, run))
+    unread = [backfill.next_position] if backfill is not None and not backfill.is_done else []
+    oldest = view.oldest(state.record.number, record.uid, run) if state.queues[record.uid].runs[run].pending else None
     return min([*unread, *([oldest] if oldest is not None else [])], default=None)
+
+
+def _owed_since_ms(view: View, state: BusState, record: RuleRecord, run: int, time: BusTime) -> int:
+    """Since when, in bus time: a rule that starts in the past is not late with what it has only just been given.
+
+    What its queue holds first was put, or first tried, at a work time; what a backfill has not read is owed since the backfill began.
+    """
+    backfill = state.backfills.get((record.uid, run))
+    since = [backfill.created_ms] if backfill is not None and not backfill.is_done else []
+    worked = [time.work_ms - (row.first_ms or row.at_ms) for row in view.pending(state.record.number, record.uid, 1, run=run)]
+    since += [time.time_ms - max(0, worked_ms) for worked_ms in worked]
+    return min(since, default=time.time_ms)
 
 
 def _ignore(_: Any) -> None:

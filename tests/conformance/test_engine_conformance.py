@@ -198,21 +198,25 @@ def test_the_next_due_is_the_least_time_in_the_queue(engine: Engine) -> None:
     assert engine.view.next_due(BUS, 8, 0) is None
 
 
-def test_what_is_pending_is_read_by_position_of_one_run_or_all(engine: Engine) -> None:
-    rows = [retrying(1), leased(2), blocked(3), waiting(3, run=5), waiting(4), leased(5, run=5)]
+def test_what_is_pending_is_read_of_one_run_or_all_the_queues_first(engine: Engine) -> None:
+    queued = [waiting(4, at_ms=50), retrying(1), waiting(3, run=5)]
+    held = [leased(2), blocked(3), leased(5, run=5)]
+    rows = queued + held
     engine.commit([Changes(BUS, TIME, 6, puts=[*reversed(rows), dead(1, run=5), waiting(1, rule=8)])])
 
     assert engine.view.pending(BUS, RULE, 10) == rows
-    assert engine.view.pending(BUS, RULE, 2) == rows[:2]
-    assert engine.view.pending(BUS, RULE, 10, run=5) == [rows[3], rows[5]]
-    assert engine.view.pending(BUS, RULE, 10, below=4) == rows[:4]
-    assert engine.view.pending(BUS, RULE, 10, is_leased_too=False) == [rows[0], *rows[2:5]]
+    assert engine.view.pending(BUS, RULE, 4) == rows[:4]
+    assert engine.view.pending(BUS, RULE, 10, run=5) == [queued[2], held[2]]
+    assert engine.view.pending(BUS, RULE, 10, below=4) == [*queued[1:], *held[:2]]
+    assert engine.view.pending(BUS, RULE, 10, is_leased_too=False) == [*queued, held[1]]
 
 
 def test_the_oldest_is_the_least_position_of_what_is_pending(engine: Engine) -> None:
     assert engine.view.oldest(BUS, RULE) is None
-    engine.commit([Changes(BUS, TIME, 9, puts=[dead(1), blocked(3), waiting(7)])])
-    assert engine.view.oldest(BUS, RULE) == 3
+    engine.commit([Changes(BUS, TIME, 9, puts=[dead(1), blocked(3), waiting(7), leased(2, run=5)])])
+    assert engine.view.oldest(BUS, RULE) == 2
+    assert engine.view.oldest(BUS, RULE, 0) == 3
+    engine.commit([Changes(BUS, TIME, 9, moves=[Moved(State.LEASED, dead(2, run=5))])])
     engine.commit([Changes(BUS, TIME, 9, moves=[Moved(State.BLOCKED, dead(3))])])
     assert engine.view.oldest(BUS, RULE) == 7
 

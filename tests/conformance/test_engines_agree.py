@@ -272,8 +272,9 @@ class EnginesAgree(RuleBasedStateMachine):
     def enforce_a_cap(self, data: st.DataObject) -> None:
         uids = sorted(self.states[1].by_uid)
         if uids:
-            below = data.draw(st.integers(1, self.states[1].head + 1))
-            self.step({1: [EnforceCap(data.draw(st.sampled_from(uids)), below, "its backlog was larger")]})
+            uid, below = data.draw(st.sampled_from(uids)), data.draw(st.integers(1, self.states[1].head + 1))
+            run = data.draw(st.sampled_from(sorted(self.states[1].queues[uid].runs) or [0]))
+            self.step({1: [EnforceCap(uid, run, below, "its backlog was larger")]})
 
     @rule()
     def trim_parked(self) -> None:

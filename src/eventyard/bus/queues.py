@@ -11,8 +11,8 @@ from eventyard.core.bus_state import BusState
 from eventyard.core.changes import ALL_DEAD, Filter
 from eventyard.core.commands import Lease, Purge, Redrive, Redriven, Settle, Settlement, Skip
 from eventyard.core.delivery import Key, Note, parse_delivery_id, parse_lease_token
-from eventyard.core.errors import InvalidRequest, NotFound, StaleLease
-from eventyard.core.rule import RuleRecord
+from eventyard.core.errors import EventyardError, InvalidRequest, StaleLease
+from eventyard.core.rule import QueueTarget, RuleRecord
 from eventyard.core.verdict import Retry, Verdict
 from eventyard.history import DeadLetterPage
 
@@ -30,16 +30,19 @@ class QueueCalls(RuleCalls):
         Empty where nothing came. A caller that is cancelled while it waits takes nothing with it. Raises `InvalidRequest` for a rule
         that pushes, `Overloaded` where too many wait.
         """
-        record = self.rule(bus, name)
-        queue = record.rule.target.queue
-        if queue is None:
-            raise InvalidRequest(
-                f'found that rule "{name}" pushes', wanted='a rule with the target {"queue": {}}', at="path rule"
-            )
+        record, queue = self._pulled(bus, name)
         lease_ms = int((queue.lease_s if lease_s is None else lease_s) * 1000)
         rule_key = (self._state(bus).record.number, record.uid)
         granted = await self._claim(rule_key, count, lease_ms, wait_s)
         return [lease for _, lease in granted]
+
+    def _pulled(self, bus: str, name: str) -> tuple[RuleRecord, QueueTarget]:
+        record = self.rule(bus, name)
+        queue = record.rule.target.queue
+        if queue is None:
+            wanted = 'a rule with the target {"queue": {}}'
+            raise InvalidRequest(f'found that rule "{name}" pushes', wanted=wanted, at="path rule")
+        return record, queue
 
     async def receive_pushes(self, *, count: int, wait_s: float = 0.0) -> list[Granted]:
         """Lease deliveries of push rules of any bus, for a worker that sends them."""
@@ -58,7 +61,7 @@ class QueueCalls(RuleCalls):
             if not future.done() or future.cancelled():
                 self._consumers.hurry(claim)
 
-    def _hand_over(self, future: "asyncio.Future[list[Granted]]", answer: list[Granted] | NotFound) -> None:
+    def _hand_over(self, future: "asyncio.Future[list[Granted]]", answer: list[Granted] | EventyardError) -> None:
         """On the writer's thread: to who waits; where nobody does any more, back into the queues, not counted."""
         if not future.cancelled() or not isinstance(answer, list):
             self._answered.append((future, answer))
@@ -70,7 +73,7 @@ class QueueCalls(RuleCalls):
 
     async def settle(self, bus: str, name: str, tokens: Sequence[str], verdict: Verdict) -> list[StaleLease | None]:
         """One verdict on each of these leases of the rule: None where it counts, else why it does not."""
-        state, record = self._state(bus), self.rule(bus, name)
+        state, (record, _) = self._state(bus), self._pulled(bus, name)
         read = [_lease(state, record, token) for token in tokens]
         known = [Settlement(*found, verdict) for found in read if not isinstance(found, StaleLease)]
         return await self._settle(bus, read, known)

@@ -212,9 +212,10 @@ class Redriven(msgspec.Struct, frozen=True):
 
 
 class EnforceCap(msgspec.Struct, frozen=True):
-    """Discard what the rule owes below position `below`: its backlog is past its cap (`because` says which). Answered with None."""
+    """Discard what the rule owes in `run` below position `below`: it is past the cap (`because` says which). Answered with None."""
 
     rule: int
+    run: int
     below: int
     because: str
 

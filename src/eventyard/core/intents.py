@@ -7,11 +7,12 @@ import msgspec
 
 from eventyard.core import bus_events, limits
 from eventyard.core.backfilling import next_paced
-from eventyard.core.changes import Filter, Intent, IntentKind
+from eventyard.core.changes import Backfill, Filter, Intent, IntentKind
 from eventyard.core.commands import ContinueIntent, EnforceCap, Purge, Redrive, Redriven, Skip, TrimParked
 from eventyard.core.delivery import Delivery, Key, Note, Reason, State, decode_note
 from eventyard.core.draft import Draft
 from eventyard.core.errors import InvalidRequest, NotFound
+from eventyard.core.order import lane_of
 from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.rule import RuleRecord, Status, Tombstone, parse_pattern
 from eventyard.core.strict_json import decode
@@ -70,20 +71,28 @@ def enforce_cap(draft: Draft, command: EnforceCap) -> None:
     record = draft.find_rule(command.rule)
     if record is None or record.is_deleted:
         return
-    unread = [
-        one for one in draft.backfills() if one.rule == record.uid and not one.is_done and one.next_position < command.below
-    ]
-    first = min([one.next_position for one in unread], default=command.below)
-    oldest = draft.view.oldest(draft.bus, record.uid)
+    backfill = draft.backfill(record.uid, command.run)
+    is_unread = backfill is not None and not backfill.is_done and backfill.next_position < command.below
+    oldest = draft.view.oldest(draft.bus, record.uid, command.run)
+    owed = [backfill.next_position] if backfill is not None and is_unread else []
     data: dict[str, object] = {
         "because": command.because,
-        "first": min(first, oldest if oldest is not None else first),
+        "run": command.run,
+        "first": min([*owed, *([oldest] if oldest is not None else [])], default=command.below),
         "last": command.below - 1,
     }
     position = _record(draft, bus_events.RETENTION_CAP, record, "", data)
-    for backfill in unread:
-        draft.set_backfill(msgspec.structs.replace(backfill, next_position=command.below))
-    _begin(draft, Intent(position, record.uid, IntentKind.DISCARD, reason=Reason.CAP, below=command.below))
+    if backfill is not None and is_unread:
+        draft.set_backfill(_passed_over(draft, backfill, command.below))
+    intent = Intent(position, record.uid, IntentKind.DISCARD, reason=Reason.CAP, run=command.run, below=command.below)
+    _begin(draft, intent)
+
+
+def _passed_over(draft: Draft, backfill: Backfill, below: int) -> Backfill:
+    """The backfill goes on at `below`; a replay whose stretch ends before has ended."""
+    is_over = backfill.last is not None and below > backfill.last
+    ended_ms = draft.time.time_ms if is_over else 0
+    return msgspec.structs.replace(backfill, next_position=below, is_done=is_over, ended_ms=ended_ms)
 
 
 def trim_parked(draft: Draft, command: TrimParked) -> int:
@@ -217,12 +226,16 @@ def _redrive_one(draft: Draft, intent: Intent, record: RuleRecord, delivery: Del
     """Back to pending with fresh attempts; the lease count goes on, so an old lease stays old. The intent paced further."""
     if decode_note(delivery.note).reason == Reason.EVALUATION and not _matches_now(draft, record, delivery):
         return intent, False
+    if record.is_ordered and not delivery.lane and (event := draft.event(delivery.position)) is not None:
+        delivery = msgspec.structs.replace(delivery, lane=lane_of(record.rule.delivery, event.json))
     work_ms = draft.time.work_ms
     if intent.per_s:
         intent = msgspec.structs.replace(intent, paced_ms=next_paced(intent.paced_ms, intent.per_s, work_ms))
     at_ms = max(work_ms, int(intent.paced_ms))
-    is_behind = delivery.state is not State.DEAD and draft.lanes.is_busy(delivery.rule, delivery.run, delivery.lane)
-    state = State.BLOCKED if delivery.lane and is_behind else State.WAITING
+    # Only a dead head stands in its lane; what was skipped, or never could be judged, joins it where others may be under way.
+    is_joining = delivery.lane and not draft.lanes.is_parked_by(delivery)
+    is_behind = is_joining and draft.lanes.is_busy(delivery.rule, delivery.run, delivery.lane)
+    state = State.BLOCKED if is_behind else State.WAITING
     draft.move(delivery, msgspec.structs.replace(delivery, state=state, at_ms=at_ms, attempts=0, first_ms=0))
     return intent, True
 
@@ -253,8 +266,14 @@ def _step_discard(draft: Draft, intent: Intent) -> int:
 
 
 def _step_deleted(draft: Draft, intent: Intent, record: RuleRecord) -> int:
-    """Discard what waits for a deleted rule. Live leases are left to end first; when nothing is left the rule is gone."""
+    """Discard what waits for a deleted rule, and its dead letters, which nobody could name any more.
+
+    Live leases are left to end first; when nothing is left the rule is gone.
+    """
     moved = _discard_untouched(draft, intent, _pending(draft, intent, is_leased_too=False))
+    if moved == 0:
+        dead = draft.view.dead(draft.bus, record.uid, (0, -1), limits.INTENT_ROWS_PER_STEP)
+        moved = _discard_untouched(draft, intent, dead)
     if moved == 0 and not draft.view.pending(draft.bus, record.uid, 1) and not draft.has_pending(record.uid):
         _finish(draft, intent)
         draft.set_rule(msgspec.structs.replace(record, status=Status.DELETED))

@@ -87,4 +87,4 @@ def _leave_live(draft: Draft) -> None:
             continue
         if draft.state.unparked(uid, record.run) >= limits.LIVE_BACKLOG_MAX:
             draft.set_rule(msgspec.structs.replace(record, status=Status.BACKFILLING))
-            draft.set_backfill(Backfill(uid, record.run, draft.head + 1, first=draft.head + 1))
+            draft.set_backfill(Backfill(uid, record.run, draft.head + 1, first=draft.head + 1, created_ms=draft.time.time_ms))

@@ -53,9 +53,9 @@ BACKFILL_EVENTS_PER_STEP = 500
 BACKFILL_UNSETTLED_MAX = 10_000
 """A late rule is fed at most this much ahead of its consumer: memory and queue tables stay small however long the log is."""
 
-LIVE_BACKLOG_MAX = 20_000
-"""Deliveries that a live rule may have pending. Past it the rule leaves the live index and is fed by a backfill, until it has caught
-up: twice what a backfill keeps ahead, so that a rule does not go to and fro."""
+LIVE_BACKLOG_MAX = 100_000
+"""Deliveries that a live rule may have pending: some 20 MB of table, and 25 MB of memory where it keeps order. Past it the rule leaves
+the live index and is fed by a backfill until it has caught up; far more than a backfill keeps ahead, so that no rule goes to and fro."""
 
 BACKFILL_LAST_STRETCH = 100
 """When no more than this many events are left, they and the switch to live are one step of the writer."""

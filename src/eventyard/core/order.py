@@ -172,14 +172,24 @@ class LanesDraft:
             return not found.is_empty
         return rule in self._committed and (run, lane) in self._committed[rule].lanes
 
+    def is_parked_by(self, delivery: Delivery) -> bool:
+        """Whether it is the dead head of its lane."""
+        key = (delivery.rule, delivery.run, delivery.lane)
+        lane = self._touched.get(key) or self._known(key)
+        return lane is not None and lane.is_parked and lane.head == delivery.position
+
     def place(self, delivery: Delivery) -> None:
         key = (delivery.rule, delivery.run, delivery.lane)
         lane = self._touched.get(key)
         if lane is None:
-            committed = self._committed.get(delivery.rule)
-            known = committed.lanes.get((delivery.run, delivery.lane)) if committed is not None else None
+            known = self._known(key)
             lane = self._touched[key] = Lane() if known is None else known.copy()
         lane.place(delivery)
+
+    def _known(self, key: LaneKey) -> Lane | None:
+        rule, run, lane = key
+        committed = self._committed.get(rule)
+        return committed.lanes.get((run, lane)) if committed is not None else None
 
     def take_next(self) -> list[Key]:
         """The deliveries whose turn it is, one of each lane whose head has ended."""

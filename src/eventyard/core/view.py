@@ -81,11 +81,14 @@ class View(Protocol):
         below: int = 0,
         is_leased_too: bool = True,
     ) -> list[Delivery]:
-        """Pending deliveries of the rule (of one run; below a position, 0: any), by position and run."""
+        """Pending deliveries of the rule (of one run; below a position, 0: any).
+
+        First what is in its queues, by run, time and position, then what is not, by run and position.
+        """
         ...
 
-    def oldest(self, bus: int, rule: int) -> int | None:
-        """The least position of the rule's pending deliveries."""
+    def oldest(self, bus: int, rule: int, run: int | None = None) -> int | None:
+        """The least position of the rule's pending deliveries, of one run or of all."""
         ...
 
     def dead(self, bus: int, rule: int, after: tuple[int, int], limit: int) -> list[Delivery]:

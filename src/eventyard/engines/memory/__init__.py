@@ -191,16 +191,15 @@ class MemoryView:
     ) -> list[Delivery]:
         found = [
             row
-            for row in self._rows(bus, rule)
-            if row.state.is_pending
-            and (run is None or row.run == run)
-            and (not below or row.position < below)
-            and (is_leased_too or row.state is not State.LEASED)
+            for row in self._pending(bus, rule, run)
+            if (not below or row.position < below) and (is_leased_too or row.state is not State.LEASED)
         ]
-        return sorted(found, key=lambda row: (row.position, row.run))[:limit]
+        queued = sorted((row for row in found if row.state.is_leasable), key=lambda row: (row.run, row.at_ms, row.position))
+        held = sorted((row for row in found if not row.state.is_leasable), key=lambda row: (row.run, row.position))
+        return (queued + held)[:limit]
 
-    def oldest(self, bus: int, rule: int) -> int | None:
-        return min((row.position for row in self._rows(bus, rule) if row.state.is_pending), default=None)
+    def oldest(self, bus: int, rule: int, run: int | None = None) -> int | None:
+        return min((row.position for row in self._pending(bus, rule, run)), default=None)
 
     def dead(self, bus: int, rule: int, after: tuple[int, int], limit: int) -> list[Delivery]:
         dead = (row for row in self._rows(bus, rule) if row.state is State.DEAD and (row.position, row.run) > after)
@@ -212,6 +211,9 @@ class MemoryView:
     def _queue(self, bus: int, rule: int, run: int) -> list[Delivery]:
         queued = (row for row in self._rows(bus, rule) if row.state.is_leasable and row.run == run)
         return sorted(queued, key=lambda row: (row.at_ms, row.position))
+
+    def _pending(self, bus: int, rule: int, run: int | None) -> Iterator[Delivery]:
+        return (row for row in self._rows(bus, rule) if row.state.is_pending and (run is None or row.run == run))
 
     def _rows(self, bus: int, rule: int) -> Iterator[Delivery]:
         return (row for row in self._bus(bus).deliveries.values() if row.rule == rule)

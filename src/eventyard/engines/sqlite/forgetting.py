@@ -106,17 +106,19 @@ def _check(source: str, id: str) -> bytes:  # noqa: A002 - it is the event's id
 
 def _drop_old_stubs(connection: apsw.Connection, changes: Changes) -> None:
     """Those at the old end that the window has left behind."""
-    since_ms = changes.time.time_ms - limits.DEDUP_WINDOW_MS
     first, _ = places.span(changes.bus)
     _, last = places.span(changes.bus, last=changes.head)
-    oldest = stubs(connection, first, last, STUBS_PER_REMOVAL)
-    over = [
-        stub
-        for stub in oldest
-        if stub.known.position <= changes.head - limits.DEDUP_WINDOW_IDS or stub.known.accepted_ms <= since_ms
-    ]
-    if over:
-        connection.execute(SQL["remove_stubs"], (first, over[-1].place))
+    if not any(_is_over(stub, changes) for stub in stubs(connection, first, last, 1)):
+        return
+    over = [stub for stub in stubs(connection, first, last, STUBS_PER_REMOVAL) if _is_over(stub, changes)]
+    connection.execute(SQL["remove_stubs"], (first, over[-1].place))
+
+
+def _is_over(stub: Stub, changes: Changes) -> bool:
+    return (
+        stub.known.position <= changes.head - limits.DEDUP_WINDOW_IDS
+        or stub.known.accepted_ms <= changes.time.time_ms - limits.DEDUP_WINDOW_MS
+    )
 
 
 def _read(place: int, accepted_ms: int, hashed: int, digest: bytes, check: bytes) -> Stub:

@@ -71,14 +71,14 @@ ORDER BY at_ms, position LIMIT ?5
 -- name: next_due
 SELECT at_ms FROM delivery WHERE bus = ?1 AND rule = ?2 AND run = ?3 AND state < 2 ORDER BY at_ms LIMIT 1
 
--- Pending rows by position. The inner statements read the indexes alone.
+-- Pending rows in the order of their indexes, which alone the inner statements read.
 
 -- name: queued
 SELECT d.rule, d.run, d.position, d.state, d.at_ms, d.attempts, d.leases, d.first_ms, d.note, d.lane
 FROM (
     SELECT position, run FROM delivery
     WHERE bus = ?1 AND rule = ?2 AND state < 2 AND (?3 IS NULL OR run = ?3) AND position < ?4
-    ORDER BY position, run LIMIT ?5
+    ORDER BY run, at_ms, position LIMIT ?5
 ) AS p
 CROSS JOIN delivery AS d ON d.bus = ?1 AND d.position = p.position AND d.rule = ?2 AND d.run = p.run
 
@@ -87,15 +87,16 @@ SELECT d.rule, d.run, d.position, d.state, d.at_ms, d.attempts, d.leases, d.firs
 FROM (
     SELECT position, run FROM delivery
     WHERE bus = ?1 AND rule = ?2 AND state IN (2, 3) AND (?3 IS NULL OR run = ?3) AND position < ?4 AND state >= ?5
-    ORDER BY position, run LIMIT ?6
+    ORDER BY run, position LIMIT ?6
 ) AS p
 CROSS JOIN delivery AS d ON d.bus = ?1 AND d.position = p.position AND d.rule = ?2 AND d.run = p.run
 
 -- name: oldest
 SELECT min(position) FROM (
-    SELECT min(position) AS position FROM delivery WHERE bus = ?1 AND rule = ?2 AND state < 2
+    SELECT min(position) AS position FROM delivery
+    WHERE bus = ?1 AND rule = ?2 AND state < 2 AND (?3 IS NULL OR run = ?3)
     UNION ALL
-    SELECT min(position) FROM delivery WHERE bus = ?1 AND rule = ?2 AND state IN (2, 3)
+    SELECT min(position) FROM delivery WHERE bus = ?1 AND rule = ?2 AND state IN (2, 3) AND (?3 IS NULL OR run = ?3)
 )
 
 -- name: leased

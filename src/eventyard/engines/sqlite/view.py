@@ -109,11 +109,12 @@ class SqliteView:
     ) -> list[Delivery]:
         end, least = below or _EVER, State.LEASED if is_leased_too else State.BLOCKED
         found = self._deliveries("queued", bus, rule, run, end, limit)
-        found += self._deliveries("held", bus, rule, run, end, int(least), limit)
-        return sorted(found, key=lambda row: (row.position, row.run))[:limit]
+        if len(found) < limit:
+            found += self._deliveries("held", bus, rule, run, end, int(least), limit - len(found))
+        return found
 
-    def oldest(self, bus: int, rule: int) -> int | None:
-        position: int | None = rows(self._connection, "oldest", bus, rule)[0][0]
+    def oldest(self, bus: int, rule: int, run: int | None = None) -> int | None:
+        position: int | None = rows(self._connection, "oldest", bus, rule, run)[0][0]
         return position
 
     def leased(self, bus: int, rule: int) -> list[Delivery]:
