@@ -16,10 +16,9 @@ from eventyard.core.changes import Backfill, StoredEvent
 from eventyard.core.commands import AdvanceBackfill, Command, Put
 from eventyard.core.errors import Unavailable
 from eventyard.core.order import lane_of
-from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.pattern.language import parse
+from eventyard.core.pattern.projection import judge
 from eventyard.core.rule import RuleRecord, parse_pattern
-from eventyard.core.strict_json import decode
 from eventyard.core.view import View
 from eventyard.ports import Engine
 
@@ -93,12 +92,11 @@ def _match(
     record: RuleRecord, backfill: Backfill, stored: list[StoredEvent], stretch: range
 ) -> tuple[list[Put], tuple[int, ...]]:
     """What matches, and the positions that could not be judged: the rule fails on them, or the event is damaged."""
-    patterns = [parse_pattern(record), *([parse(backfill.pattern)] if backfill.pattern else [])]
+    matches = judge(parse_pattern(record), *([parse(backfill.pattern)] if backfill.pattern else []))
     puts, unevaluated = [], set(stretch) - {event.position for event in stored}
     for event in stored:
         try:
-            document = decode(event.json)
-            if all(evaluate(pattern, document) for pattern in patterns):
+            if matches(event.json):
                 puts.append(Put(event.position, lane_of(record.rule.delivery, event.json), event.accepted_ms))
         except Exception:  # noqa: BLE001 - a rule that fails on an event costs that rule a dead letter, nobody else anything
             unevaluated.add(event.position)

@@ -9,10 +9,9 @@ from eventyard.core.bus_state import BusState, Queue
 from eventyard.core.changes import ALL_DEAD, Backfill, Filter, IntentKind, StoredEvent
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, State, delivery_id
-from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.pattern.language import Pattern
+from eventyard.core.pattern.projection import judge
 from eventyard.core.rule import RuleRecord
-from eventyard.core.strict_json import decode
 from eventyard.core.view import View
 
 
@@ -54,8 +53,9 @@ def scan(view: View, state: BusState, query: Query) -> EventPage:
     first, last = _range(view, state, query)
     found: list[StoredEvent] = []
     held = 0
+    matches = judge(query.pattern) if query.pattern is not None else None
     for looked, event in enumerate(_read(view, state.record.number, first, last, query), 1):
-        if query.pattern is None or evaluate(query.pattern, decode(event.json)):
+        if matches is None or matches(event.json):
             held += len(event.json)
             if found and held > limits.ANSWER_BYTES_MAX:
                 return EventPage(found, event.position + (1 if query.is_descending else -1))

@@ -20,9 +20,8 @@ from eventyard.core import limits
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import StoredEvent
 from eventyard.core.errors import InvalidRequest, Overloaded, PatternTooCostly, Stopping
-from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.pattern.language import Pattern
-from eventyard.core.strict_json import decode
+from eventyard.core.pattern.projection import judge
 from eventyard.core.view import View
 from eventyard.sleepers import Sleeper, Sleepers, wake
 
@@ -243,9 +242,10 @@ def _is_light(stretch: Stretch, pattern: Pattern) -> bool:
 
 def _judge(stretch: Stretch, pattern: Pattern) -> Part:
     found: list[StoredEvent] = []
+    matches = judge(pattern)
     for event in stretch.events:
         try:
-            is_match = evaluate(pattern, decode(event.json))
+            is_match = matches(event.json)
         except PatternTooCostly:
             if event is stretch.events[0]:
                 return Gap(event.position, event.position, "evaluation")

@@ -32,6 +32,11 @@ def read_attributes(members: Mapping[str, Any], place: Callable[[str], str]) -> 
     return canonical
 
 
+def is_member(name: str) -> bool:
+    """Whether an event can have a member of this name, attribute or data."""
+    return name in DATA_MEMBERS or _NAME.fullmatch(name) is not None
+
+
 def _canonical(value: Any, known: "_Known | None", name: str, place: Callable[[str], str]) -> str:
     """The value's canonical string representation (CloudEvents, 3.1), if the value may stand there."""
     if type(value) is str:

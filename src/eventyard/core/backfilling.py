@@ -13,9 +13,8 @@ from eventyard.core.commands import AdvanceBackfill, Put
 from eventyard.core.delivery import State
 from eventyard.core.draft import Draft
 from eventyard.core.order import lane_of
-from eventyard.core.pattern.evaluator import evaluate
+from eventyard.core.pattern.projection import judge
 from eventyard.core.rule import RuleRecord, Status, parse_pattern
-from eventyard.core.strict_json import decode
 from eventyard.core.view import View
 
 
@@ -74,10 +73,10 @@ def finish_if_near(draft: Draft, uid: int) -> bool:
 
 
 def _put_stretch(draft: Draft, record: RuleRecord, backfill: Backfill) -> None:
-    pattern = parse_pattern(record)
+    matches = judge(parse_pattern(record))
     for stored in draft.stretch(backfill.next_position, limits.BACKFILL_LAST_STRETCH):
         try:
-            is_match = evaluate(pattern, decode(stored.json))
+            is_match = matches(stored.json)
         except Exception:  # noqa: BLE001 - a rule that fails on an event costs that rule a dead letter, nobody else anything
             draft.put_unevaluated(record.uid, record.run, stored.position)
             continue
