@@ -55,6 +55,8 @@ def answers(view: View, state: BusState, time: BusTime) -> Iterator[tuple[Any, A
     for time_ms in (state.record.created_ms, state.record.created_ms + 100, time.time_ms, time.time_ms + 1):
         yield ("position_at", time_ms), view.position_at(number, time_ms)
     yield "events_at", view.events_at(number, [1, 3, state.head, state.head + 9])
+    for positions in ([2, 3, 4, 5], [3, 1, state.head + 9], [5, 4, 3], [2, 2], [state.head]):
+        yield ("bodies_at", tuple(positions)), view.bodies_at(number, positions)
     for offset in (0, 500, state.log_bytes, state.log_bytes + 1):
         yield ("position_at_offset", offset), view.position_at_offset(number, offset)
     for uid, record in state.by_uid.items():

@@ -391,6 +391,9 @@ def test_events_are_found_many_at_once(engine: Engine) -> None:
 
     assert engine.view.events_at(BUS, [3, 1, 9]) == {1: event(1), 3: event(3)}
     assert engine.view.events_at(BUS, []) == {}
+    assert engine.view.bodies_at(BUS, [3, 1, 9]) == {1: event(1).json, 3: event(3).json}
+    assert engine.view.bodies_at(BUS, [2, 3, 4]) == {2: event(2).json, 3: event(3).json}
+    assert engine.view.bodies_at(BUS, []) == {}
 
 
 def test_a_queue_of_which_all_ended_is_due_never(engine: Engine) -> None:

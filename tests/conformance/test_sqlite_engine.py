@@ -197,6 +197,8 @@ def test_a_damaged_event_is_left_out_and_reported_once(path: Path) -> None:
     assert engine.view.event(BUS, 3) is None
     assert [found.position for found in engine.view.events(BUS, 1, 9, 3)] == [1, 2, 4]
     assert [found.position for found in engine.view.events(BUS, 1, 9, 3, is_descending=True)] == [5, 4, 2]
+    assert list(engine.view.bodies_at(BUS, [2, 3, 4])) == [2, 4]
+    assert list(engine.view.bodies_at(BUS, [5, 3])) == [5]
     assert engine.view.find_ids(BUS, [("/s", "e3")]) == {}
     assert engine.view.position_at(BUS, TIME.time_ms + 3) == 4
     with engine.reader() as view:
@@ -216,6 +218,7 @@ def test_damage_anywhere_in_the_row_is_found(path: Path, column: str) -> None:
     engine = opened(path)
 
     assert engine.view.events(BUS, 1, 900, 900) == [event(1)]
+    assert engine.view.bodies_at(BUS, [1, 2]) == {1: event(1).json}
     engine.close()
 
 

@@ -4,7 +4,7 @@ Reads go through the draft: what the step itself changed first, then memory, the
 """
 
 import datetime
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from eventyard.core import limits
@@ -49,7 +49,7 @@ class Draft:
         self.known: dict[tuple[str, str], Known] = {}
         self.bytes = 0
         self.put_live: set[int] = set()
-        self._leased_more: dict[int, int] = {}
+        self._leased: dict[int, int] = {}
         self._events: list[StoredEvent] = []
         self._puts: dict[Key, Delivery] = {}
         self._moves: dict[Key, Moved] = {}
@@ -145,15 +145,18 @@ class Draft:
                 failed.append(uid)
         return matched, failed
 
-    def events_at(self, positions: Iterable[int]) -> Mapping[int, StoredEvent]:
-        """The events at these positions that there are, this step's included."""
-        wanted = list(positions)
-        stored = self.view.events_at(self.bus, [position for position in wanted if position <= self.state.head])
-        own = {position: self._events[position - self.state.head - 1] for position in wanted if position > self.state.head}
-        return {**stored, **own} if own else stored
+    def bodies_at(self, positions: Sequence[int]) -> dict[int, bytes]:
+        """The JSON of the events at these positions that there are, this step's included."""
+        head = self.state.head
+        own = {position: self._events[position - head - 1].json for position in positions if position > head}
+        if not own:
+            return self.view.bodies_at(self.bus, positions)
+        return self.view.bodies_at(self.bus, [position for position in positions if position <= head]) | own
 
     def event(self, position: int) -> StoredEvent | None:
-        return self.events_at([position]).get(position)
+        if position > self.state.head:
+            return self._events[position - self.state.head - 1]
+        return self.view.event(self.bus, position)
 
     def stretch(self, first: int, limit: int) -> list[StoredEvent]:
         """At most `limit` events from `first` on, those of this step included."""
@@ -210,7 +213,7 @@ class Draft:
         else:
             self._moves[key] = Moved(was.state, now)
         if was.state is State.LEASED and now.state is not State.LEASED:
-            self._leased_more[now.rule] = self._leased_more.get(now.rule, 0) - 1
+            self._leased[now.rule] = self._leased_now(now.rule) - 1
         if now.lane:
             self.lanes.place(now)
         if now.position < self.floor and not now.state.is_owed:
@@ -240,6 +243,10 @@ class Draft:
     def is_touched(self, key: Key) -> bool:
         return key in self._puts or key in self._moves
 
+    def untouched(self, rows: list[Delivery]) -> list[Delivery]:
+        """Those that this step has not changed."""
+        return [row for row in rows if not self.is_touched(row.key)] if self._puts or self._moves else rows
+
     def delivery(self, key: Key) -> Delivery | None:
         return self._touched(key) or self.state.leased.get(key) or self.view.delivery(self.bus, key)
 
@@ -264,9 +271,15 @@ class Draft:
         return min(wanted, self._lease_room(uid)) if wanted > 0 else 0
 
     def _lease_room(self, uid: int) -> int:
-        queue = self.state.queues.get(uid)
-        leased = queue.leased if queue is not None else 0
-        return self.rule(uid).leases_max - leased - self._leased_more.get(uid, 0)
+        return self.rule(uid).leases_max - self._leased_now(uid)
+
+    def _leased_now(self, uid: int) -> int:
+        """How many leases of the rule are out with what this step has granted and settled so far."""
+        leased = self._leased.get(uid)
+        if leased is None:
+            queue = self.state.queues.get(uid)
+            leased = self._leased[uid] = queue.leased if queue is not None else 0
+        return leased
 
     def lease(self, delivery: Delivery, event: bytes) -> bool:
         """Grant the next lease on a delivery that was put before. False when nobody takes one more."""
@@ -278,7 +291,7 @@ class Draft:
     def _granted(self, delivery: Delivery, event: bytes) -> Delivery | None:
         """The delivery leased to whoever demanded it. The attempt counts from here, crash or not."""
         uid, work_ms = delivery.rule, self.time.work_ms
-        granted = self.grants.grant(uid) if self.may_lease(uid) > 0 else None
+        granted = self.grants.grant(uid) if self._lease_room(uid) > 0 else None
         if granted is None:
             return None
         holder, demand = granted
@@ -294,7 +307,7 @@ class Draft:
             delivery.note,
             delivery.lane,
         )
-        self._leased_more[uid] = self._leased_more.get(uid, 0) + 1
+        self._leased[uid] = self._leased_now(uid) + 1
         self.bytes += len(event)
         self.leases.append(Lease(leased, event, self.rule(uid), holder, demand.claim, self._is_replayed(delivery)))
         return leased

@@ -28,14 +28,14 @@ def _advance_lanes(draft: Draft) -> None:
         return
     nexts = draft.deliveries(keys)
     wanted = {uid for uid in {row.rule for row in nexts} if draft.may_lease(uid) > 0 and _gives_out(draft.find_rule(uid))}
-    events = draft.events_at([row.position for row in nexts if row.rule in wanted])
+    bodies = draft.bodies_at([row.position for row in nexts if row.rule in wanted])
     for blocked in nexts:
         at_ms = max(blocked.at_ms, draft.time.work_ms)
         ready = msgspec.structs.replace(blocked, state=waiting_state(blocked.attempts), at_ms=at_ms)
         draft.move(blocked, ready)
-        event = events.get(blocked.position) if blocked.rule in wanted and at_ms <= draft.time.work_ms else None
-        if event is not None:
-            draft.lease(ready, event.json)
+        body = bodies.get(blocked.position) if blocked.rule in wanted and at_ms <= draft.time.work_ms else None
+        if body is not None:
+            draft.lease(ready, body)
 
 
 def _lease_waiting(draft: Draft) -> None:
@@ -67,15 +67,15 @@ def _lease_from(draft: Draft, uid: int, run: int, count: int) -> None:
     rows = draft.view.due(draft.bus, uid, run, draft.time.work_ms, count)
     if len(rows) < count:
         draft.drained.append((uid, run))
-    waiting = [row for row in rows if not draft.is_touched(row.key)]
-    events = draft.events_at([row.position for row in waiting])
+    waiting = draft.untouched(rows)
+    bodies = draft.bodies_at([row.position for row in waiting])
     for delivery in waiting:
         if draft.is_full:
             return
-        event = events.get(delivery.position)
-        if event is None:
+        body = bodies.get(delivery.position)
+        if body is None:
             draft.end(delivery, State.DEAD, Note(reason=Reason.DAMAGED, at_ms=draft.time.time_ms))
-        elif not draft.lease(delivery, event.json):
+        elif not draft.lease(delivery, body):
             return
 
 

@@ -95,12 +95,13 @@ def _renew(draft: Draft, delivery: Delivery, lease_ms: int) -> StaleLease | None
 
 def _is_closed(draft: Draft, delivery: Delivery) -> bool:
     """Whether a seek or a cancelled replay is discarding the delivery's run just now."""
-    return any(
+    intents = draft.intents()
+    return bool(intents) and any(
         intent.kind is IntentKind.DISCARD
         and not intent.is_done
         and (intent.rule, intent.run) == (delivery.rule, delivery.run)
         and not intent.below
-        for intent in draft.intents()
+        for intent in intents
     )
 
 

@@ -44,6 +44,10 @@ class View(Protocol):
         """The events at these positions, without those that are not there or damaged."""
         ...
 
+    def bodies_at(self, bus: int, positions: Sequence[int]) -> dict[int, bytes]:
+        """As `events_at`, of each its JSON alone."""
+        ...
+
     def position_at(self, bus: int, time_ms: int) -> int:
         """The first position that is there and was accepted at or after `time_ms`; one past the head where there is none.
 

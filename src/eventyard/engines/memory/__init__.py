@@ -163,6 +163,9 @@ class MemoryView:
         held = self._bus(bus).events
         return {position: held[position] for position in positions if position in held}
 
+    def bodies_at(self, bus: int, positions: Sequence[int]) -> dict[int, bytes]:
+        return {position: event.json for position, event in self.events_at(bus, positions).items()}
+
     def position_at(self, bus: int, time_ms: int) -> int:
         held = self._bus(bus)
         later = (event.position for event in held.events.values() if event.accepted_ms >= time_ms)

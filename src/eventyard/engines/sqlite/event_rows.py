@@ -46,3 +46,15 @@ def from_rows(rows: Iterable[EventRow], damage: DamageLog) -> list[StoredEvent]:
         identity = _decode(json)
         events.append(StoredEvent(places.position(place), accepted_ms, digest, json, identity.source, identity.id, offset))
     return events
+
+
+def bodies(bus: int, rows: Iterable[EventRow], damage: DamageLog) -> dict[int, bytes]:
+    """As `from_rows`, by position and no more of each than its JSON: what a lease needs, at half the cost."""
+    before = places.place(bus, 0)
+    found = {}
+    for place, accepted_ms, _, digest, written, json in rows:
+        if crc32(json, crc32(_pack(place, accepted_ms) + digest)) == written:
+            found[place - before] = json
+        else:
+            damage.add(bus, place - before)
+    return found
