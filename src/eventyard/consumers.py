@@ -10,8 +10,7 @@ anything for it; one that waits no longer, with nothing.
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -24,8 +23,6 @@ from eventyard.core.grants import Demands
 from eventyard.core.rule import RuleRecord
 
 Granted = tuple[BusRecord, Lease]
-
-_NONE: Demands = MappingProxyType({})
 
 
 class Claim(msgspec.Struct, eq=False):
@@ -49,9 +46,8 @@ class Consumers:
         self._numbers = itertools.count(1)
         self._new: deque[Claim] = deque()
         self._claims: dict[int, Claim] = {}
-        self._records: dict[int, dict[int, RuleRecord]] = {}
-        self._demands: dict[int, dict[int, tuple[Demand, ...]]] = {}
-        self._is_stale = False
+        self._workers: dict[int, Claim] = {}
+        self._buses: dict[int, _Wanted] = {}
 
     # From any thread
 
@@ -73,43 +69,57 @@ class Consumers:
     # On the writer's thread
 
     def demands(self, bus: int) -> Demands:
+        self._take_up()
+        return self._of_bus(bus)
+
+    def _take_up(self) -> None:
+        """Claims that are new; a step in which no bus had anything to do has asked for no demands."""
         while self._new:
             with self._lock:
                 claim = self._new.popleft()
                 self._claims[claim.number] = claim
-            self._is_stale = True
-        if self._is_stale:
-            self._is_stale = False
-            self._demands = self._demand_anew()
-        return self._demands.get(bus, _NONE)
+            self._begin(claim)
+
+    def _begin(self, claim: Claim) -> None:
+        if claim.rule is None:
+            self._workers[claim.number] = claim
+        else:
+            bus, uid = claim.rule
+            self._of_bus(bus).claims.setdefault(uid, {})[claim.number] = claim
+
+    def _of_bus(self, bus: int) -> "_Wanted":
+        wanted = self._buses.get(bus)
+        if wanted is None:
+            wanted = self._buses[bus] = _Wanted(self._workers)
+        return wanted
 
     def room(self) -> int:
         """Each claim bounds itself, and the step that serves them its bytes."""
         return limits.STEP_CHANGES_MAX
 
     def follow(self, bus: BusRecord, records: Iterable[RuleRecord]) -> None:
-        known = self._records.setdefault(bus.number, {})
+        wanted = self._of_bus(bus.number)
         for record in records:
-            rule = (bus.number, record.uid)
             if record.is_deleted:
-                known.pop(record.uid, None)
-                self._end_all(rule, NotFound("the rule was deleted", wanted="a rule that exists"))
+                wanted.records.pop(record.uid, None)
+                self._end_all(wanted, record.uid, NotFound("the rule was deleted", wanted="a rule that exists"))
                 continue
-            known[record.uid] = record
+            wanted.records[record.uid] = record
             if record.rule.target.queue is None:
-                self._end_all(
-                    rule, InvalidRequest(f'found that rule "{record.name}" pushes now', wanted="a rule with a queue target")
-                )
-        self._is_stale = True
+                found = f'found that rule "{record.name}" pushes now'
+                self._end_all(wanted, record.uid, InvalidRequest(found, wanted="a rule with a queue target"))
 
     def forget(self, bus: BusRecord) -> None:
-        for uid in list(self._records.pop(bus.number, {})):
-            self._end_all((bus.number, uid), NotFound("the bus was deleted", wanted="a bus that exists"))
-        self._is_stale = True
+        wanted = self._of_bus(bus.number)
+        for uid in list(wanted.claims):
+            self._end_all(wanted, uid, NotFound("the bus was deleted", wanted="a bus that exists"))
+        del self._buses[bus.number]
 
     def take(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
+        """What was leased for a claim that this very step has ended runs out by itself."""
         for lease in leases:
-            self._claims[lease.claim].leases.append((bus, lease))
+            if (claim := self._claims.get(lease.claim)) is not None:
+                claim.leases.append((bus, lease))
 
     def collect(self) -> Iterable[tuple[int, Command, Callable[[Any], None]]]:
         """Consumers settle by requests of their own."""
@@ -117,33 +127,56 @@ class Consumers:
 
     def conclude(self) -> None:
         """Answer what was served, and whoever waits no longer."""
+        self._take_up()
         over = [claim for claim in self._claims.values() if claim.leases or claim.is_impatient]
         for claim in over:
             self._end(claim, claim.leases)
 
-    def _end_all(self, rule: tuple[int, int], error: EventyardError) -> None:
-        """What was leased for them in this step runs out by itself."""
-        for claim in [claim for claim in self._claims.values() if claim.rule == rule]:
+    def _end_all(self, wanted: "_Wanted", uid: int, error: EventyardError) -> None:
+        for claim in list(wanted.claims.get(uid, {}).values()):
             self._end(claim, error)
 
     def _end(self, claim: Claim, answer: list[Granted] | EventyardError) -> None:
         with self._lock:
             del self._claims[claim.number]
-        self._is_stale = True
+        if claim.rule is None:
+            del self._workers[claim.number]
+        else:
+            bus, uid = claim.rule
+            self._buses[bus].end(uid, claim)
         claim.done(answer)
 
-    def _demand_anew(self) -> dict[int, dict[int, tuple[Demand, ...]]]:
-        demands: dict[int, dict[int, tuple[Demand, ...]]] = {}
-        workers = [claim for claim in self._claims.values() if claim.rule is None]
-        for bus, records in self._records.items() if workers else ():
-            demands[bus] = {
-                uid: tuple(Demand(claim.number, claim.count, record.push_lease_ms) for claim in workers)
-                for uid, record in records.items()
-                if record.rule.target.http is not None
-            }
-        for claim in self._claims.values():
-            if claim.rule is not None:
-                bus, uid = claim.rule
-                of_bus = demands.setdefault(bus, {})
-                of_bus[uid] = (*of_bus.get(uid, ()), Demand(claim.number, claim.count, claim.lease_ms))
-        return demands
+
+class _Wanted(Mapping[int, Sequence[Demand]]):
+    """What is wanted of the rules of one bus. Worked out for the rule that is asked about: a worker wants something of them all."""
+
+    def __init__(self, workers: Mapping[int, Claim]) -> None:
+        self.records: dict[int, RuleRecord] = {}
+        self.claims: dict[int, dict[int, Claim]] = {}
+        self._workers = workers
+
+    def end(self, uid: int, claim: Claim) -> None:
+        of_rule = self.claims[uid]
+        del of_rule[claim.number]
+        if not of_rule:
+            del self.claims[uid]
+
+    def __contains__(self, uid: object) -> bool:
+        record = self.records.get(uid)  # type: ignore[call-overload]  # whatever it is, it is there or not
+        if record is None:
+            return False
+        return bool(self._workers) if record.rule.target.queue is None else uid in self.claims
+
+    def __getitem__(self, uid: int) -> Sequence[Demand]:
+        if uid not in self:
+            raise KeyError(uid)
+        record = self.records[uid]
+        if record.rule.target.queue is None:
+            return [Demand(claim.number, claim.count, record.push_lease_ms) for claim in self._workers.values()]
+        return [Demand(claim.number, claim.count, claim.lease_ms) for claim in self.claims[uid].values()]
+
+    def __iter__(self) -> Iterator[int]:
+        return (uid for uid in self.records if uid in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

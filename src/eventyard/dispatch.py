@@ -131,7 +131,7 @@ class Dispatch:
         if record is not None and not record.is_paused:
             room = record.rule.delivery.concurrency - self._under_way.get((bus, rule), 0)
         if room > 0 and record is not None:
-            demands[rule] = (Demand(rule, room, record.push_lease_ms),)
+            demands[rule] = (Demand(_claim(bus, rule), room, record.push_lease_ms),)
         else:
             demands.pop(rule, None)
 
@@ -179,6 +179,11 @@ class Dispatch:
     def abandon(self) -> None:
         """Answers count no longer: the transport is about to give up what is under way."""
         self._is_draining = self._is_abandoned = True
+
+
+def _claim(bus: int, rule: int) -> int:
+    """One number for both: rules of several buses have the same."""
+    return rule * (limits.BUS_NUMBER_MAX + 1) + bus
 
 
 def _read(answer: PushAnswer) -> Answer:

@@ -40,8 +40,7 @@ class Sleepers:
 
     def get_up(self, number: int, sleeper: Sleeper) -> None:
         """It sleeps no more, whoever woke it."""
-        if room := self._rooms.get(sleeper.get_loop()):
-            room.get_up(number, sleeper)
+        self._rooms[sleeper.get_loop()].get_up(number, sleeper)
 
     def announce(self) -> None:
         """After each step of the writer."""

@@ -23,7 +23,7 @@ from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command, CreateBus, Lease, Publish, Release
 from eventyard.core.draft import Draft
 from eventyard.core.errors import EventyardError, Failed, NotFound, Refused, Unavailable
-from eventyard.core.grants import Demands
+from eventyard.core.grants import Demands, Ledger
 from eventyard.core.rule import RuleRecord
 from eventyard.core.system import DEFAULT_BUS, SYSTEM_BUS
 from eventyard.inbox import Done, Inbox, Ticket
@@ -275,20 +275,14 @@ class Writer:
         return min(IDLE_S_MAX, max(FAILED_S if self.has_failed else 0.0, wait_ms / 1000))
 
     def _admit_all(self) -> list[Admission]:
-        admissions: list[Admission] = []
-        rooms = [receiver.room() if self._is_open else 0 for receiver in self._receivers]
-        for number in self._busy():
-            admission = self._admit_bus(self.states[number], rooms)
-            for lease in admission.draft.leases if admission.draft else ():
-                rooms[lease.holder] -= 1
-            admissions.append(admission)
-        return admissions
+        ledger = Ledger([receiver.room() if self._is_open else 0 for receiver in self._receivers])
+        return [self._admit_bus(self.states[number], ledger) for number in self._busy()]
 
-    def _admit_bus(self, state: BusState, rooms: Sequence[int]) -> Admission:
+    def _admit_bus(self, state: BusState, ledger: Ledger) -> Admission:
         """Admit what waits for one bus until the step is full. A defect of ours fails this bus's batch, not the bus."""
         number = state.record.number
         queue = self._waiting.pop(number, deque())
-        draft = Draft(state, self._engine.view, self._time, self._demands(number), rooms)
+        draft = Draft(state, self._engine.view, self._time, self._demands(number), ledger)
         finished: list[Ticket] = []
         try:
             commands = _first_commands(queue)

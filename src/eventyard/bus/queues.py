@@ -11,7 +11,7 @@ from eventyard.core.bus_state import BusState
 from eventyard.core.changes import ALL_DEAD, Filter
 from eventyard.core.commands import Lease, Purge, Redrive, Redriven, Settle, Settlement, Skip
 from eventyard.core.delivery import Key, Note, parse_delivery_id, parse_lease_token
-from eventyard.core.errors import EventyardError, InvalidRequest, StaleLease
+from eventyard.core.errors import InvalidRequest, StaleLease
 from eventyard.core.rule import QueueTarget, RuleRecord
 from eventyard.core.verdict import Retry, Verdict
 from eventyard.history import DeadLetterPage
@@ -51,25 +51,30 @@ class QueueCalls(RuleCalls):
     async def _claim(self, key: tuple[int, int] | None, count: int, lease_ms: int, wait_s: float) -> list[Granted]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Granted]] = loop.create_future()
-        claim = Claim(key, count, lease_ms, lambda answer: self._hand_over(future, answer), is_impatient=wait_s <= 0)
+        claim = Claim(key, count, lease_ms, lambda answer: self._answered.append((future, answer)), is_impatient=wait_s <= 0)
         self._consumers.wait(claim)
         timer = loop.call_later(wait_s, self._consumers.hurry, claim)
         try:
-            return await future
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # What was leased may be on its way from the writer's thread just now, so it is waited for all the same.
+            self._consumers.hurry(claim)
+            future.add_done_callback(self._give_back)
+            raise
         finally:
             timer.cancel()
-            if not future.done() or future.cancelled():
-                self._consumers.hurry(claim)
 
-    def _hand_over(self, future: "asyncio.Future[list[Granted]]", answer: list[Granted] | EventyardError) -> None:
-        """On the writer's thread: to who waits; where nobody does any more, back into the queues, not counted."""
-        if not future.cancelled() or not isinstance(answer, list):
-            self._answered.append((future, answer))
+    def _give_back(self, future: "asyncio.Future[list[Granted]]") -> None:
+        """What nobody waits for any more goes back into the queues, not counted."""
+        if future.cancelled() or future.exception() is not None:
             return
-        for record, lease in answer:
-            verdict = Retry(0, Note(failure="the consumer left before it was answered"), is_counted=False)
+        verdict = Retry(0, Note(failure="the consumer left before it was answered"), is_counted=False)
+        by_bus: dict[int, list[Settlement]] = {}
+        for record, lease in future.result():
             settlement = Settlement(lease.delivery.key, lease.delivery.leases, verdict)
-            self._submit_own(record.number, Settle((settlement,)), lambda _: None)
+            by_bus.setdefault(record.number, []).append(settlement)
+        for number, settlements in by_bus.items():
+            self._submit_own(number, Settle(tuple(settlements)), _nobody)
 
     async def settle(self, bus: str, name: str, tokens: Sequence[str], verdict: Verdict) -> list[StaleLease | None]:
         """One verdict on each of these leases of the rule: None where it counts, else why it does not."""
@@ -144,6 +149,10 @@ class QueueCalls(RuleCalls):
     def _keys(self, bus: str, ids: Sequence[str] | None) -> tuple[Key, ...] | None:
         state = self._state(bus)
         return None if ids is None else tuple(_key(state, text, index) for index, text in enumerate(ids))
+
+
+def _nobody(_: Any) -> None:
+    """Nobody hears the answer."""
 
 
 def _lease(state: BusState, record: RuleRecord, token: str) -> tuple[Key, int] | StaleLease:

@@ -15,7 +15,7 @@ from eventyard.core.clock import BusTime
 from eventyard.core.commands import Lease
 from eventyard.core.delivery import Delivery, Key, Note, Reason, State, encode_note
 from eventyard.core.event import Event
-from eventyard.core.grants import Demands, Grants
+from eventyard.core.grants import Demands, Grants, Ledger
 from eventyard.core.order import LanesDraft, lane_of
 from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.rule import RuleRecord, Tombstone
@@ -33,7 +33,7 @@ class Draft:
         view: View,
         time: BusTime,
         demands: Sequence[Demands] = (),
-        rooms: Sequence[int] = (),
+        ledger: Ledger | None = None,
     ) -> None:
         self.state = state
         self.view = view
@@ -43,7 +43,7 @@ class Draft:
         self.log_bytes = state.log_bytes
         self.live = state.live
         self.lanes = LanesDraft(state.lanes)
-        self.grants = Grants(demands, rooms or [limits.STEP_CHANGES_MAX] * len(demands))
+        self.grants = Grants(demands, ledger or Ledger([limits.STEP_CHANGES_MAX] * len(demands)))
         self.leases: list[Lease] = []
         self.drained: list[tuple[int, int]] = []
         self.known: dict[tuple[str, str], Known] = {}
@@ -291,7 +291,7 @@ class Draft:
     def _granted(self, delivery: Delivery, event: bytes) -> Delivery | None:
         """The delivery leased to whoever demanded it. The attempt counts from here, crash or not."""
         uid, work_ms = delivery.rule, self.time.work_ms
-        granted = self.grants.grant(uid) if self._lease_room(uid) > 0 else None
+        granted = self.grants.grant(uid, len(event)) if self._lease_room(uid) > 0 else None
         if granted is None:
             return None
         holder, demand = granted
