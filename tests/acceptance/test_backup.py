@@ -150,7 +150,7 @@ def test_results_and_progress_are_said_and_the_next_step_too(tmp_path: Path) -> 
     backed_up = eventyard("backup", file, "--data", tmp_path / "data")
     size = f"{file.stat().st_size / 1024**2:.1f} MiB"
     assert backed_up.stdout == f"backed up 46 events of 2 buses to {file} ({size}), verified\n"
-    assert backed_up.stderr == "copying\nchecking its structure\nchecking events\n"
+    assert backed_up.stderr == "copying\ncatching up\nchecking its structure\nchecking events\n"
     assert backed_up.returncode == 0
 
     restored = eventyard("restore", file, "--data", tmp_path / "again")
@@ -278,5 +278,5 @@ def test_a_backup_ends_in_order_when_it_is_told_to(store: Path, tmp_path: Path, 
     )
     ended = eventyard("backup", file, "--data", store, runner=(sys.executable, "-c", told))
 
-    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "copying\n")
     assert left(file.parent) == set()

@@ -1,8 +1,9 @@
 """A backup: one moment of a store in use, whole and verified, or nothing."""
 
 import fcntl
+import itertools
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -69,25 +70,63 @@ def test_a_backup_is_one_file_for_its_owner_only_and_needs_no_other_to_be_read(d
     connection.close()
 
 
-def test_a_backup_is_of_one_moment_while_the_store_is_written_all_along(tmp_path: Path, target: Path) -> None:
-    bus = make_store(tmp_path / "data" / "eventyard.db")
-    numbers = iter(range(1_000_000))
+@pytest.fixture
+def page_by_page() -> Iterator[None]:
+    """What is read, copied and compared at once is one page."""
+    with (
+        mock.patch("eventyard.engines.sqlite.backup.PIECE_BYTES", 8192),
+        mock.patch("eventyard.engines.sqlite.backup.READ_BYTES", 8192),
+    ):
+        yield
+
+
+@pytest.mark.usefixtures("page_by_page")
+def test_a_backup_is_of_the_moment_at_which_it_catches_up_while_the_store_is_written_all_along(
+    tmp_path: Path, target: Path
+) -> None:
+    """Between two pages something is committed and moved into the database, so no two pages of the first pass fit together."""
+    database = tmp_path / "data" / "eventyard.db"
+    bus = make_store(database)
+    bus.engine._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)  # type: ignore[attr-defined]
+    numbers = itertools.count()
     stages: list[str] = []
-    with mock.patch("eventyard.engines.sqlite.backup.PIECE_BYTES", 8192):
+    moment: dict[str, list[Any]] = {}
 
-        def publish(stage: str) -> None:
-            """After every page that is copied something else is committed."""
-            stages.append(stage)
-            if stage == "copying":
-                bus.do(Publish((an_event(f"meanwhile-{next(numbers)}", data="x" * 20_000),)))
+    def publish(stage: str) -> None:
+        if stage == "catching up" and not moment:
+            moment.update(dump(database))
+        if stage in ("copying", "catching up"):
+            bus.do(Publish((an_event(f"meanwhile-{next(numbers)}", data="x" * 20_000),)))
+            bus.engine._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)  # type: ignore[attr-defined]
+        stages.append(stage)
 
-        contents = copied(tmp_path / "data" / "eventyard.db", target, publish)
+    contents = copied(database, target, publish)
 
-    assert stages.count("copying") > 10
-    assert [(found.name, found.head) for found in contents.buses] == [("system", 2), ("default", 45), ("other", 1)]
-    assert bus.state.head == 45 + stages.count("copying")
-    assert not any(b"meanwhile" in row[-1] for row in dump(target)["event"])
+    written = stages.count("copying")
+    assert min(written, stages.count("catching up")) > 10
+    assert dump(target) == moment
+    assert [(found.name, found.head) for found in contents.buses] == [("system", 2), ("default", 45 + written), ("other", 1)]
+    assert bus.state.head == 45 + next(numbers)
     bus.engine.close()
+
+
+def test_most_is_copied_before_the_transaction_is_opened(tmp_path: Path, target: Path) -> None:
+    """The server's log is held back only while pages are compared."""
+    database = tmp_path / "data" / "eventyard.db"
+    bus = make_store(database)
+    sizes: dict[str, int] = {}
+    bus.engine.close()
+    log = Path(f"{database}-wal")
+    reopened = opened(database)
+
+    def look(stage: str) -> None:
+        if stage == "copying":
+            reopened._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            sizes[stage] = log.stat().st_size
+
+    copied(database, target, look)
+    assert sizes == {"copying": 0}
+    reopened.close()
 
 
 def test_the_log_of_a_crash_is_in_the_backup_and_stays_as_it_was(tmp_path: Path, target: Path) -> None:
@@ -117,10 +156,10 @@ def test_a_store_that_nobody_serves_is_left_without_a_log(database: Path, target
 def test_what_gathered_in_the_log_meanwhile_is_in_the_database_when_it_ends(tmp_path: Path, target: Path) -> None:
     database = tmp_path / "data" / "eventyard.db"
     bus = make_store(database)
-    numbers = iter(range(1_000_000))
+    numbers = itertools.count()
 
     def publish(stage: str) -> None:
-        if stage == "copying":
+        if stage == "catching up":
             bus.do(Publish((an_event(f"meanwhile-{next(numbers)}"),)))
 
     copied(database, target, publish)
@@ -256,20 +295,27 @@ class FullFile(apsw.VFSFile):
         super().xWrite(data, offset)
 
 
-@pytest.mark.parametrize("room", [0, 1, 5, 12])
-def test_a_disk_that_fills_up_leaves_nothing_and_says_what_to_do(database: Path, target: Path, room: int) -> None:
+@pytest.mark.parametrize(("is_in_log", "room"), [(False, 0), (False, 1), (False, 2), (True, 0), (True, 7), (True, 15)])
+def test_a_disk_that_fills_up_leaves_nothing_and_says_what_to_do(
+    tmp_path: Path, target: Path, is_in_log: bool, room: int
+) -> None:
+    """While the database's bytes are copied, and while what stands in its log is caught up with."""
+    bus = make_store(tmp_path / "data" / "eventyard.db")
+    if not is_in_log:
+        bus.engine.close()
     vfs = FullVFS(room)
     target.write_text("the last good one")
     try:
         with pytest.raises(StorageFull, match=r"no room in .*backups; wanted space there, or a folder on another disk"):
-            copied(database, target, vfs="full", is_replacing=True)
+            copied(tmp_path / "data" / "eventyard.db", target, vfs="full", is_replacing=True)
     finally:
         vfs.unregister()
 
     assert (target.read_text(), left(target)) == ("the last good one", ["monday.db"])
+    bus.engine.close()
 
 
-@pytest.mark.parametrize("stage", ["copying", "checking its structure", "checking events"])
+@pytest.mark.parametrize("stage", ["copying", "catching up", "checking its structure", "checking events"])
 def test_ctrl_c_leaves_nothing(database: Path, target: Path, stage: str) -> None:
     def interrupt(reached: str) -> None:
         if reached == stage:

@@ -53,17 +53,25 @@ class Traffic:
 
 
 class GentleVFS(apsw.VFS):
-    """Over the VFS `base`. Rests only while somebody else writes (`flows`); an idle disk is used in full. `unregister` it when done."""
+    """Over the VFS `base`. Rests only while somebody else writes (`flows`); an idle disk is used in full. `unregister` it when done.
 
-    def __init__(self, flows: Callable[[], bool], base: str = "") -> None:
+    `main` is the database that was opened last, as a file. With `is_sparing` what a file holds already is not written again.
+    """
+
+    def __init__(self, flows: Callable[[], bool], base: str = "", *, is_sparing: bool = False) -> None:
         self.name = f"gentle-{next(_names)}"
         self.base = base
+        self.is_sparing = is_sparing
+        self.main: apsw.VFSFile | None = None
         self._flows = flows
         self._began = time.monotonic()
         super().__init__(self.name, base)
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's name
-        return _GentleFile(self, name, flags)
+        file = _GentleFile(self, name, flags)
+        if flags[0] & apsw.SQLITE_OPEN_MAIN_DB:
+            self.main = file
+        return file
 
     def is_due(self, unsynced: int) -> bool:
         """Whether so many bytes are to be synced now."""
@@ -83,6 +91,8 @@ class _GentleFile(apsw.VFSFile):
         super().__init__(vfs.base, name, flags)
 
     def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802 - SQLite's name
+        if self._vfs.is_sparing and super().xRead(len(data), offset) == data:
+            return
         super().xWrite(data, offset)
         self._unsynced += len(data)
         if self._unsynced % PIECE_BYTES < len(data) and self._vfs.is_due(self._unsynced):
