@@ -114,7 +114,7 @@ def put_queue(url: str, name: str, delivery: dict[str, Any] | None = None) -> No
     """A new bus and its pull rule, BUS/RULE, that matches every event of ours."""
     bus, _, rule = name.partition("/")
     with httpx.Client(base_url=f"{url}/v1/buses/{bus}", timeout=60) as client:
-        client.put("").raise_for_status()
+        client.put(f"{url}/v1/buses/{bus}").raise_for_status()
         document = {"pattern": {"type": ["order.paid"]}, "target": {"queue": {}}, "delivery": delivery or {}}
         client.put(f"/rules/{rule}", json=document).raise_for_status()
 

@@ -4,13 +4,13 @@ A receive is a claim: up to so many deliveries of one rule, each leased for so l
 rule of every bus. Claims of one rule are served in the order in which they came. A claim is answered at the end of the first step that has
 anything for it; one that waits no longer, with nothing.
 
-`wait` and `hurry` are called from any thread; all the rest on the writer's.
+`wait`, `hurry` and `stop` are called from any thread; all the rest on the writer's.
 """
 
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,17 +18,20 @@ import msgspec
 from eventyard.core import limits
 from eventyard.core.changes import BusRecord
 from eventyard.core.commands import Command, Demand, Lease
-from eventyard.core.errors import EventyardError, InvalidRequest, NotFound, Overloaded
+from eventyard.core.errors import EventyardError, InvalidRequest, NotFound, Overloaded, Stopping
 from eventyard.core.grants import Demands
 from eventyard.core.rule import RuleRecord
 
 Granted = tuple[BusRecord, Lease]
 
+RuleKey = tuple[int, int]
+"""Bus number and rule uid."""
+
 
 class Claim(msgspec.Struct, eq=False):
-    """One receive that waits. `rule`: bus number and uid; None: every push rule. `done` gets what was leased, or an error."""
+    """One receive that waits. `rule` None: every push rule. `done` gets what was leased, or an error."""
 
-    rule: tuple[int, int] | None
+    rule: RuleKey | None
     count: int
     lease_ms: int
     done: Callable[[list[Granted] | EventyardError], None]
@@ -45,16 +48,22 @@ class Consumers:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._new: deque[Claim] = deque()
+        self._hurried: deque[Claim] = deque()
+        self._is_stopping = False
         self._claims: dict[int, Claim] = {}
+        self._served: list[Claim] = []
+        self._ended: list[tuple[RuleKey, EventyardError]] = []
+        self._demands: dict[int, _Demands] = {}
         self._workers: dict[int, Claim] = {}
-        self._buses: dict[int, _Wanted] = {}
 
     # From any thread
 
     def wait(self, claim: Claim) -> None:
-        """Have the claim served by the next step that can. `Overloaded` where too many wait."""
+        """Have the claim served by the next step that can. `Overloaded` where too many wait, `Stopping`."""
         with self._lock:
             waiting = len(self._claims) + len(self._new)
+            if self._is_stopping:
+                raise Stopping("the bus is stopping", wanted="to try again when it is back")
             if waiting >= limits.RECEIVES_WAITING_MAX:
                 raise Overloaded(f"found {waiting} receives waiting", wanted="to try again shortly")
             claim.number = next(self._numbers)
@@ -64,119 +73,137 @@ class Consumers:
     def hurry(self, claim: Claim) -> None:
         """The claim waits no longer: the next step answers it, with nothing if there is nothing."""
         claim.is_impatient = True
+        self._hurried.append(claim)
+        self._wake_writer()
+
+    def stop(self) -> None:
+        """Nobody waits any longer, and nobody begins to."""
+        with self._lock:
+            self._is_stopping = True
         self._wake_writer()
 
     # On the writer's thread
 
-    def demands(self, bus: int) -> Demands:
-        self._take_up()
-        return self._of_bus(bus)
-
-    def _take_up(self) -> None:
-        """Claims that are new; a step in which no bus had anything to do has asked for no demands."""
+    def collect(self) -> Iterable[tuple[int, Command, Callable[[Any], None]]]:
+        """A step begins: whoever came is in it. Consumers settle by requests of their own."""
         while self._new:
             with self._lock:
                 claim = self._new.popleft()
                 self._claims[claim.number] = claim
-            self._begin(claim)
+            self._place(claim)
+        return ()
 
-    def _begin(self, claim: Claim) -> None:
+    def _place(self, claim: Claim) -> None:
+        if claim.is_impatient:
+            self._hurried.append(claim)
         if claim.rule is None:
             self._workers[claim.number] = claim
+            return
+        bus, uid = claim.rule
+        demands = self._demands.get(bus)
+        if demands is None or uid not in demands.records:
+            self._ended.append((claim.rule, NotFound("the rule was deleted", wanted="a rule that exists")))
         else:
-            bus, uid = claim.rule
-            self._of_bus(bus).claims.setdefault(uid, {})[claim.number] = claim
+            demands.add(uid, Demand(claim.number, claim.count, claim.lease_ms))
 
-    def _of_bus(self, bus: int) -> "_Wanted":
-        wanted = self._buses.get(bus)
-        if wanted is None:
-            wanted = self._buses[bus] = _Wanted(self._workers)
-        return wanted
+    def demands(self, bus: int) -> Demands:
+        return self._demands.get(bus, _NONE)
 
     def room(self) -> int:
         """Each claim bounds itself, and the step that serves them its bytes."""
         return limits.STEP_CHANGES_MAX
 
     def follow(self, bus: BusRecord, records: Iterable[RuleRecord]) -> None:
-        wanted = self._of_bus(bus.number)
+        demands = self._demands.get(bus.number)
+        if demands is None:
+            demands = self._demands[bus.number] = _Demands(self._workers)
         for record in records:
             if record.is_deleted:
-                wanted.records.pop(record.uid, None)
-                self._end_all(wanted, record.uid, NotFound("the rule was deleted", wanted="a rule that exists"))
+                demands.records.pop(record.uid, None)
+                self._ended.append(((bus.number, record.uid), NotFound("the rule was deleted", wanted="a rule that exists")))
                 continue
-            wanted.records[record.uid] = record
+            demands.records[record.uid] = record
             if record.rule.target.queue is None:
                 found = f'found that rule "{record.name}" pushes now'
-                self._end_all(wanted, record.uid, InvalidRequest(found, wanted="a rule with a queue target"))
+                self._ended.append(((bus.number, record.uid), InvalidRequest(found, wanted="a rule with a queue target")))
 
     def forget(self, bus: BusRecord) -> None:
-        wanted = self._of_bus(bus.number)
-        for uid in list(wanted.claims):
-            self._end_all(wanted, uid, NotFound("the bus was deleted", wanted="a bus that exists"))
-        del self._buses[bus.number]
+        demands = self._demands.pop(bus.number, _NONE)
+        self._ended += [
+            ((bus.number, uid), NotFound("the bus was deleted", wanted="a bus that exists")) for uid in demands.records
+        ]
 
     def take(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
-        """What was leased for a claim that this very step has ended runs out by itself."""
         for lease in leases:
-            if (claim := self._claims.get(lease.claim)) is not None:
-                claim.leases.append((bus, lease))
+            claim = self._claims[lease.claim]
+            if not claim.leases:
+                self._served.append(claim)
+            claim.leases.append((bus, lease))
 
-    def collect(self) -> Iterable[tuple[int, Command, Callable[[Any], None]]]:
-        """Consumers settle by requests of their own."""
-        return ()
+    def conclude(self, error: EventyardError | None) -> None:
+        """Answer whoever waits for what is gone, what was served, and whoever waits no longer (`error`: why nothing could be leased).
 
-    def conclude(self) -> None:
-        """Answer what was served, and whoever waits no longer."""
-        self._take_up()
-        over = [claim for claim in self._claims.values() if claim.leases or claim.is_impatient]
-        for claim in over:
-            self._end(claim, claim.leases)
+        What was leased of a rule that went away in this very step runs out by itself.
+        """
+        if self._ended:
+            self._end_waiting(dict(self._ended))
+        served, self._served = self._served, []
+        for claim in served:
+            if claim.number in self._claims:
+                self._end(claim, claim.leases)
+        while self._hurried:
+            claim = self._hurried.popleft()
+            if claim.number in self._claims:
+                self._end(claim, error or [])
+        if self._is_stopping:
+            for claim in list(self._claims.values()):
+                self._end(claim, [])
 
-    def _end_all(self, wanted: "_Wanted", uid: int, error: EventyardError) -> None:
-        for claim in list(wanted.claims.get(uid, {}).values()):
-            self._end(claim, error)
+    def _end_waiting(self, ended: dict[RuleKey, EventyardError]) -> None:
+        self._ended = []
+        for claim in [claim for claim in self._claims.values() if claim.rule in ended]:
+            if claim.rule is not None:
+                self._end(claim, ended[claim.rule])
 
     def _end(self, claim: Claim, answer: list[Granted] | EventyardError) -> None:
         with self._lock:
             del self._claims[claim.number]
         if claim.rule is None:
             del self._workers[claim.number]
-        else:
-            bus, uid = claim.rule
-            self._buses[bus].end(uid, claim)
+        elif demands := self._demands.get(claim.rule[0]):
+            demands.remove(claim.rule[1], claim.number)
         claim.done(answer)
 
 
-class _Wanted(Mapping[int, Sequence[Demand]]):
-    """What is wanted of the rules of one bus. Worked out for the rule that is asked about: a worker wants something of them all."""
+class _Demands:
+    """The demands on one bus's rules: for a pull rule those of its own claims, for a push rule those of all workers."""
 
-    def __init__(self, workers: Mapping[int, Claim]) -> None:
+    def __init__(self, workers: dict[int, Claim]) -> None:
         self.records: dict[int, RuleRecord] = {}
-        self.claims: dict[int, dict[int, Claim]] = {}
         self._workers = workers
+        self._claims: dict[int, dict[int, Demand]] = {}
 
-    def end(self, uid: int, claim: Claim) -> None:
-        of_rule = self.claims[uid]
-        del of_rule[claim.number]
-        if not of_rule:
-            del self.claims[uid]
+    def add(self, uid: int, demand: Demand) -> None:
+        self._claims.setdefault(uid, {})[demand.claim] = demand
 
-    def __contains__(self, uid: object) -> bool:
-        record = self.records.get(uid)  # type: ignore[call-overload]  # whatever it is, it is there or not
-        if record is None:
-            return False
-        return bool(self._workers) if record.rule.target.queue is None else uid in self.claims
+    def remove(self, uid: int, number: int) -> None:
+        claims = self._claims.get(uid, {})
+        claims.pop(number, None)
+        if not claims:
+            self._claims.pop(uid, None)
 
-    def __getitem__(self, uid: int) -> Sequence[Demand]:
-        if uid not in self:
-            raise KeyError(uid)
-        record = self.records[uid]
-        if record.rule.target.queue is None:
-            return [Demand(claim.number, claim.count, record.push_lease_ms) for claim in self._workers.values()]
-        return [Demand(claim.number, claim.count, claim.lease_ms) for claim in self.claims[uid].values()]
+    def __contains__(self, uid: int, /) -> bool:
+        return uid in self._claims or (bool(self._workers) and self._is_pushed(uid))
 
-    def __iter__(self) -> Iterator[int]:
-        return (uid for uid in self.records if uid in self)
+    def get(self, uid: int, _default: tuple[()], /) -> Sequence[Demand]:
+        if self._workers and self._is_pushed(uid):
+            lease_ms = self.records[uid].push_lease_ms
+            return [Demand(number, claim.count, lease_ms) for number, claim in self._workers.items()]
+        return list(self._claims.get(uid, {}).values())
 
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+    def _is_pushed(self, uid: int) -> bool:
+        record = self.records.get(uid)
+        return record is not None and record.rule.target.http is not None
+
+
+_NONE = _Demands({})

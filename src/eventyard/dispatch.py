@@ -22,7 +22,7 @@ from eventyard.core import limits
 from eventyard.core.changes import BusRecord
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command, Demand, Lease, Settle, Settlement
-from eventyard.core.errors import Corrupt, Unavailable
+from eventyard.core.errors import Corrupt, EventyardError, Unavailable
 from eventyard.core.grants import Demands
 from eventyard.core.rule import RuleRecord
 from eventyard.core.verdict import Answer, decide
@@ -91,7 +91,7 @@ class Dispatch:
             push = _Push(bus, lease)
             self._transport.send(pushing.push(bus, lease), self._answer_to(push))
 
-    def conclude(self) -> None:
+    def conclude(self, error: EventyardError | None) -> None:
         """What was leased is on its way already."""
 
     def collect(self) -> Iterable[tuple[int, Command, Callable[[Any], None]]]:

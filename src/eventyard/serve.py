@@ -106,6 +106,7 @@ async def _serve(settings: Settings, yard: Eventyard, listener: socket.socket) -
         app(yard, unready=lambda: ["stopping"] if stopping.is_set() else yard.unready()),
         drain_s=settings.drain_s,
         started=lambda: _greet(settings, listener),
+        stopping=yard.stop_receiving,
     )
     try:
         await asyncio.to_thread(yard.start)

@@ -63,8 +63,8 @@ class Receiver(Protocol):
         """The bus is deleted."""
         ...
 
-    def conclude(self) -> None:
-        """A step is over, and what it leased was taken."""
+    def conclude(self, error: EventyardError | None) -> None:
+        """A step is over, and what it leased was taken; with an `error` nothing was."""
         ...
 
 
@@ -230,7 +230,7 @@ class Writer:
         for admission in admissions:
             self._conclude(admission, error)
         for receiver in self._receivers:
-            receiver.conclude()
+            receiver.conclude(error)
         self.after_step()
         return not self.has_failed and any(_did_something(admission) for admission in admissions)
 

@@ -15,9 +15,9 @@ import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import uvloop
@@ -26,17 +26,19 @@ from eventyard.bus import Eventyard
 from eventyard.core.event import STRUCTURED
 from eventyard.core.network import Policy
 from eventyard.engines.memory import MemoryEngine
-from eventyard.ports import Engine
+from eventyard.ports import Clock, Engine
 from eventyard.serve import SystemClock
 from eventyard.surfaces.http import Server, app
 from eventyard.transports.http import HttpTransport
+
+T = TypeVar("T")
 
 WAIT_S = 20.0
 LOOPBACK = Policy(is_loopback_allowed=True)
 
 
-def composed(engine: Engine | None = None, policy: Policy = LOOPBACK) -> Eventyard:
-    return Eventyard(engine or MemoryEngine(), HttpTransport(policy), SystemClock(), policy)
+def composed(engine: Engine | None = None, policy: Policy = LOOPBACK, clock: Clock | None = None) -> Eventyard:
+    return Eventyard(engine or MemoryEngine(), HttpTransport(policy), clock or SystemClock(), policy)
 
 
 @asynccontextmanager
@@ -56,7 +58,7 @@ class ServedBus:
     def __init__(self, yard: Eventyard) -> None:
         self.yard = yard
         self.unready: list[str] = []
-        self.server = Server(app(yard, unready=lambda: self.unready), drain_s=1)
+        self.server = Server(app(yard, unready=lambda: self.unready), drain_s=1, stopping=yard.stop_receiving)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.host, self.port = self._listener.getsockname()
         self.url = f"http://{self.host}:{self.port}"
@@ -119,6 +121,11 @@ class ServedBus:
         assert self._loop is not None
         return self._loop.time()
 
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """What a method of the facade gives, on the server's loop."""
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_S)
+
     def connect(self) -> socket.socket:
         connection = socket.create_connection((self.host, self.port), timeout=WAIT_S)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -136,8 +143,8 @@ class ServedBus:
 
 
 @contextmanager
-def served_bus(engine: Engine | None = None, policy: Policy = LOOPBACK) -> Iterator[ServedBus]:
-    bus = ServedBus(composed(engine, policy))
+def served_bus(engine: Engine | None = None, policy: Policy = LOOPBACK, clock: Clock | None = None) -> Iterator[ServedBus]:
+    bus = ServedBus(composed(engine, policy, clock))
     bus.start()
     try:
         yield bus

@@ -87,6 +87,7 @@ class Eventyard(QueueCalls):
         if self._stopping.is_set():
             return
         self._dispatch.drain()
+        self._consumers.stop()
         self._streams.stop()
         deadline = time.monotonic() + drain_s
         while self._dispatch.under_way and time.monotonic() < deadline:  # noqa: ASYNC110 - counted on another thread
@@ -99,6 +100,10 @@ class Eventyard(QueueCalls):
         await asyncio.to_thread(self._streams.close)
         self._transport.close()
         self._engine.close()
+
+    def stop_receiving(self) -> None:
+        """Answer every receive that waits, with nothing, and take no more: before a `stop` that waits for their callers."""
+        self._consumers.stop()
 
     def unready(self) -> list[str]:
         """What keeps the bus from working as it should, in words for an operator; nothing when it is ready."""

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from eventyard import history
 from eventyard.bus.rules import RuleCalls
@@ -10,10 +9,10 @@ from eventyard.consumers import Claim, Consumers, Granted
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import ALL_DEAD, Filter
 from eventyard.core.commands import Lease, Purge, Redrive, Redriven, Settle, Settlement, Skip
-from eventyard.core.delivery import Key, Note, parse_delivery_id, parse_lease_token
-from eventyard.core.errors import InvalidRequest, StaleLease
+from eventyard.core.delivery import RELEASED, Key, Note, Reason, parse_delivery_id, parse_lease_token
+from eventyard.core.errors import InvalidRequest, Stale, StaleLease
 from eventyard.core.rule import QueueTarget, RuleRecord
-from eventyard.core.verdict import Retry, Verdict
+from eventyard.core.verdict import Dead, Delivered, GivenBack, Renewed, Retry, Verdict
 from eventyard.history import DeadLetterPage
 
 
@@ -31,9 +30,8 @@ class QueueCalls(RuleCalls):
         that pushes, `Overloaded` where too many wait.
         """
         record, queue = self._pulled(bus, name)
-        lease_ms = int((queue.lease_s if lease_s is None else lease_s) * 1000)
         rule_key = (self._state(bus).record.number, record.uid)
-        granted = await self._claim(rule_key, count, lease_ms, wait_s)
+        granted = await self._claim(rule_key, count, _ms(queue.lease_s if lease_s is None else lease_s), wait_s)
         return [lease for _, lease in granted]
 
     def _pulled(self, bus: str, name: str) -> tuple[RuleRecord, QueueTarget]:
@@ -49,48 +47,68 @@ class QueueCalls(RuleCalls):
         return await self._claim(None, count, 0, wait_s)
 
     async def _claim(self, key: tuple[int, int] | None, count: int, lease_ms: int, wait_s: float) -> list[Granted]:
+        self._writer.check_whole()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Granted]] = loop.create_future()
         claim = Claim(key, count, lease_ms, lambda answer: self._answered.append((future, answer)), is_impatient=wait_s <= 0)
         self._consumers.wait(claim)
-        timer = loop.call_later(wait_s, self._consumers.hurry, claim)
+        timer = loop.call_later(wait_s, self._consumers.hurry, claim) if wait_s > 0 else None
         try:
+            # Shielded: a step may lease for the claim in the very moment in which its caller leaves.
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            # What was leased may be on its way from the writer's thread just now, so it is waited for all the same.
+            future.add_done_callback(self._take_back)
             self._consumers.hurry(claim)
-            future.add_done_callback(self._give_back)
             raise
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
 
-    def _give_back(self, future: "asyncio.Future[list[Granted]]") -> None:
-        """What nobody waits for any more goes back into the queues, not counted."""
+    def _take_back(self, future: "asyncio.Future[list[Granted]]") -> None:
+        """Nobody waits for these any more: back into their queues, not counted."""
         if future.cancelled() or future.exception() is not None:
             return
         verdict = Retry(0, Note(failure="the consumer left before it was answered"), is_counted=False)
-        by_bus: dict[int, list[Settlement]] = {}
+        settlements: dict[int, list[Settlement]] = {}
         for record, lease in future.result():
             settlement = Settlement(lease.delivery.key, lease.delivery.leases, verdict)
-            by_bus.setdefault(record.number, []).append(settlement)
-        for number, settlements in by_bus.items():
-            self._submit_own(number, Settle(tuple(settlements)), _nobody)
+            settlements.setdefault(record.number, []).append(settlement)
+        for number, of_bus in settlements.items():
+            self._submit_own(number, Settle(tuple(of_bus)), lambda _: None)
 
-    async def settle(self, bus: str, name: str, tokens: Sequence[str], verdict: Verdict) -> list[StaleLease | None]:
-        """One verdict on each of these leases of the rule: None where it counts, else why it does not."""
-        state, (record, _) = self._state(bus), self._pulled(bus, name)
-        read = [_lease(state, record, token) for token in tokens]
+    async def acknowledge(self, bus: str, name: str, tokens: Sequence[str]) -> list[StaleLease | None]:
+        """The deliveries of these leases of the rule are done. For each None where that counts, else why it does not."""
+        return await self._settle(bus, name, tokens, Delivered(Note()))
+
+    async def release(self, bus: str, name: str, tokens: Sequence[str], *, delay_s: float = 0.0) -> list[StaleLease | None]:
+        """They are not done: again `delay_s` from now, or dead where the policy's attempts or age are used up."""
+        return await self._settle(bus, name, tokens, GivenBack(_ms(delay_s), self._note(failure=RELEASED)))
+
+    async def reject(self, bus: str, name: str, tokens: Sequence[str], *, reason: str = "") -> list[StaleLease | None]:
+        """They never will be: dead letters, which keep the `reason`."""
+        return await self._settle(bus, name, tokens, Dead(self._note(reason=Reason.REJECTED, answer=reason)))
+
+    async def renew(
+        self, bus: str, name: str, tokens: Sequence[str], *, lease_s: float | None = None
+    ) -> list[StaleLease | None]:
+        """Their leases end `lease_s` from now (the rule's own where None)."""
+        _, queue = self._pulled(bus, name)
+        return await self._settle(bus, name, tokens, Renewed(_ms(queue.lease_s if lease_s is None else lease_s)))
+
+    def _note(self, *, reason: str = "", failure: str = "", answer: str = "") -> Note:
+        return Note(reason=reason, failure=failure, answer=answer, at_ms=self._now().time_ms)
+
+    async def _settle(self, bus: str, name: str, tokens: Sequence[str], verdict: Verdict) -> list[StaleLease | None]:
+        incarnation, (record, _) = self._state(bus).record.incarnation, self._pulled(bus, name)
+        read = [_lease(incarnation, record.uid, token) for token in tokens]
         known = [Settlement(*found, verdict) for found in read if not isinstance(found, StaleLease)]
-        return await self._settle(bus, read, known)
+        answers = iter(await self.settle_pushes(bus, known) if known else [])
+        return [found if isinstance(found, StaleLease) else next(answers) for found in read]
 
     async def settle_pushes(self, bus: str, settlements: Sequence[Settlement]) -> list[StaleLease | None]:
         """A worker's verdicts on what it pushed."""
         answers: list[StaleLease | None] = await self._command(bus, Settle(tuple(settlements)))
         return answers
-
-    async def _settle(self, bus: str, read: list[Any], known: list[Settlement]) -> list[StaleLease | None]:
-        answers = iter(await self.settle_pushes(bus, known) if known else [])
-        return [found if isinstance(found, StaleLease) else next(answers) for found in read]
 
     # Dead letters
 
@@ -151,15 +169,17 @@ class QueueCalls(RuleCalls):
         return None if ids is None else tuple(_key(state, text, index) for index, text in enumerate(ids))
 
 
-def _nobody(_: Any) -> None:
-    """Nobody hears the answer."""
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
 
 
-def _lease(state: BusState, record: RuleRecord, token: str) -> tuple[Key, int] | StaleLease:
+def _lease(incarnation: str, uid: int, token: str) -> tuple[Key, int] | StaleLease:
     """The key and number of a lease of this rule; a foreign one is refused like one that is over."""
     parsed = parse_lease_token(token)
-    if parsed is None or parsed[0] != state.record.incarnation or parsed[1][0] != record.uid:
-        return StaleLease(f'found "{token[:80]}"', wanted="a lease that this rule granted")
+    if parsed is None:
+        return StaleLease(Stale.MALFORMED, f'found "{token[:80]}"', wanted="the lease of a delivery, as receive gave it")
+    if parsed[0] != incarnation or parsed[1][0] != uid:
+        return StaleLease(Stale.FOREIGN, f'found "{token[:80]}"', wanted="a lease that this rule granted")
     return parsed[1], parsed[2]
 
 

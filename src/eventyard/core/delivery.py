@@ -88,6 +88,10 @@ def decode_note(data: bytes) -> Note:
     return msgspec.json.decode(data, type=Note) if data else Note()
 
 
+RELEASED = "released by its consumer"
+"""The `failure` of a delivery that a consumer gave back: it tells a lease that was given back from one that ran out."""
+
+
 class Reason(enum.StrEnum):
     """Why a delivery ended without being delivered."""
 

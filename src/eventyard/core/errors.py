@@ -5,6 +5,7 @@ name is the fact, and its `code` is what a program reads (the last part of a pro
 found, what was wanted, and where. `docs/reference/errors.md` lists every code; a test holds the two together.
 """
 
+import enum
 from typing import ClassVar
 
 
@@ -106,8 +107,30 @@ class NameTaken(Refused):
     code, title = "name-taken", "The name is in use"
 
 
+class Stale(enum.StrEnum):
+    """Why a verdict on a lease does not count, in a word for programs.
+
+    MALFORMED: no lease token at all. FOREIGN: granted by another rule, bus or incarnation. UNKNOWN: never granted, or its delivery is
+    forgotten. SUPERSEDED: a later lease was granted. RELEASED: given back by a verdict before. EXPIRED: ran out, so it cannot be
+    renewed. ENDED: the delivery has ended otherwise. CLOSED: a seek or a cancelled replay has closed the delivery's run.
+    """
+
+    MALFORMED = "malformed"
+    FOREIGN = "foreign"
+    UNKNOWN = "unknown"
+    SUPERSEDED = "superseded"
+    RELEASED = "released"
+    EXPIRED = "expired"
+    ENDED = "ended"
+    CLOSED = "closed"
+
+
 class StaleLease(Refused):
     code, title = "stale-lease", "The lease no longer holds this delivery"
+
+    def __init__(self, reason: Stale, found: str, *, wanted: str) -> None:
+        self.reason = reason
+        super().__init__(found, wanted=wanted)
 
 
 class InvalidSettings(Refused):

@@ -4,13 +4,28 @@ A receiver (`holder`: dispatch, or the desk of consumers) tells for each rule th
 be for many rules of many buses, as that of a worker that pushes for all: its count is then shared between them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
 
 from eventyard.core import limits
 from eventyard.core.commands import Demand
 
-Demands = Mapping[int, Sequence[Demand]]
-"""By rule uid, the claims on its deliveries."""
+
+class Demands(Protocol):
+    """By rule uid, the claims on its deliveries in the order in which they are served. A dictionary is one."""
+
+    def __contains__(self, uid: int, /) -> bool: ...
+
+    def get(self, uid: int, default: tuple[()], /) -> Sequence[Demand]: ...
+
+
+class _Open(msgspec.Struct, eq=False):
+    """How much more a claim takes in this step, over all its rules."""
+
+    holder: int
+    left: int
 
 
 class Ledger:
@@ -18,8 +33,15 @@ class Ledger:
 
     def __init__(self, rooms: Sequence[int]) -> None:
         self.rooms = list(rooms)
-        self.left: dict[tuple[int, int], int] = {}
         self.bytes = limits.STEP_BYTES_MAX
+        self._open: dict[tuple[int, int], _Open] = {}
+
+    def open(self, holder: int, demand: Demand) -> _Open:
+        """The claim as this step has left it so far."""
+        found = self._open.get((holder, demand.claim))
+        if found is None:
+            found = self._open[holder, demand.claim] = _Open(holder, demand.count)
+        return found
 
 
 class Grants:
@@ -28,32 +50,35 @@ class Grants:
     def __init__(self, demands: Sequence[Demands], ledger: Ledger) -> None:
         self._demands = demands
         self._ledger = ledger
-        self._claims: dict[int, list[tuple[int, Demand]]] = {}
+        self._waiting: dict[int, list[tuple[Demand, _Open]]] = {}
 
     def wanted(self, uid: int) -> int:
         """How many more deliveries of the rule are taken now: a bound for a read, not a promise."""
-        ledger = self._ledger
-        return sum(min(ledger.rooms[holder], ledger.left[holder, demand.claim]) for holder, demand in self._of(uid))
+        rooms = self._ledger.rooms
+        return sum(min(rooms[claim.holder], claim.left) for _, claim in self._of(uid))
 
     def grant(self, uid: int, size: int) -> tuple[int, Demand] | None:
         """Whose turn it is for an event of `size` bytes, with the count of its demand lowered; None when nobody takes one more."""
-        ledger = self._ledger
-        if ledger.bytes <= 0:
-            return None
-        for holder, demand in self._of(uid):
-            left = ledger.left[holder, demand.claim]
-            if left > 0 and ledger.rooms[holder] > 0:
-                ledger.left[holder, demand.claim] = left - 1
-                ledger.rooms[holder] -= 1
+        ledger, waiting = self._ledger, self._of(uid)
+        while waiting and ledger.bytes > 0:
+            demand, claim = waiting[-1]
+            if claim.left > 0 and ledger.rooms[claim.holder] > 0:
+                claim.left -= 1
+                ledger.rooms[claim.holder] -= 1
                 ledger.bytes -= size
-                return holder, demand
+                return claim.holder, demand
+            waiting.pop()  # Neither grows again in this step.
         return None
 
-    def _of(self, uid: int) -> list[tuple[int, Demand]]:
-        claims = self._claims.get(uid)
-        if claims is None:
-            claims = [(holder, demand) for holder, demands in enumerate(self._demands) for demand in demands.get(uid, ())]
-            self._claims[uid] = claims
-            for holder, demand in claims:
-                self._ledger.left.setdefault((holder, demand.claim), demand.count)
-        return claims
+    def _of(self, uid: int) -> list[tuple[Demand, _Open]]:
+        """Who waits for the rule; the first to be served stands last."""
+        waiting = self._waiting.get(uid)
+        if waiting is None:
+            waiting = [
+                (demand, self._ledger.open(holder, demand))
+                for holder, demands in enumerate(self._demands)
+                for demand in demands.get(uid, ())
+            ]
+            waiting.reverse()
+            self._waiting[uid] = waiting
+        return waiting

@@ -120,6 +120,12 @@ RECEIVES_WAITING_MAX = 1_000
 SETTLE_LEASES_MAX = 1_000
 """Leases named in one request that settles them."""
 
+RELEASE_DELAY_S_MAX = 24 * 60 * 60
+"""How long a released delivery may be put off: as long as a target of a push may ask for."""
+
+REJECT_REASON_LENGTH_MAX = 1_000
+"""What a consumer may say of a delivery that it rejects; about what a dead letter keeps of a target's answer."""
+
 KEY_PATH_LENGTH_MAX = 256
 """The path of an order key."""
 

@@ -5,9 +5,9 @@ import msgspec
 from eventyard.core import limits, rule_edits
 from eventyard.core.changes import IntentKind
 from eventyard.core.commands import Expire, Release, Settle, Settlement
-from eventyard.core.delivery import Delivery, Note, Reason, State, encode_note, waiting_state
+from eventyard.core.delivery import RELEASED, Delivery, Note, Reason, State, decode_note, encode_note, waiting_state
 from eventyard.core.draft import Draft
-from eventyard.core.errors import StaleLease
+from eventyard.core.errors import Stale, StaleLease
 from eventyard.core.rule import RuleRecord
 from eventyard.core.verdict import Dead, Delivered, GivenBack, Gone, Renewed, Retry, used_up
 
@@ -20,18 +20,27 @@ def settle(draft: Draft, settlement: Settlement) -> StaleLease | None:
     """End or continue one delivery by the verdict on one lease of it.
 
     A verdict counts until a later lease is granted, even when its own lease ran out. The same one again is answered as the
-    first time, because the answer may have been lost.
+    first time, because the answer may have been lost; another one after it is not taken.
     """
     delivery = draft.delivery(settlement.key)
     record = draft.find_rule(settlement.key[0])
-    if delivery is None or record is None or delivery.leases != settlement.lease:
-        return StaleLease("found a lease that is not the delivery's last", wanted="the lease granted last")
+    if delivery is None or record is None or not 1 <= settlement.lease <= delivery.leases:
+        return StaleLease(Stale.UNKNOWN, "found a lease that was never granted", wanted="one that receive gave")
+    if settlement.lease < delivery.leases:
+        return StaleLease(Stale.SUPERSEDED, "found a lease that a later one has followed", wanted="the lease granted last")
     if not delivery.state.is_pending:
         return None if _is_repeated(delivery, settlement) else _ended(delivery)
     if _is_closed(draft, delivery):
         draft.end(delivery, State.DISCARDED, Note(reason=Reason.SEEK, at_ms=draft.time.time_ms))
-        return StaleLease("found a lease of a run that has been closed", wanted="a lease of the rule's run now")
+        return StaleLease(Stale.CLOSED, "found a lease of a run that has been closed", wanted="a lease of the rule's run now")
+    if delivery.state is not State.LEASED and _is_given_back(delivery, settlement):
+        return StaleLease(Stale.RELEASED, "found a lease that was given back", wanted="to receive the delivery again")
     return _settle_pending(draft, delivery, record, settlement)
+
+
+def _is_given_back(delivery: Delivery, settlement: Settlement) -> bool:
+    """Whether a consumer released it before and now says something else."""
+    return not isinstance(settlement.verdict, GivenBack) and decode_note(delivery.note).failure == RELEASED
 
 
 def _settle_pending(draft: Draft, delivery: Delivery, record: RuleRecord, settlement: Settlement) -> StaleLease | None:
@@ -88,7 +97,7 @@ def _put_back(draft: Draft, delivery: Delivery, delay_ms: int, note: Note, *, is
 def _renew(draft: Draft, delivery: Delivery, lease_ms: int) -> StaleLease | None:
     """The lease begins anew; one that ran out and was taken back cannot."""
     if delivery.state is not State.LEASED:
-        return StaleLease("found a lease that ran out", wanted="to receive again")
+        return StaleLease(Stale.EXPIRED, "found a lease that ran out", wanted="to receive the delivery again")
     draft.move(delivery, msgspec.structs.replace(delivery, at_ms=draft.time.work_ms + lease_ms))
     return None
 
@@ -106,13 +115,21 @@ def _is_closed(draft: Draft, delivery: Delivery) -> bool:
 
 
 def _is_repeated(delivery: Delivery, settlement: Settlement) -> bool:
-    return (delivery.state is State.DELIVERED and isinstance(settlement.verdict, Delivered)) or (
-        delivery.state is State.DEAD and isinstance(settlement.verdict, Dead)
-    )
+    """Whether this very verdict is what ended the delivery."""
+    match settlement.verdict:
+        case Delivered():
+            return delivery.state is State.DELIVERED
+        case Dead(note):
+            return delivery.state is State.DEAD and decode_note(delivery.note).reason == note.reason
+        case GivenBack():
+            return delivery.state is State.DEAD and decode_note(delivery.note).reason in {Reason.ATTEMPTS, Reason.AGE}
+        case Retry() | Gone() | Renewed():
+            return False
 
 
 def _ended(delivery: Delivery) -> StaleLease:
-    return StaleLease(f"found a delivery that ended as {delivery.state.name.lower()}", wanted="a pending one")
+    found = f"found a delivery that ended as {delivery.state.name.lower()}"
+    return StaleLease(Stale.ENDED, found, wanted="a lease on a pending one")
 
 
 # Leases that end without a verdict
@@ -126,7 +143,7 @@ def release(draft: Draft, command: Release) -> None:
             continue
         if queue is not None:
             ends_ms = draft.time.work_ms + int(queue.lease_s * 1000)
-            draft.move(delivery, msgspec.structs.replace(delivery, at_ms=ends_ms))
+            draft.move(delivery, msgspec.structs.replace(delivery, at_ms=max(ends_ms, delivery.at_ms)))
         elif not command.is_push_kept:
             _take_back(draft, delivery)
 

@@ -71,7 +71,7 @@ class _Application:
         if route.is_in_bus:
             self._yard.bus(names["bus"])  # A bus that is not there is told before a body for it is read.
         body = await _read_body(exchange, route)
-        call: Call[Any] = Call(self._yard, self._unready, names, query, exchange.scope["headers"], body)
+        call: Call[Any] = Call(self._yard, self._unready, names, query, exchange.scope["headers"], body, exchange.body.gone)
         answer = await route.handler(call)
         if isinstance(answer, Answer):
             await exchange.answer(answer)

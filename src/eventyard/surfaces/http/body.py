@@ -80,6 +80,11 @@ class Body:
         body: bytes = message.get("body", b"")
         return body
 
+    async def gone(self) -> None:
+        """Returns when the caller has hung up. To be asked when the body is here, and not by two at once."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
     async def discard(self) -> None:
         """Read on and throw away, within bounds: a caller that is still sending does not read the answer before it is done."""
         left = limits.HTTP_LINGER_BYTES_MAX

@@ -4,9 +4,10 @@ Reading strictly is half of a door's work: an unknown query field is refused by 
 meant something by it.
 """
 
+import asyncio
 import difflib
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
@@ -15,6 +16,7 @@ import msgspec
 from eventyard.bus import Eventyard
 from eventyard.core import limits
 from eventyard.core.errors import InvalidRequest
+from eventyard.surfaces.http.body import Gone
 
 JSON = b"application/json"
 COMMON_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
@@ -24,6 +26,7 @@ Unready = Callable[[], list[str]]
 """What of the process is not ready, each as one short phrase; empty when all is."""
 
 Q = TypeVar("Q")
+T = TypeVar("T")
 
 
 class NoFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,6 +42,21 @@ class Call(msgspec.Struct, Generic[Q], frozen=True):
     query: Q
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    gone: Callable[[], Awaitable[None]]
+    """Returns when the caller has hung up."""
+
+    async def while_there(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` gives, unless the caller hangs up first: then it is cancelled, and `Gone` raised."""
+        tasks = working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(self.gone())
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if not leaving.done():
+                return working.result()
+            raise Gone
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Answer(msgspec.Struct, frozen=True):

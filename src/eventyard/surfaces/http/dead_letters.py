@@ -15,7 +15,10 @@ from eventyard.surfaces.http.times import rfc3339
 
 
 class LastAnswer(msgspec.Struct, frozen=True):
-    """What the target said last: an HTTP status (0: nothing, and `failure` says why) and the start of its body."""
+    """What the target said last: an HTTP status (0: nothing, and `failure` says why) and the start of its body.
+
+    Of a delivery that was pulled: what became of its last lease (`failure`), or why its consumer rejected it (`body`).
+    """
 
     status: int
     failure: str
@@ -122,6 +125,6 @@ def _shown(letter: DeadLetter) -> DeadLetterAnswer:
 
 def _last_answer(note: Note) -> LastAnswer | None:
     """None where the target was never asked: the rule could not be evaluated, say."""
-    if not note.status and not note.failure:
+    if not note.status and not note.failure and not note.answer:
         return None
     return LastAnswer(note.status, note.failure, note.answer, rfc3339(note.at_ms))

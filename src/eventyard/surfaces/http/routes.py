@@ -17,6 +17,7 @@ from eventyard.surfaces.http import (
     openapi,
     patterns,
     publishing,
+    queues,
     rules,
 )
 from eventyard.surfaces.http.calls import JSON, Answer, Call, NoFields
@@ -51,6 +52,7 @@ _EVENTS = Body(
     is_json_only=False,
 )
 _RULE_REFUSALS = (errors.InvalidRule, errors.InvalidPattern, errors.PatternTooCostly, errors.ForbiddenTarget)
+_SETTLING = (errors.NotFound, errors.Overloaded, errors.StorageFull)
 
 PUBLISH = Route(
     "POST",
@@ -176,6 +178,51 @@ ROUTES = (
         ((200, rules.RuleAnswer, "The rule, not paused"),),
         (errors.NotFound,),
         body=_NOTHING,
+    ),
+    Route(
+        "POST",
+        _RULE + "/receive",
+        queues.receive,
+        "Lease deliveries of a rule that is pulled",
+        ((200, queues.DeliveriesAnswer, "What there was, or came in time"),),
+        (*_SETTLING, errors.Stopping),
+        body=_json(queues.Receive, is_required=False),
+    ),
+    Route(
+        "POST",
+        _RULE + "/acknowledge",
+        queues.acknowledge,
+        "End leased deliveries: they are done",
+        ((200, queues.ResultsAnswer, "A verdict for each lease"),),
+        _SETTLING,
+        body=_json(queues.Acknowledge),
+    ),
+    Route(
+        "POST",
+        _RULE + "/release",
+        queues.release,
+        "Give leased deliveries back, to be given out again",
+        ((200, queues.ResultsAnswer, "A verdict for each lease"),),
+        _SETTLING,
+        body=_json(queues.Release),
+    ),
+    Route(
+        "POST",
+        _RULE + "/reject",
+        queues.reject,
+        "End leased deliveries as dead letters",
+        ((200, queues.ResultsAnswer, "A verdict for each lease"),),
+        _SETTLING,
+        body=_json(queues.Reject),
+    ),
+    Route(
+        "POST",
+        _RULE + "/renew",
+        queues.renew,
+        "Have leases begin anew",
+        ((200, queues.ResultsAnswer, "A verdict for each lease"),),
+        _SETTLING,
+        body=_json(queues.Renew),
     ),
     Route(
         "GET",

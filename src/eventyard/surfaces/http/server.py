@@ -16,12 +16,20 @@ from eventyard.surfaces.http.connection import Connection
 class Server(uvicorn.Server):
     """`await server.serve([socket])` until `should_exit` is set. Whoever starts it handles the signals.
 
-    `started` is called once it listens.
+    `started` is called once it listens, `stopping` when it begins to stop, before it waits for the requests under way.
     """
 
-    def __init__(self, application: ASGIApp, *, drain_s: float = 10.0, started: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        application: ASGIApp,
+        *,
+        drain_s: float = 10.0,
+        started: Callable[[], None] = lambda: None,
+        stopping: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(_config(application, drain_s))
         self._tell_started = started
+        self._tell_stopping = stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -33,6 +41,7 @@ class Server(uvicorn.Server):
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._tell_stopping()
         await super().shutdown(sockets)
         for connection in self.connections:
             connection.transport.abort()  # Who has not read by now is not waited for.
