@@ -19,7 +19,7 @@ from eventyard.engines.sqlite.backup import back_up
 from eventyard.engines.sqlite.place import place
 from eventyard.engines.sqlite.soundness import Contents
 from tests.conformance.engines import changes, event, founding
-from tests.support.builders import an_event
+from tests.support.builders import Stepped, an_event
 from tests.support.stores import change, dump, make_store, opened
 
 BUS = 1
@@ -381,7 +381,7 @@ def test_a_damaged_event_is_taken_along_where_that_was_asked_for(database: Path,
 def test_what_does_not_fit_together_is_a_fault(database: Path, target: Path, statement: str, fault: str) -> None:
     change(database, statement)
 
-    assert copied(database, target, is_damage_kept=True).faults == (fault,)
+    assert copied(database, target, is_damage_kept=True).faults[-1] == fault
 
 
 def test_many_faults_are_counted(database: Path, target: Path) -> None:
@@ -389,6 +389,22 @@ def test_many_faults_are_counted(database: Path, target: Path) -> None:
 
     faults = copied(database, target, is_damage_kept=True).faults
     assert (len(faults), faults[-1]) == (soundness.FAULTS_TOLD + 1, "and 20 more")
+
+
+def test_a_store_that_lost_its_log_is_not_taken_for_whole(tmp_path: Path, target: Path) -> None:
+    """As a copy of the database alone would be: every page is sound, and what was answered for is not there."""
+    database = tmp_path / "data" / "eventyard.db"
+    make_store(database).engine.close()
+    kept = database.read_bytes()
+    bus = Stepped(opened(database))
+    bus.do(Publish((an_event("answered for"),)))
+    bus.engine.close()
+    database.write_bytes(kept)
+
+    with pytest.raises(Damaged, match=r'bus "default" ends at position 45 and had reached 46: 46 to 46 are lost'):
+        copied(database, target)
+    assert left(target) == []
+    assert len(copied(database, target, is_damage_kept=True).faults) == 1
 
 
 def test_a_store_whose_structure_is_broken_is_never_backed_up(database: Path, target: Path) -> None:

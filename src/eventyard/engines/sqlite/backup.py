@@ -54,10 +54,12 @@ def back_up(
     """
     _check_database(database)
     _check_target(target, database, is_replacing=is_replacing)
+    # Read first, so that each mark is of a commit that the copy must hold.
+    marks = _content(files.marks(database))
     with part_of(target) as part:
         _copy(database, part.path, progress, vfs)
         part.sync()
-        contents = examine(str(part.path), progress, called="the copy of the store")
+        contents = examine(str(part.path), progress, called="the copy of the store", marks=marks)
         if contents.faults and not is_damage_kept:
             raise Damaged(
                 f"found the store damaged: {'; '.join(contents.faults)}",
@@ -66,6 +68,13 @@ def back_up(
         _check_target(target, database, is_replacing=is_replacing)
         part.place()
     return contents
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def _check_database(database: Path) -> None:

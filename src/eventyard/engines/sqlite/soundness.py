@@ -23,6 +23,7 @@ from eventyard.core.errors import Damaged, InvalidBackup
 from eventyard.engines.sqlite import event_rows
 from eventyard.engines.sqlite import place as places
 from eventyard.engines.sqlite.connection import failures_named
+from eventyard.engines.sqlite.marks import Marks, NoMarks, standings
 from eventyard.engines.sqlite.migrating import APPLICATION_ID, migrations
 from eventyard.engines.sqlite.statements import read
 
@@ -58,10 +59,10 @@ class Contents(msgspec.Struct, frozen=True):
         return sum(bus.events for bus in self.buses)
 
 
-def examine(path: str, progress: Progress, *, called: str = "") -> Contents:
+def examine(path: str, progress: Progress, *, called: str = "", marks: bytes = b"") -> Contents:
     """Read all of a file that nobody writes. Raises `InvalidBackup` for one that is not ours, `Damaged` for one that is broken.
 
-    `called` is what messages name instead of `path`.
+    `called` is what messages name instead of `path`. `marks` is what the store's mark file said before the file was copied from it.
     """
     name = called or path
     with failures_named(name):
@@ -70,7 +71,9 @@ def examine(path: str, progress: Progress, *, called: str = "") -> Contents:
             connection.set_progress_handler(lambda: False, INTERRUPT_STEPS)
             version = check_version(name, *next(_rows(connection, "file_version")))
             _check_structure(connection, name, progress)
-            return _contents(connection, version, Path(path).stat().st_size, progress)
+            contents = _contents(connection, version, Path(path).stat().st_size, progress)
+            lost = _loss_faults(connection, marks) if version == len(migrations()) else ()
+            return msgspec.structs.replace(contents, faults=(*lost, *contents.faults))
         finally:
             connection.close()
 
@@ -203,3 +206,21 @@ def _count_faults(connection: apsw.Connection, version: int) -> Iterator[str]:
         found = counted.get((bus, rule, run), [0] * len(State))
         if any(found[state] > kept[state] if state in _ENDED else found[state] != kept[state] for state in State):
             yield f"bus {bus}, rule {rule}, run {run}: counts say {kept}, and its deliveries are {found}"
+
+
+# Losses
+
+
+def _loss_faults(connection: apsw.Connection, marks: bytes) -> tuple[str, ...]:
+    """Where the file ends before what its store had answered for."""
+    return tuple(loss.text for loss in Marks(_Copied(marks)).losses(standings(connection)))
+
+
+class _Copied(NoMarks):
+    """`MarkFile` of which only what it once held is left."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def read(self) -> bytes:
+        return self._content
