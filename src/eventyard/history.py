@@ -1,4 +1,4 @@
-"""Reading what is committed: bounded scans of the log, pages of dead letters, and where rules and replays stand."""
+"""Reading what is committed: bounded scans of the log, and where buses, rules and replays stand."""
 
 from collections.abc import Iterator
 
@@ -6,9 +6,9 @@ import msgspec
 
 from eventyard.core import limits
 from eventyard.core.bus_state import BusState, Queue
-from eventyard.core.changes import ALL_DEAD, Backfill, Filter, IntentKind, StoredEvent
+from eventyard.core.changes import Backfill, BusRecord, IntentKind, Pace, StoredEvent
 from eventyard.core.clock import BusTime
-from eventyard.core.delivery import Delivery, State, delivery_id
+from eventyard.core.delivery import State
 from eventyard.core.pattern.language import Pattern
 from eventyard.core.pattern.projection import judge
 from eventyard.core.rule import RuleRecord
@@ -31,21 +31,6 @@ class EventPage(msgspec.Struct, frozen=True):
 
     events: list[StoredEvent]
     next_after: int | None
-
-
-class DeadLetter(msgspec.Struct, frozen=True):
-    """A dead delivery under its id, with its event (None: the event is damaged)."""
-
-    id: str
-    delivery: Delivery
-    event: StoredEvent | None
-
-
-class DeadLetterPage(msgspec.Struct, frozen=True):
-    """`next_after` is the (position, run) to continue after."""
-
-    dead_letters: list[DeadLetter]
-    next_after: tuple[int, int] | None
 
 
 def scan(view: View, state: BusState, query: Query) -> EventPage:
@@ -90,32 +75,22 @@ def _next_after(position: int, first: int, last: int, query: Query) -> int | Non
     return None if is_end else position
 
 
-def dead_letters(
-    view: View, state: BusState, uid: int, after: tuple[int, int], *, limit: int, meant: Filter = ALL_DEAD
-) -> DeadLetterPage:
-    """At most `limit` that are meant, of one bounded look through the rule's dead letters."""
-    number, incarnation = state.record.number, state.record.incarnation
-    looked_max = limit if meant == ALL_DEAD else limits.SCAN_EVENTS_MAX
-    rows = view.dead(number, uid, after, looked_max)
-    found = [row for row in rows if meant.matches(row)][:limit]
-    events = view.events_at(number, [row.position for row in found])
-    letters = [
-        DeadLetter(delivery_id(incarnation, row.rule, row.position, row.run), row, events.get(row.position)) for row in found
-    ]
-    last = found[-1] if len(found) == limit else rows[-1] if len(rows) == looked_max else None
-    return DeadLetterPage(letters, None if last is None else (last.position, last.run))
+# Where buses, rules and replays stand
 
 
-def count_dead_letters(view: View, state: BusState, uid: int, meant: Filter) -> int:
-    """How many are meant, all of them looked at."""
-    count, after = 0, (0, -1)
-    while rows := view.dead(state.record.number, uid, after, limits.SCAN_EVENTS_MAX):
-        count += sum(1 for row in rows if meant.matches(row))
-        after = (rows[-1].position, rows[-1].run)
-    return count
+class BusStatus(msgspec.Struct, frozen=True):
+    """`floor`: the first position that is kept whole; below it stand only events that are owed. `bytes`: of events from there to `head`."""
+
+    record: BusRecord
+    head: int
+    floor: int
+    bytes: int
 
 
-# Where rules and replays stand
+def bus_status(view: View, state: BusState) -> BusStatus:
+    floor, head, log_bytes = state.floor, state.head, state.log_bytes
+    first = view.events(state.record.number, floor, head, 1) if floor <= head else []
+    return BusStatus(state.record, head, floor, max(0, log_bytes - first[0].offset) if first else 0)
 
 
 class RuleStatus(msgspec.Struct, frozen=True):
@@ -188,6 +163,8 @@ class ReplayStatus(msgspec.Struct, frozen=True):
     delivered: int
     dead: int
     discarded: int
+    pattern: bytes
+    pace: Pace
     created_ms: int
     ended_ms: int
 
@@ -205,6 +182,8 @@ def replay_status(state: BusState, replay: Backfill) -> ReplayStatus:
         delivered=queue.counts[State.DELIVERED],
         dead=queue.counts[State.DEAD],
         discarded=queue.counts[State.DISCARDED],
+        pattern=replay.pattern,
+        pace=replay.pace,
         created_ms=replay.created_ms,
         ended_ms=replay.ended_ms,
     )

@@ -79,7 +79,14 @@ def test_a_bus_is_created_once(door: ServedBus) -> None:
     first, second = door.put("/v1/buses/orders"), door.put("/v1/buses/orders", json={})
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json() == second.json() == door.get("/v1/buses/orders").json()
-    assert first.json() | {"created": ""} == {"name": "orders", "created": "", "head": 0}
+    assert first.json() | {"created": ""} == {
+        "name": "orders",
+        "created": "",
+        "head": 0,
+        "floor": 1,
+        "bytes": 0,
+        "retention": {"max_age_s": 604_800.0, "max_bytes": 10 * 1024**3, "dead_letters_s": 2_592_000.0},
+    }
     assert "orders" in [bus["name"] for bus in door.get("/v1/buses").json()["buses"]]
 
 

@@ -1,7 +1,8 @@
 """The facade: what a bus can be asked, for doors (HTTP, a console) and for programs that embed it.
 
 `Eventyard` holds one store with all its buses and runs the stages on their threads: the writer, the transport's, and one for
-backfills, retention and the keeper. What is asked of rules stands in `rules`, of queues and dead letters in `queues`. Every method is called on an asyncio loop; what it awaits is durable when it returns.
+backfills, retention and the keeper. What is asked of rules stands in `rules`, of queues in `queues`, of dead letters in `dead_letters`.
+Every method is called on an asyncio loop; what it awaits is durable when it returns.
 """
 
 import asyncio
@@ -14,16 +15,17 @@ from collections.abc import Callable, Sequence
 
 from eventyard import history
 from eventyard.backfill import BackfillStage
-from eventyard.bus.queues import QueueCalls
+from eventyard.bus.dead_letters import DeadLetterCalls
 from eventyard.consumers import Consumers
 from eventyard.core import machine, network, rule
+from eventyard.core.bus_state import BusState
 from eventyard.core.changes import BusRecord, Retention, StoredEvent
 from eventyard.core.commands import CreateBus, DeleteBus, Published, SetRetention
 from eventyard.core.errors import NotFound, Refused
 from eventyard.core.event import Event
 from eventyard.core.pattern.language import Pattern
 from eventyard.dispatch import Dispatch
-from eventyard.history import EventPage, Query
+from eventyard.history import BusStatus, EventPage, Query
 from eventyard.keeper import Keeper
 from eventyard.ports import Clock, Engine, Transport
 from eventyard.retaining import RetentionStage
@@ -35,7 +37,7 @@ __all__ = ["Eventyard"]
 log = logging.getLogger("eventyard.bus")
 
 
-class Eventyard(QueueCalls):
+class Eventyard(DeadLetterCalls):
     """One store and its stages. `start` before anything else, `stop` at the end; a crash instead of `stop` loses nothing."""
 
     def __init__(
@@ -186,9 +188,19 @@ class Eventyard(QueueCalls):
         record: BusRecord = await self._system_command(SetRetention(name, retention, principal))
         return record
 
-    def floor(self, bus: str) -> int:
-        """The first position that is kept whole; below it stand only events that are owed."""
-        return self._state(bus).floor
+    async def bus_status(self, bus: str) -> BusStatus:
+        """How far its log reaches, and what it weighs."""
+        return await self._read(history.bus_status, bus)
+
+    async def bus_statuses(self) -> list[BusStatus]:
+        """Of all buses, by name."""
+        states = [state for number, state in list(self._writer.states.items()) if number]
+        found = await asyncio.to_thread(self._bus_statuses, states)
+        return sorted(found, key=lambda status: status.record.name)
+
+    def _bus_statuses(self, states: Sequence[BusState]) -> list[BusStatus]:
+        with self._engine.reader() as view:
+            return [history.bus_status(view, state) for state in states]
 
     async def delete_bus(self, name: str, *, principal: str = "") -> BusRecord:
         record: BusRecord = await self._system_command(DeleteBus(name, principal))

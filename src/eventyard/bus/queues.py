@@ -1,19 +1,15 @@
-"""Queues: what consumers receive and settle, and what is done about dead letters."""
+"""Queues: what consumers receive and settle."""
 
 import asyncio
 from collections.abc import Sequence
 
-from eventyard import history
 from eventyard.bus.rules import RuleCalls
 from eventyard.consumers import Claim, Consumers, Granted
-from eventyard.core.bus_state import BusState
-from eventyard.core.changes import ALL_DEAD, Filter
-from eventyard.core.commands import Lease, Purge, Redrive, Redriven, Settle, Settlement, Skip
-from eventyard.core.delivery import RELEASED, Key, Note, Reason, parse_delivery_id, parse_lease_token
+from eventyard.core.commands import Lease, Settle, Settlement
+from eventyard.core.delivery import RELEASED, Key, Note, Reason, parse_lease_token
 from eventyard.core.errors import InvalidRequest, Stale, StaleLease
 from eventyard.core.rule import QueueTarget, RuleRecord
 from eventyard.core.verdict import Dead, Delivered, GivenBack, Renewed, Retry, Verdict
-from eventyard.history import DeadLetterPage
 
 
 class QueueCalls(RuleCalls):
@@ -110,64 +106,6 @@ class QueueCalls(RuleCalls):
         answers: list[StaleLease | None] = await self._command(bus, Settle(tuple(settlements)))
         return answers
 
-    # Dead letters
-
-    async def dead_letters(
-        self, bus: str, name: str, *, after: tuple[int, int] = (0, -1), limit: int = 100, meant: Filter = ALL_DEAD
-    ) -> DeadLetterPage:
-        """Dead deliveries of a rule by position, each with its event and why it died (`Delivery.note`)."""
-        uid = self.rule(bus, name).uid
-        return await self._read(
-            lambda view, state: history.dead_letters(view, state, uid, after, limit=limit, meant=meant), bus
-        )
-
-    async def count_dead_letters(self, bus: str, name: str, meant: Filter) -> int:
-        """How many a redrive or purge of them would take: a dry run."""
-        uid = self.rule(bus, name).uid
-        return await self._read(lambda view, state: history.count_dead_letters(view, state, uid, meant), bus)
-
-    async def redrive(
-        self,
-        bus: str,
-        name: str,
-        ids: Sequence[str] | None,
-        *,
-        meant: Filter = ALL_DEAD,
-        per_s: float = 0.0,
-        is_out_of_order: bool = False,
-        principal: str = "",
-    ) -> Redriven:
-        """Put dead deliveries back: those with these delivery ids, or all that are meant (None), `per_s` a second (0: at once)."""
-        command = Redrive(name, self._keys(bus, ids), principal, meant, per_s, is_out_of_order)
-        answer: Redriven = await self._command(bus, command)
-        return answer
-
-    async def purge(
-        self,
-        bus: str,
-        name: str,
-        ids: Sequence[str] | None,
-        *,
-        meant: Filter = ALL_DEAD,
-        is_parked_too: bool = False,
-        principal: str = "",
-    ) -> Redriven:
-        """Discard dead deliveries; with `is_parked_too` (by ids only) also what waits behind each."""
-        command = Purge(name, self._keys(bus, ids), principal, meant, is_parked_too)
-        answer: Redriven = await self._command(bus, command)
-        return answer
-
-    async def skip(
-        self, bus: str, name: str, ids: Sequence[str] = (), lanes: Sequence[int] = (), *, principal: str = ""
-    ) -> Redriven:
-        """Discard dead heads of an ordered rule, so that their keys go on."""
-        answer: Redriven = await self._command(bus, Skip(name, self._keys(bus, ids) or (), tuple(lanes), principal))
-        return answer
-
-    def _keys(self, bus: str, ids: Sequence[str] | None) -> tuple[Key, ...] | None:
-        state = self._state(bus)
-        return None if ids is None else tuple(_key(state, text, index) for index, text in enumerate(ids))
-
 
 def _ms(seconds: float) -> int:
     return int(seconds * 1000)
@@ -181,10 +119,3 @@ def _lease(incarnation: str, uid: int, token: str) -> tuple[Key, int] | StaleLea
     if parsed[0] != incarnation or parsed[1][0] != uid:
         return StaleLease(Stale.FOREIGN, f'found "{token[:80]}"', wanted="a lease that this rule granted")
     return parsed[1], parsed[2]
-
-
-def _key(state: BusState, text: str, index: int) -> Key:
-    parsed = parse_delivery_id(text)
-    if parsed is None or parsed[0] != state.record.incarnation:
-        raise InvalidRequest(f'found "{text[:80]}"', wanted="the id of a dead letter of this bus", at=f"/ids/{index}")
-    return parsed[1]

@@ -7,6 +7,8 @@ delivery, so a night of downtime expires nothing. Both advance with the machine'
 dedup window); the bus then goes on at its own pace and says so.
 """
 
+import datetime
+
 import msgspec
 
 from eventyard.core.limits import CLOCK_JUMP_MS_MAX
@@ -35,3 +37,12 @@ def advance(last: BusTime, wall_ms: int, elapsed_ms: int) -> BusTime:
         # The wall clock went back, or lags: stand still rather than run ahead of it.
         return BusTime(max(wall_ms, last.time_ms), work_ms)
     return BusTime(wall_ms, work_ms)
+
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+def rfc3339(unix_ms: int) -> str:
+    """In UTC. Milliseconds are added as an integer, since a float of seconds loses the last of them."""
+    moment = _EPOCH + datetime.timedelta(milliseconds=unix_ms)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -112,6 +112,11 @@ class Reason(enum.StrEnum):
     CAP = "cap"
 
 
+def is_skipped(delivery: Delivery) -> bool:
+    """Whether somebody passed over it, so that its key could go on."""
+    return delivery.state is State.DISCARDED and decode_note(delivery.note).reason == Reason.SKIPPED
+
+
 def waiting_state(attempts: int) -> State:
     """Where a delivery stands that may be leased again."""
     return State.RETRYING if attempts else State.WAITING

@@ -3,7 +3,6 @@
 Reads go through the draft: what the step itself changed first, then memory, then the engine's view.
 """
 
-import datetime
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from eventyard.core import limits
 from eventyard.core.bus_events import bus_event
 from eventyard.core.bus_state import BusState, with_record
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, Moved, StoredEvent
-from eventyard.core.clock import BusTime
+from eventyard.core.clock import BusTime, rfc3339
 from eventyard.core.commands import Lease
 from eventyard.core.delivery import Delivery, Key, Note, Reason, State, encode_note
 from eventyard.core.event import Event
@@ -114,14 +113,13 @@ class Draft:
 
     def append_bus_event(self, kind: str, subject: str, data: dict[str, object]) -> int:
         """Append an event of the bus about itself."""
-        moment = datetime.datetime.fromtimestamp(self.time.time_ms / 1000, datetime.UTC)
         return self.append(
             bus_event(
                 kind,
                 bus=self.state.record.name,
                 incarnation=self.state.record.incarnation,
                 position=self.head + 1,
-                time=moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                time=rfc3339(self.time.time_ms),
                 subject=subject,
                 data=data,
             )

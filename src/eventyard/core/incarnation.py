@@ -4,14 +4,12 @@ The store's old life may have gone on after the backup: its positions were given
 otherwise. Delivery ids carry the incarnation, so none of that life is ever taken for one of this. The bus says so itself, in its log.
 """
 
-import datetime
-
 import msgspec
 
 from eventyard.core.bus_events import BUS_RESTORED
 from eventyard.core.bus_state import BusState, Loaded
 from eventyard.core.changes import Changes
-from eventyard.core.clock import BusTime
+from eventyard.core.clock import BusTime, rfc3339
 from eventyard.core.draft import Draft
 from eventyard.core.view import View
 
@@ -33,12 +31,7 @@ def restored(loaded: Loaded, view: View, time: BusTime, incarnation: str, last_p
             "incarnation": incarnation,
             "previous_incarnation": loaded.record.incarnation,
             "last_position": last_position,
-            "last_time": _text(loaded.time.time_ms),
+            "last_time": rfc3339(loaded.time.time_ms),
         },
     )
     return draft.finish()
-
-
-def _text(time_ms: int) -> str:
-    moment = datetime.datetime.fromtimestamp(time_ms / 1000, datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

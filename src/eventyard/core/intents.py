@@ -7,9 +7,10 @@ import msgspec
 
 from eventyard.core import bus_events, limits
 from eventyard.core.backfilling import next_paced
-from eventyard.core.changes import Backfill, Filter, Intent, IntentKind
+from eventyard.core.changes import ALL_DEAD, Backfill, Filter, Intent, IntentKind
+from eventyard.core.clock import rfc3339
 from eventyard.core.commands import ContinueIntent, EnforceCap, Purge, Redrive, Redriven, Skip, TrimParked
-from eventyard.core.delivery import Delivery, Key, Note, Reason, State, decode_note
+from eventyard.core.delivery import Delivery, Key, Note, Reason, State, decode_note, is_skipped
 from eventyard.core.draft import Draft
 from eventyard.core.errors import InvalidRequest, NotFound
 from eventyard.core.order import lane_of
@@ -31,8 +32,7 @@ def redrive(draft: Draft, command: Redrive) -> Redriven:
         return _begin(draft, msgspec.structs.replace(intent, filter=_until_now(draft, command.filter)))
     moved = 0
     for delivery in draft.deliveries(_own(record, command.keys)):
-        is_skipped = command.is_out_of_order and _is_skipped(delivery)
-        if delivery.state is State.DEAD or is_skipped:
+        if delivery.state is State.DEAD or (command.is_out_of_order and is_skipped(delivery)):
             intent, is_moved = _redrive_one(draft, intent, record, delivery)
             moved += is_moved
     return Redriven(position, moved, is_running=False)
@@ -151,7 +151,14 @@ def _check_no_seek(draft: Draft, record: RuleRecord) -> None:
 def _told(keys: tuple[Key, ...] | None, meant: Filter) -> dict[str, object]:
     if keys is not None:
         return {"count": len(keys)}
-    return {"all": True} | ({"reason": meant.reason} if meant.reason else {})
+    told: dict[str, object] = {
+        "reason": meant.reason,
+        "keys": len(meant.lanes),
+        "from": rfc3339(meant.from_ms) if meant.from_ms else "",
+        "until": rfc3339(meant.until_ms) if meant.until_ms != ALL_DEAD.until_ms else "",
+    }
+    narrowed = {name: value for name, value in told.items() if value}
+    return {"all": True} if not narrowed else {"filter": narrowed}
 
 
 def _until_now(draft: Draft, meant: Filter) -> Filter:
@@ -250,10 +257,6 @@ def _matches_now(draft: Draft, record: RuleRecord, delivery: Delivery) -> bool:
     if stored is not None and not is_match:
         discard(draft, delivery, Reason.NO_MATCH)
     return is_match
-
-
-def _is_skipped(delivery: Delivery) -> bool:
-    return delivery.state is State.DISCARDED and decode_note(delivery.note).reason == Reason.SKIPPED
 
 
 def _step_discard(draft: Draft, intent: Intent) -> int:

@@ -97,6 +97,12 @@ REPLAYS_PER_RULE_MAX = 10
 REPLAYS_KEPT_MAX = 20
 """Ended replays that a rule remembers, so that their outcome can be asked for."""
 
+TRIAL_LETTERS_MAX = 20
+"""Dead letters that one request tries on another target: enough to see whether it takes them."""
+
+TRIALS_UNDER_WAY_MAX = 200
+"""Dead letters being tried at once, each an event in memory and a connection beside those of pushes."""
+
 REPLAY_PER_S_MAX = 100_000
 """Deliveries a second that a throttled replay or redrive may ask for: past this there is no throttle."""
 

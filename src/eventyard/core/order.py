@@ -27,12 +27,18 @@ def lane_of(policy: DeliveryPolicy, event: bytes) -> int:
     """The lane of an event in its structured form; 0 where the rule keeps no order or the event has no key."""
     if policy.order == "none":
         return 0
-    return lane_of_key(_reader(policy.key)(event))
+    return lane_of_key(key_of(policy, event))
+
+
+def key_of(policy: DeliveryPolicy, event: bytes) -> Any:
+    """The key of an event under a policy that keeps order; None where it has none."""
+    key = _reader(policy.key)(event)
+    return None if key is msgspec.UNSET else key
 
 
 def lane_of_key(key: Any) -> int:
     """The lane of a key: any JSON value, None for none. Numbers are equal by value: 1 and 1.0 are one key."""
-    if key is None or key is msgspec.UNSET:
+    if key is None:
         return 0
     if isinstance(key, str):
         return _hash("s" + key)

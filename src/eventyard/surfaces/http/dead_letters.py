@@ -1,17 +1,21 @@
-"""Dead letters of a rule: pages of them, and redrive."""
+"""Dead letters of a rule: pages of them, narrowed by why, when and under which key they died."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from eventyard.core import document, limits
+from eventyard.core import limits
+from eventyard.core.changes import Filter
 from eventyard.core.delivery import Note, decode_note
 from eventyard.core.errors import InvalidRequest
-from eventyard.history import DeadLetter
-from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
-from eventyard.surfaces.http.schemas import NULL, Limit, MaybeCloudEvent, Time
-from eventyard.surfaces.http.times import rfc3339
+from eventyard.core.order import lane_of_key
+from eventyard.dead_letters import DeadLetter
+from eventyard.surfaces.http.calls import Answer, Call, json_answer
+from eventyard.surfaces.http.schemas import NULL, AnyKey, Limit, MaybeCloudEvent, Time
+from eventyard.surfaces.http.times import read_time_ms, rfc3339
+
+DeathReason = Literal["attempts", "age", "answer", "rejected", "evaluation", "forbidden-target", "damaged"]
 
 
 class LastAnswer(msgspec.Struct, frozen=True):
@@ -27,61 +31,93 @@ class LastAnswer(msgspec.Struct, frozen=True):
 
 
 class DeadLetterAnswer(msgspec.Struct, frozen=True):
-    """A delivery that ended dead: why, after how many attempts, and its event."""
+    """A delivery that ended dead: why, after how many attempts, and its event.
+
+    `run` as in its id; `key` of a rule that keeps order (null: none), behind which `parked` deliveries wait.
+    """
 
     id: str
     position: int
+    run: int
     reason: str
     attempts: int
     died: Time
     last_answer: LastAnswer | None
+    key: AnyKey
+    parked: int
     event: MaybeCloudEvent
 
 
 class DeadLettersAnswer(msgspec.Struct, frozen=True):
-    """By position. `next` given as `after` continues."""
+    """By position. `next` given as `after` continues; null when the end is reached. A page may be short, even empty, before."""
 
     dead_letters: list[DeadLetterAnswer]
     next: str | None
 
 
 class DeadLettersQuery(msgspec.Struct, frozen=True):
-    """Dead letters after `after`, the `next` of a page."""
+    """Dead letters after `after`, the `next` of a page, that died for `reason`, under `key`, in [`from`, `until`)."""
 
     after: str = ""
+    reason: DeathReason | Literal[""] = ""
+    key: str = ""
+    from_: Time = msgspec.field(default="", name="from")
+    until: Time = ""
     limit: Limit = 100
 
 
-class Redrive(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Either some, by their ids, or `all` that are dead now."""
-
-    ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=limits.REDRIVE_IDS_MAX)] | None = None
-    all: bool = False
-
-
-class RedriveAnswer(msgspec.Struct, frozen=True):
-    """`position` is that of the event that records the request. `moved` went at once; the rest follows while `running`."""
-
-    position: int
-    moved: int
-    running: bool
-
-
 async def dead_letters(call: Call[DeadLettersQuery]) -> Answer:
-    after = _after(call.query.after)
-    page = await call.yard.dead_letters(call.path["bus"], call.path["rule"], after=after, limit=call.query.limit)
+    asked = call.query
+    meant = Filter(
+        reason=asked.reason,
+        lanes=_lanes_of_text(asked.key),
+        from_ms=read_time_ms(asked.from_, at="query from") or 0,
+        until_ms=_or_ever(read_time_ms(asked.until, at="query until")),
+    )
+    bus, name = call.path["bus"], call.path["rule"]
+    page = await call.yard.dead_letters(bus, name, after=_after(asked.after), limit=asked.limit, meant=meant)
     shown = _cut(page.dead_letters)
-    goes_on = page.next_after is not None or len(shown) < len(page.dead_letters)
-    return json_answer(DeadLettersAnswer([_shown(letter) for letter in shown], _token(shown[-1]) if goes_on else None))
+    following = page.next_after if len(shown) == len(page.dead_letters) else _place(shown[-1])
+    return json_answer(DeadLettersAnswer([_shown(letter) for letter in shown], _token(following)))
 
 
-async def redrive(call: Call[NoFields]) -> Answer:
-    asked = document.read(call.body, Redrive, InvalidRequest)
-    if (asked.ids is None) != asked.all:
-        found = "found both ids and all" if asked.all else "found neither ids nor all"
-        raise InvalidRequest(found, wanted='{"ids": ["..."]} or {"all": true}', at="/ids")
-    done = await call.yard.redrive(call.path["bus"], call.path["rule"], asked.ids)
-    return json_answer(RedriveAnswer(done.position, done.moved, done.is_running), 202)
+class DeathFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Those that died for `reason`, under the order key `key` (any JSON value), in [`from`, `until`), where these are given."""
+
+    reason: DeathReason | None = None
+    key: Annotated[Any, msgspec.Meta(description="An order key: any JSON value but null.")] = msgspec.UNSET
+    from_: Time = msgspec.field(default="", name="from")
+    until: Time = ""
+
+    def read(self, at: str) -> Filter:
+        return Filter(
+            reason=self.reason or "",
+            lanes=() if self.key is msgspec.UNSET else (read_lane(self.key, at=f"{at}/key"),),
+            from_ms=read_time_ms(self.from_, at=f"{at}/from") or 0,
+            until_ms=_or_ever(read_time_ms(self.until, at=f"{at}/until")),
+        )
+
+
+def read_lane(key: Any, *, at: str) -> int:
+    """The lane of a key in a document."""
+    if key is None:
+        raise InvalidRequest("found null, which is no key", wanted="a key: a string, or any other JSON value", at=at)
+    return lane_of_key(key)
+
+
+def _lanes_of_text(text: str) -> tuple[int, ...]:
+    """A key in a query is the text itself, or the JSON that it spells: both are looked for."""
+    if not text:
+        return ()
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return (lane_of_key(text),)
+    return tuple({lane_of_key(text), lane_of_key(text if value is None else value)})
+
+
+def _or_ever(time_ms: int | None) -> int:
+    return Filter().until_ms if time_ms is None else time_ms
 
 
 def _after(token: str) -> tuple[int, int]:
@@ -93,11 +129,15 @@ def _after(token: str) -> tuple[int, int]:
     return int(parts[1]), int(parts[2])
 
 
-_TOKEN = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")
+_TOKEN = re.compile(r"([0-9]{1,16})-([0-9]{1,16})")
 
 
-def _token(letter: DeadLetter) -> str:
-    return f"{letter.delivery.position}-{letter.delivery.run}"
+def _place(letter: DeadLetter) -> tuple[int, int]:
+    return letter.delivery.position, letter.delivery.run
+
+
+def _token(place: tuple[int, int] | None) -> str | None:
+    return None if place is None else f"{place[0]}-{place[1]}"
 
 
 def _cut(letters: list[DeadLetter]) -> list[DeadLetter]:
@@ -115,10 +155,13 @@ def _shown(letter: DeadLetter) -> DeadLetterAnswer:
     return DeadLetterAnswer(
         id=letter.id,
         position=letter.delivery.position,
+        run=letter.delivery.run,
         reason=note.reason,
         attempts=letter.delivery.attempts,
         died=rfc3339(letter.delivery.at_ms),
         last_answer=_last_answer(note),
+        key=letter.key,
+        parked=letter.parked,
         event=msgspec.Raw(letter.event.json) if letter.event else NULL,
     )
 

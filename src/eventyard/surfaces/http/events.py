@@ -4,15 +4,14 @@ from typing import Literal
 
 import msgspec
 
-from eventyard.core import rule
 from eventyard.core.changes import StoredEvent
-from eventyard.core.errors import InvalidPattern, InvalidRequest, InvalidRule, PatternTooCostly
+from eventyard.core.errors import InvalidPattern, InvalidRequest, PatternTooCostly
 from eventyard.core.pattern import language
 from eventyard.core.pattern.language import Pattern
 from eventyard.history import Query
 from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
 from eventyard.surfaces.http.schemas import POSITION_MAX, CloudEvent, Limit, Position, Time
-from eventyard.surfaces.http.times import rfc3339
+from eventyard.surfaces.http.times import read_time_ms, rfc3339
 
 
 class EventsQuery(msgspec.Struct, frozen=True):
@@ -46,8 +45,8 @@ async def events(call: Call[EventsQuery]) -> Answer:
     query = Query(
         after=asked.after,
         limit=asked.limit,
-        from_ms=_time_ms(asked.from_, "from"),
-        until_ms=_time_ms(asked.until, "until"),
+        from_ms=read_time_ms(asked.from_, at="query from"),
+        until_ms=read_time_ms(asked.until, at="query until"),
         pattern=read_pattern(asked.pattern),
         is_descending=asked.order == "desc",
     )
@@ -58,21 +57,13 @@ async def events(call: Call[EventsQuery]) -> Answer:
 
 
 async def event(call: Call[NoFields]) -> Answer:
-    return json_answer(_shown(await call.yard.event(call.path["bus"], _position(call.path["position"]))))
+    return json_answer(
+        _shown(await call.yard.event(call.path["bus"], read_position(call.path["position"], at="path position")))
+    )
 
 
 def _shown(stored: StoredEvent) -> EventAnswer:
     return EventAnswer(stored.position, rfc3339(stored.accepted_ms), msgspec.Raw(stored.json))
-
-
-def _time_ms(text: str, name: str) -> int | None:
-    if not text:
-        return None
-    try:
-        return rule.parse_time_ms(text, at=f"query {name}")
-    except (InvalidRule, OverflowError) as error:
-        wanted = "an RFC 3339 time with a zone, as 2026-01-31T08:00:00Z (a plus sign is %2B in a query)"
-        raise InvalidRequest(f'found "{text[:60]}"', wanted=wanted, at=f"query {name}") from error
 
 
 def read_pattern(text: str) -> Pattern | None:
@@ -85,7 +76,7 @@ def read_pattern(text: str) -> Pattern | None:
         raise type(error)(error.found, wanted=error.wanted, at=at) from error
 
 
-def _position(text: str) -> int:
+def read_position(text: str, *, at: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 16 and 1 <= int(text) <= POSITION_MAX):
-        raise InvalidRequest(f'found the position "{text[:60]}"', wanted=f"1 to {POSITION_MAX}", at="path position")
+        raise InvalidRequest(f'found the position "{text[:60]}"', wanted=f"1 to {POSITION_MAX}", at=at)
     return int(text)

@@ -130,7 +130,7 @@ def _names(path: str) -> list[str]:
 def _path_parameters() -> dict[str, Any]:
     name = {"type": "string", "pattern": r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", "maxLength": limits.NAME_LENGTH_MAX}
     position = {"type": "integer", "minimum": 1, "maximum": POSITION_MAX}
-    schemas = {"bus": name, "rule": name, "position": position}
+    schemas = {"bus": name, "rule": name, "position": position, "run": position}
     return {
         parameter: {"name": parameter, "in": "path", "required": True, "schema": schema}
         for parameter, schema in schemas.items()

@@ -12,12 +12,13 @@ from eventyard.surfaces.http.times import rfc3339
 
 
 class RuleState(msgspec.Struct, frozen=True):
-    """`uid` is the position of the event that records the rule's creation, `version` that of its last change."""
+    """`uid` is the position of the event that records the rule's creation, `version` that of its last change, `run` that of its last seek (0: none)."""
 
     status: str
     paused: bool
     uid: int
     version: int
+    run: int
     created: Time
     changed: Time
 
@@ -28,7 +29,7 @@ class RuleAnswer(msgspec.Struct, frozen=True):
     name: str
     pattern: PatternText
     target: Target
-    start: Annotated[Any, msgspec.Meta(description='"latest", "earliest", {"position": n} or {"time": "..."}')]
+    start: Annotated[Any, msgspec.Meta(description='"latest", "earliest", "resume", {"position": n} or {"time": "..."}')]
     delivery: DeliveryPolicy
     replay: str
     description: str
@@ -80,11 +81,11 @@ class RulesQuery(msgspec.Struct, frozen=True):
 
 async def put_rule(call: Call[NoFields]) -> Answer:
     put = await call.yard.put_rule(call.path["bus"], call.path["rule"], call.body)
-    return json_answer(_shown(put.record), 201 if put.is_created else 200)
+    return json_answer(shown_rule(put.record), 201 if put.is_created else 200)
 
 
 async def rule(call: Call[NoFields]) -> Answer:
-    return json_answer(_shown(call.yard.rule(call.path["bus"], call.path["rule"])))
+    return json_answer(shown_rule(call.yard.rule(call.path["bus"], call.path["rule"])))
 
 
 async def delete_rule(call: Call[NoFields]) -> Answer:
@@ -96,7 +97,7 @@ async def rules(call: Call[RulesQuery]) -> Answer:
     records = [record for record in call.yard.rules(call.path["bus"]) if record.name > call.query.after]
     page = records[: call.query.limit]
     is_end = len(page) == len(records)
-    return json_answer(RulesAnswer([_shown(record) for record in page], None if is_end else page[-1].name))
+    return json_answer(RulesAnswer([shown_rule(record) for record in page], None if is_end else page[-1].name))
 
 
 async def status(call: Call[NoFields]) -> Answer:
@@ -137,10 +138,10 @@ async def resume(call: Call[NoFields]) -> Answer:
 
 async def _set_paused(call: Call[NoFields], *, is_paused: bool) -> Answer:
     read_nothing(call.body)
-    return json_answer(_shown(await call.yard.set_paused(call.path["bus"], call.path["rule"], is_paused=is_paused)))
+    return json_answer(shown_rule(await call.yard.set_paused(call.path["bus"], call.path["rule"], is_paused=is_paused)))
 
 
-def _shown(record: RuleRecord) -> RuleAnswer:
+def shown_rule(record: RuleRecord) -> RuleAnswer:
     document = record.rule
     return RuleAnswer(
         name=record.name,
@@ -156,6 +157,7 @@ def _shown(record: RuleRecord) -> RuleAnswer:
             paused=record.is_paused,
             uid=record.uid,
             version=record.version,
+            run=record.run,
             created=rfc3339(record.created_ms),
             changed=rfc3339(record.changed_ms),
         ),

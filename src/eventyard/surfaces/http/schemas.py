@@ -1,6 +1,6 @@
 """Types that several of the door's documents share, with what their JSON schema has to say."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -39,5 +39,14 @@ PatternText = Annotated[
     msgspec.Raw,
     msgspec.Meta(description="A pattern: docs/reference/patterns.md.", extra_json_schema={"type": "object"}),
 ]
+
+MaybePatternText = Annotated[
+    msgspec.Raw,
+    msgspec.Meta(
+        description="A pattern (docs/reference/patterns.md), or null.", extra_json_schema={"type": ["object", "null"]}
+    ),
+]
+
+AnyKey = Annotated[Any, msgspec.Meta(description="An order key: any JSON value, null for none.")]
 
 NULL = msgspec.Raw(b"null")

@@ -1,13 +1,21 @@
-"""Times as the door writes them: RFC 3339 in UTC with milliseconds."""
+"""Times as the door writes them, RFC 3339 in UTC with milliseconds, and as it reads them, RFC 3339 with any zone."""
 
-import datetime
 from functools import lru_cache
 
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+from eventyard.core import clock, rule
+from eventyard.core.errors import InvalidRequest, InvalidRule
+
+rfc3339 = lru_cache(maxsize=1024)(clock.rfc3339)
+"""Remembered, since events of one step have one time."""
 
 
-@lru_cache(maxsize=1024)
-def rfc3339(unix_ms: int) -> str:
-    """Remembered, since events of one step have one time. Milliseconds are added as an integer, since a float of seconds loses the last of them."""
-    moment = _EPOCH + datetime.timedelta(milliseconds=unix_ms)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def read_time_ms(text: str, *, at: str) -> int | None:
+    """Unix milliseconds, at least 0; None where nothing was given."""
+    if not text:
+        return None
+    try:
+        return max(0, rule.parse_time_ms(text, at=at))
+    except (InvalidRule, OverflowError) as error:
+        plus = " (a plus sign is %2B in a query)" if at.startswith("query") else ""
+        wanted = f"an RFC 3339 time with a zone, as 2026-01-31T08:00:00Z{plus}"
+        raise InvalidRequest(f'found "{text[:60]}"', wanted=wanted, at=at) from error
