@@ -15,6 +15,7 @@ from eventyard.core.bus_state import BusState
 from eventyard.core.changes import Backfill, StoredEvent
 from eventyard.core.commands import AdvanceBackfill, Command, Put
 from eventyard.core.errors import Unavailable
+from eventyard.core.loss import Gap, damaged_in
 from eventyard.core.order import lane_of
 from eventyard.core.pattern.language import parse
 from eventyard.core.pattern.projection import judge
@@ -72,7 +73,9 @@ class BackfillStage:
         number = state.record.number
         last = min(backfill.last or state.head, backfill.next_position + limits.BACKFILL_EVENTS_PER_STEP - 1)
         stored = view.events(number, backfill.next_position, last, limits.BACKFILL_EVENTS_PER_STEP)
-        puts, unevaluated = _match(record, backfill, stored, range(backfill.next_position, last + 1))
+        puts, unevaluated = _match(
+            record, backfill, stored, range(max(backfill.next_position, state.floor), last + 1), state.gaps
+        )
         kept = tuple(put for put in puts if not was_delivered(view, number, backfill, put.position))
         key = (number, *backfill.key)
         self._under_way.add(key)
@@ -89,11 +92,15 @@ def _ahead_max(backfill: Backfill) -> int:
 
 
 def _match(
-    record: RuleRecord, backfill: Backfill, stored: list[StoredEvent], stretch: range
+    record: RuleRecord, backfill: Backfill, stored: list[StoredEvent], stretch: range, gaps: tuple[Gap, ...]
 ) -> tuple[list[Put], tuple[int, ...]]:
-    """What matches, and the positions that could not be judged: the rule fails on them, or the event is damaged."""
+    """What matches, and the positions that could not be judged: the rule fails on them, or the event is damaged.
+
+    Positions that a repair has given up belong to neither: what stood there nobody can say.
+    """
     matches = judge(parse_pattern(record), *([parse(backfill.pattern)] if backfill.pattern else []))
-    puts, unevaluated = [], set(stretch) - {event.position for event in stored}
+    puts, there = [], {event.position for event in stored}
+    unevaluated = set(damaged_in(gaps, stretch, there))
     for event in stored:
         try:
             if matches(event.json):

@@ -9,10 +9,13 @@ from eventyard.core.bus_state import BusState, Queue
 from eventyard.core.changes import Backfill, BusRecord, IntentKind, Pace, StoredEvent
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import State
+from eventyard.core.errors import Damaged, EventyardError, NotFound
+from eventyard.core.loss import explained
 from eventyard.core.pattern.language import Pattern
 from eventyard.core.pattern.projection import judge
 from eventyard.core.rule import RuleRecord
 from eventyard.core.view import View
+from eventyard.ports import Engine
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -31,6 +34,16 @@ class EventPage(msgspec.Struct, frozen=True):
 
     events: list[StoredEvent]
     next_after: int | None
+
+
+def absent(state: BusState, position: int, engine: Engine) -> EventyardError:
+    """Why there is no event at `position`: it was given up by a repair, it is damaged, or it never was or is no longer kept."""
+    if (gap := explained(state.gaps, position)) is not None:
+        lost = f"found position {position} among {gap.first} to {gap.last}, which were lost ({gap.reason})"
+        return NotFound(lost, wanted="another position; a repair gave these up")
+    if engine.is_damaged(state.record.number, position) or state.floor <= position <= state.head:
+        return Damaged(f"found the event at position {position} damaged", wanted="the event as it was written")
+    return NotFound(f"found no event at position {position}", wanted=f"{state.floor} to {state.head}")
 
 
 def scan(view: View, state: BusState, query: Query) -> EventPage:

@@ -11,7 +11,7 @@ import msgspec
 
 from eventyard.core.bus_state import Loaded
 from eventyard.core.changes import Changes
-from eventyard.core.loss import Losses
+from eventyard.core.loss import Losses, Verified
 from eventyard.core.view import View
 
 
@@ -80,6 +80,25 @@ class Engine(Protocol):
     @property
     def losses(self) -> Losses | None:
         """What the store had kept and does not hold any more. Then it may be read, and `commit` raises `StoreBehind`."""
+        ...
+
+    def verify(self, bus: int, first: int, last: int) -> Verified:
+        """Look at a bounded part of the log of a bus for damage, from `first` on. From any thread.
+
+        What is found is counted, told in the server's log and left out of every answer. Raises `StorageFailed`.
+        """
+        ...
+
+    def verified(self, bus: int) -> int:
+        """Everything up to this position was looked at since it was written."""
+        ...
+
+    def damaged(self, bus: int) -> int:
+        """How many events of a bus were found damaged or gone since the start, by whoever came upon them."""
+        ...
+
+    def is_damaged(self, bus: int, position: int) -> bool:
+        """Whether the event at `position` is one of them."""
         ...
 
     def commit(self, batch: Sequence[Changes]) -> None:

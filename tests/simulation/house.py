@@ -19,7 +19,7 @@ from eventyard.core.changes import Changes
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command
 from eventyard.core.errors import EventyardError, Unavailable
-from eventyard.core.loss import Losses
+from eventyard.core.loss import Losses, Verified
 from eventyard.core.view import View
 from eventyard.dispatch import Dispatch
 from eventyard.engines.memory import MemoryEngine
@@ -30,6 +30,7 @@ from eventyard.engines.sqlite.marks import MarkFile
 from eventyard.keeper import Keeper
 from eventyard.ports import Engine
 from eventyard.retaining import RetentionStage
+from eventyard.scrubber import Scrubber
 from eventyard.writer import Writer
 from tests.simulation.books import Books, BrokenPromise
 from tests.simulation.disk import Disk, DiskMarks, DiskVFS
@@ -66,6 +67,18 @@ class FailingEngine:
     def losses(self) -> Losses | None:
         return self._engine.losses
 
+    def verify(self, bus: int, first: int, last: int) -> Verified:
+        return self._engine.verify(bus, first, last)
+
+    def verified(self, bus: int) -> int:
+        return self._engine.verified(bus)
+
+    def damaged(self, bus: int) -> int:
+        return self._engine.damaged(bus)
+
+    def is_damaged(self, bus: int, position: int) -> bool:
+        return self._engine.is_damaged(bus, position)
+
     def load(self) -> list[Loaded]:
         return self._engine.load()
 
@@ -89,6 +102,7 @@ class House:
     dispatch: Dispatch
     backfill: BackfillStage
     keeper: Keeper
+    scrubber: Scrubber
     engine: FailingEngine
 
     def __init__(self, world: World, books: Books, engine_name: EngineName, parts: Parts) -> None:
@@ -157,6 +171,7 @@ class House:
         self.writer = self._parts.writer(self.engine, self.clock, self.dispatch, self.consumers)
         self.backfill = BackfillStage(self.engine, self.writer.states, self._submit)
         self.keeper = Keeper(self.writer.states, self._submit, self._now)
+        self.scrubber = Scrubber(self.engine, self.writer.states, self.clock.monotonic_ms)
         self.retention = RetentionStage(self.engine, self.writer.states, self._submit, self._now)
 
     def crash(self) -> None:
@@ -196,6 +211,9 @@ class House:
         return did_something
 
     def step_others(self) -> bool:
+        self.scrubber.step()
+        if any(self.engine.damaged(number) for number in self.writer.states):
+            raise BrokenPromise("the scrubber took whole events for damaged ones")
         return any([self.backfill.step(), self.keeper.step(), self.retention.step(), self.dispatch.step()])
 
     def check_reload(self) -> None:

@@ -70,6 +70,8 @@ def _small_limits(world: World) -> Iterator[None]:
         "INTENT_ROWS_PER_STEP": rng.choice((1, 4, 500)),
         "PUSHES_UNDER_WAY_MAX": rng.choice((3, 4_096)),
         "INBOX_COMMANDS_MAX": rng.choice((8, 10_000)),
+        "SCRUB_EVENTS_PER_STEP": rng.choice((1, 7, 500)),
+        "SCRUB_REST_MS": rng.choice((1_000, 24 * HOUR_MS)),
         "DEDUP_WINDOW_IDS": rng.choice((40, 10_000_000)),
         "DEDUP_WINDOW_MS": rng.choice((HOUR_MS // 2, 24 * HOUR_MS)),
     }

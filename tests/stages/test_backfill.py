@@ -1,6 +1,7 @@
 """Backfill and the keeper, stepped by hand."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,9 +9,13 @@ import pytest
 from eventyard.backfill import BackfillStage
 from eventyard.core import limits
 from eventyard.core.commands import Command, CreateBus, DeleteBus, DeleteRule, Publish, SetPaused
+from eventyard.core.delivery import Reason, State, decode_note
 from eventyard.core.rule import Status
+from eventyard.engines.sqlite import SqliteEngine
+from eventyard.engines.sqlite.place import place
 from eventyard.keeper import Keeper
 from tests.support.builders import Stepped, an_event
+from tests.support.stores import change
 
 
 @pytest.fixture
@@ -101,3 +106,25 @@ def system(bus: Stepped, command: Command) -> Any:
     bus.writer.submit_system(command, answers.append)
     bus.writer.step()
     return answers[0]
+
+
+@pytest.mark.parametrize("count", [700, 30], ids=["in a stretch", "in the last stretch"])
+def test_a_damaged_event_costs_a_late_rule_a_dead_letter_and_a_known_gap_nothing(tmp_path: Path, count: int) -> None:
+    path = tmp_path / "eventyard.db"
+    bus = Stepped(SqliteEngine(str(path)))
+    bus.do(Publish(tuple(an_event(number, kind="a") for number in range(count))))
+    bus.engine.close()
+    change(path, "DELETE FROM event WHERE place BETWEEN ? AND ?", place(1, 11), place(1, 15))
+    change(path, "INSERT INTO gap VALUES (1, 12, 14, 'the test', 1)")
+    bus = Stepped(SqliteEngine(str(path)))
+    record = bus.put("late", pattern={"type": ["a"]}, start="earliest")
+    stage = a_stage(bus)
+    while stage.step():
+        bus.writer.step()
+
+    rows = {position: bus.row(record.uid, position) for position in range(1, count + 1)}
+    dead = {position: decode_note(row.note).reason for position, row in rows.items() if row and row.state is State.DEAD}
+    assert dead == {11: Reason.EVALUATION, 15: Reason.EVALUATION}
+    assert [position for position, row in rows.items() if row is None] == [12, 13, 14]
+    assert bus.state.by_uid[record.uid].status is Status.LIVE
+    bus.engine.close()

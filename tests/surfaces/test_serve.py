@@ -57,7 +57,8 @@ def publish(url: str, number: str) -> Any:
 
 def test_a_server_tells_where_it_listens_and_what_it_promises(tmp_path: Path) -> None:
     with served(tmp_path / "data") as (_, greeting):
-        assert httpx.get(url_in(greeting) + "/readyz").json() == {"ready": True, "waiting_for": []}
+        ready = httpx.get(url_in(greeting) + "/readyz").json()
+        assert (ready["ready"], ready["waiting_for"], ready["damaged"]) == (True, [], {})
         assert str(tmp_path / "data") in greeting[1]
         assert "202 means durable" in greeting[2]
 

@@ -21,7 +21,7 @@ from eventyard.core import machine, network, rule
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import BusRecord, Retention, StoredEvent
 from eventyard.core.commands import CreateBus, DeleteBus, Published, SetRetention
-from eventyard.core.errors import NotFound, Refused
+from eventyard.core.errors import Refused
 from eventyard.core.event import Event
 from eventyard.core.pattern.language import Pattern
 from eventyard.dispatch import Dispatch
@@ -29,6 +29,7 @@ from eventyard.history import BusStatus, EventPage, Query
 from eventyard.keeper import Keeper
 from eventyard.ports import Clock, Engine, Transport
 from eventyard.retaining import RetentionStage
+from eventyard.scrubber import Progress, Scrubber
 from eventyard.stream import Stream, Streams
 from eventyard.writer import Writer
 
@@ -64,6 +65,7 @@ class Eventyard(DeadLetterCalls):
         self._backfill = BackfillStage(engine, self._writer.states, self._submit_own)
         self._keeper = Keeper(self._writer.states, self._submit_own, self._now)
         self._retention = RetentionStage(engine, self._writer.states, self._submit_own, self._now)
+        self._scrubber = Scrubber(engine, self._writer.states, clock.monotonic_ms)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -113,11 +115,24 @@ class Eventyard(DeadLetterCalls):
         lost = [f"a repair: {self._writer.losses.text}"] if self._writer.losses is not None else []
         return ended + lost + (["the disk refuses what is written"] if self._writer.has_failed else [])
 
+    def scrubbing(self) -> Progress:
+        """How far the scrubber's pass has come."""
+        return self._scrubber.progress
+
+    def damaged(self) -> dict[str, int]:
+        """By bus, how many events were found damaged or gone since the start; buses without any are left out.
+
+        They keep no bus from being ready: they are never served, a delivery of one ends as a dead letter, and all the rest works.
+        """
+        counts = {state.record.name: self._engine.damaged(number) for number, state in list(self._writer.states.items())}
+        return {name: count for name, count in counts.items() if count}
+
     def _run_keeper(self) -> None:
         """Backfills and the keeper's work, at most half of the time so that live traffic keeps the other half."""
         while not self._stopping.is_set():
+            self._scrubber.step()
             if self._writer.losses is not None:
-                self._stopping.wait(1)
+                self._stopping.wait(0.1)
                 continue
             began = time.monotonic()
             did_something = any([self._backfill.step(), self._keeper.step(), self._retention.step(), self._dispatch.step()])
@@ -145,9 +160,10 @@ class Eventyard(DeadLetterCalls):
         return answers
 
     async def event(self, bus: str, position: int) -> StoredEvent:
+        """`Damaged` for one that is not as it was written, or absent although nothing took it away; `NotFound` for any other."""
         found = await self._read(lambda view, state: view.event(state.record.number, position), bus)
         if found is None:
-            raise NotFound(f"found no event at position {position}", wanted=f"1 to {self._state(bus).head}")
+            raise history.absent(self._state(bus), position, self._engine)
         return found
 
     async def events(self, bus: str, query: Query) -> EventPage:

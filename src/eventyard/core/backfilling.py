@@ -12,6 +12,7 @@ from eventyard.core.changes import Backfill, Pace
 from eventyard.core.commands import AdvanceBackfill, Put
 from eventyard.core.delivery import State
 from eventyard.core.draft import Draft
+from eventyard.core.loss import damaged_in
 from eventyard.core.order import lane_of
 from eventyard.core.pattern.projection import judge
 from eventyard.core.rule import RuleRecord, Status, parse_pattern
@@ -74,7 +75,11 @@ def finish_if_near(draft: Draft, uid: int) -> bool:
 
 def _put_stretch(draft: Draft, record: RuleRecord, backfill: Backfill) -> None:
     matches = judge(parse_pattern(record))
-    for stored in draft.stretch(backfill.next_position, limits.BACKFILL_LAST_STRETCH):
+    found = draft.stretch(backfill.next_position, limits.BACKFILL_LAST_STRETCH)
+    stretch = range(max(backfill.next_position, draft.state.floor), draft.head + 1)
+    for position in damaged_in(draft.state.gaps, stretch, {stored.position for stored in found}):
+        draft.put_unevaluated(record.uid, record.run, position)
+    for stored in found:
         try:
             is_match = matches(stored.json)
         except Exception:  # noqa: BLE001 - a rule that fails on an event costs that rule a dead letter, nobody else anything

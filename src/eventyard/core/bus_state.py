@@ -11,6 +11,7 @@ from eventyard.core import rule as rules
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, State
+from eventyard.core.loss import Gap
 from eventyard.core.order import Lanes
 from eventyard.core.pattern.ruleset import RuleSet
 from eventyard.core.rule import RuleRecord, Status, Tombstone
@@ -100,6 +101,8 @@ class Loaded(msgspec.Struct, frozen=True):
     log_bytes: int = 0
     tombstones: tuple[Tombstone, ...] = ()
     ordered: tuple[Delivery, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    """Positions that a repair has given up, in order."""
 
 
 class BusState:
@@ -110,6 +113,7 @@ class BusState:
         self.head = loaded.head
         self.floor = loaded.floor
         self.log_bytes = loaded.log_bytes
+        self.gaps = loaded.gaps
         self.time = loaded.time
         self.by_uid: dict[int, RuleRecord] = {}
         self.by_name: dict[str, RuleRecord] = {}

@@ -300,6 +300,28 @@ STREAM_LOOKS_KEPT = 8
 STREAM_SILENCE_S = 15.0
 """After so long without an event a stream tells where it is. Proxies and home routers forget a silent connection after 30 to 60 s."""
 
+# Damage
+
+SCRUB_INTERVAL_MS = 100
+SCRUB_EVENTS_PER_STEP = 500
+SCRUB_BYTES_PER_STEP = 4 * 1024 * 1024
+"""The scrubber's pace: 5,000 events or 40 MiB a second, which is one to two hundredths of a core and a fraction of any disk. 10 GiB,
+what retention keeps by default, take it forty minutes."""
+
+SCRUB_REST_MS = 24 * 60 * 60 * 1000
+"""From the end of the scrubber's last pass to its next: a day is soon enough for a backup of last week to still be there."""
+
+SCRUB_FAILED_MS = 60 * 1000
+"""How long the scrubber leaves a disk alone that did not let it read."""
+
+SCRUB_BUSES_PER_STEP = 100
+"""Buses that one step looks at to find one with something to do."""
+
+VERIFIED_AT_START_EVENTS_MAX = 100_000
+VERIFIED_AT_START_BYTES_MAX = 128 * 1024 * 1024
+"""What a start looks at of what the last run had not yet: a quarter of a second. The scrubber keeps it small; after a crash in a
+flood of events it does the rest."""
+
 # The HTTP door
 
 ANSWER_BYTES_MAX = 8 * 1024 * 1024

@@ -1,5 +1,6 @@
 """What a store has lost, as values: a loss that was found and not yet repaired, and a gap that a repair has recorded."""
 
+from collections.abc import Container, Iterable
 from typing import Final
 
 import msgspec
@@ -56,3 +57,38 @@ class Gap(msgspec.Struct, frozen=True):
     last: int
     reason: str
     recorded_ms: int
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """A stretch of the log was looked at up to `last`. `found`: events in it that are damaged, or absent without a known reason."""
+
+    last: int
+    found: int
+    bytes: int = 0
+
+
+def explained(gaps: tuple[Gap, ...], position: int) -> Gap | None:
+    """The gap that a position lies in."""
+    return next((gap for gap in gaps if gap.first <= position <= gap.last), None)
+
+
+def damaged_in(gaps: tuple[Gap, ...], stretch: range, there: Container[int]) -> list[int]:
+    """Positions of a stretch of the kept log at which no event could be read, and no gap says why."""
+    return [position for position in stretch if position not in there and explained(gaps, position) is None]
+
+
+def without_gaps(gaps: tuple[Gap, ...], first: int, last: int) -> list[tuple[int, int]]:
+    """What of `first` to `last` no gap explains, as stretches in their order."""
+    return outside([(gap.first, gap.last) for gap in gaps], first, last)
+
+
+def outside(stretches: Iterable[tuple[int, int]], first: int, last: int) -> list[tuple[int, int]]:
+    """What of `first` to `last` is in none of the stretches, in order. All ends are included."""
+    left = []
+    for begin, end in sorted(stretches):
+        if end < first or begin > last:
+            continue
+        if first < begin:
+            left.append((first, begin - 1))
+        first = end + 1
+    return [*left, (first, last)] if first <= last else left

@@ -9,7 +9,7 @@ from eventyard.core.bus_state import Loaded, Queue, QueueKey, tally
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, StoredEvent
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, Key, State
-from eventyard.core.loss import Losses
+from eventyard.core.loss import Losses, Verified
 from eventyard.core.rule import RuleRecord, Status, Tombstone
 from eventyard.core.system import SYSTEM_BUS
 from eventyard.core.view import Known, View
@@ -45,6 +45,18 @@ class MemoryEngine:
     @property
     def losses(self) -> Losses | None:
         return None
+
+    def verify(self, bus: int, first: int, last: int) -> Verified:  # noqa: ARG002 - memory does not decay
+        return Verified(last, 0)
+
+    def verified(self, bus: int) -> int:
+        return (self._buses.get(bus) or _Bus()).head
+
+    def damaged(self, bus: int) -> int:  # noqa: ARG002 - as above
+        return 0
+
+    def is_damaged(self, bus: int, position: int) -> bool:  # noqa: ARG002 - as above
+        return False
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[View]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import apsw
 
 from eventyard.core.errors import Damaged, EventyardError, InvalidSettings, StorageFailed, StorageFull
+from eventyard.engines.sqlite import files
 from eventyard.engines.sqlite.statements import SQL
 
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
@@ -98,10 +99,14 @@ def failure(error: apsw.Error, path: str) -> EventyardError:
             f"found no room for {path}", wanted="space on its disk; the bus goes on by itself when there is some"
         )
     if isinstance(error, apsw.NotADBError):
-        return Damaged(f"found that {path} is not a database", wanted="the file that eventyard wrote, or its backup")
+        return Damaged(f"found that {path} is not a database", wanted=f"the file that eventyard wrote; {_doctor(path)}")
     if isinstance(error, apsw.CorruptError):
-        return Damaged(f"found {path} damaged ({error})", wanted="the file as eventyard wrote it; restore a backup")
+        return Damaged(f"found {path} damaged ({error})", wanted=f"the file as eventyard wrote it; {_doctor(path)}")
     return StorageFailed(f"found that {path} cannot be read or written ({error})", wanted="a disk that works")
+
+
+def _doctor(path: str) -> str:
+    return f"with the server stopped, {files.repair_command(path)} saves what can be read"
 
 
 def _check_version() -> None:

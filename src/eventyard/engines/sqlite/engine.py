@@ -23,7 +23,7 @@ from eventyard.core.bus_state import Loaded, Queue, QueueKey
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, State
-from eventyard.core.loss import Loss, Losses
+from eventyard.core.loss import Loss, Losses, Verified
 from eventyard.core.rule import RuleRecord, Tombstone
 from eventyard.core.system import SYSTEM_BUS
 from eventyard.core.view import View
@@ -34,6 +34,7 @@ from eventyard.engines.sqlite.damage import DamageLog
 from eventyard.engines.sqlite.ids import LAYOUT, IdIndex, Layout, Staged
 from eventyard.engines.sqlite.marks import DiskMarks, MarkFile, Marks, NoMarks, standings
 from eventyard.engines.sqlite.migrating import migrate
+from eventyard.engines.sqlite.verifying import Verification, load_gaps
 from eventyard.engines.sqlite.view import SqliteView
 
 WAL_BYTES = 16 * 1024 * 1024
@@ -83,12 +84,26 @@ class SqliteEngine:
         self._is_closed = False
         self._watch_log()
         self._marks = Marks(marks or (DiskMarks(files.marks(path)) if vfs is None else NoMarks()))
-        self._losses = self._find_losses()
+        self._verification = Verification(self.damage)
+        self._losses = self._begin()
 
     @property
     def losses(self) -> Losses | None:
         """What was committed and is not there any more: then the store is only read, so that a repair finds it as it is."""
         return self._losses
+
+    def verify(self, bus: int, first: int, last: int) -> Verified:
+        with self._reading() as connection:
+            return self._verification.look(connection, bus, first, last)
+
+    def verified(self, bus: int) -> int:
+        return self._verification.reached(bus)
+
+    def damaged(self, bus: int) -> int:
+        return self.damage.count_of(bus)
+
+    def is_damaged(self, bus: int, position: int) -> bool:
+        return self.damage.has(bus, position)
 
     @property
     def view(self) -> View:
@@ -99,11 +114,8 @@ class SqliteEngine:
         if self._is_exclusive:
             yield self._view
             return
-        connection = self._borrow()
-        try:
+        with self._reading() as connection:
             yield SqliteView(connection, self.damage, lambda: IdIndex(self.damage, self._layout))
-        finally:
-            self._give_back(connection)
 
     def load(self) -> list[Loaded]:
         found = rows(self._connection, "buses")
@@ -146,23 +158,28 @@ class SqliteEngine:
         while self._idle:
             self._idle.pop().close()
         if self._losses is None:
+            self._verification.finish(self._connection, self._heads())
             self._marks.close()
             connections.close_in_order(self._connection)
         else:
             self._marks.abandon()
             self._connection.close()
 
-    # Losses
+    # Losses and damage
 
-    def _find_losses(self) -> Losses | None:
-        """Compare with the marks and with the log's own end; where all is there, go on from it."""
+    def _begin(self) -> Losses | None:
+        """Compare with the marks and with the log's own end; where all is there, go on from it. Look at what is new."""
         stand = standings(self._connection)
         found = [*self._broken_log(), *self._marks.losses(stand)]
+        self._verification.begin(self._connection, stand)
         if not found:
             self._marks.begin(stand)
             return None
         self._connection.pragma("query_only", 1)
         return Losses(tuple(found), files.repair_command(self._path))
+
+    def _heads(self) -> list[tuple[int, int]]:
+        return [(bus.number, bus.mark.head) for bus in standings(self._connection) if not bus.is_deleted]
 
     def _broken_log(self) -> list[Loss]:
         """A log of which SQLite took only the part before its damage."""
@@ -236,6 +253,7 @@ class SqliteEngine:
         if self._log_bytes - self._checkpointed_bytes < WAL_BYTES:
             return
         self._checkpointed_bytes = self._log_bytes
+        self._verification.store(self._connection)
         with contextlib.suppress(apsw.Error):
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         self._marks.sync()
@@ -262,6 +280,7 @@ class SqliteEngine:
             log_bytes=log_bytes,
             tombstones=tuple(self._records("tombstones", bus, Tombstone)),
             ordered=tuple(row for rule in rules if rule.is_ordered for row in self._view.ordered(bus, rule.uid)),
+            gaps=load_gaps(self._connection, bus),
         )
 
     def _leased(self, bus: int, queues: dict[QueueKey, Queue]) -> Iterator[Delivery]:
@@ -273,6 +292,17 @@ class SqliteEngine:
             yield msgspec.json.decode(record, type=kind)
 
     # Readers
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[apsw.Connection]:
+        if self._is_exclusive:
+            yield self._connection
+            return
+        connection = self._borrow()
+        try:
+            yield connection
+        finally:
+            self._give_back(connection)
 
     def _borrow(self) -> apsw.Connection:
         try:

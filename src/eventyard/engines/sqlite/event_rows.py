@@ -29,6 +29,19 @@ def checksum(place: int, accepted_ms: int, digest: bytes, json: bytes) -> int:
     return crc32(json, crc32(_pack(place, accepted_ms) + digest))
 
 
+_NOT_OURS = (TypeError, struct.error)
+"""What a row of a damaged page may end in, which can hold values of any type."""
+
+
+def is_whole(row: EventRow) -> bool:
+    """Whether a row is as it was written."""
+    place, accepted_ms, _, digest, written, json = row
+    try:
+        return checksum(place, accepted_ms, digest, json) == written
+    except _NOT_OURS:
+        return False
+
+
 def to_row(bus: int, event: StoredEvent) -> EventRow:
     place = places.place(bus, event.position)
     written = checksum(place, event.accepted_ms, event.digest, event.json)
@@ -40,7 +53,11 @@ def from_rows(rows: Iterable[EventRow], damage: DamageLog) -> list[StoredEvent]:
     events = []
     for place, accepted_ms, offset, digest, written, json in rows:
         # Spelled out rather than called: this loop is what reading history costs.
-        if crc32(json, crc32(_pack(place, accepted_ms) + digest)) != written:
+        try:
+            is_as_written = crc32(json, crc32(_pack(place, accepted_ms) + digest)) == written
+        except _NOT_OURS:
+            is_as_written = False
+        if not is_as_written:
             damage.add(places.bus(place), places.position(place))
             continue
         identity = _decode(json)
@@ -53,7 +70,11 @@ def bodies(bus: int, rows: Iterable[EventRow], damage: DamageLog) -> dict[int, b
     before = places.place(bus, 0)
     found = {}
     for place, accepted_ms, _, digest, written, json in rows:
-        if crc32(json, crc32(_pack(place, accepted_ms) + digest)) == written:
+        try:
+            is_as_written = crc32(json, crc32(_pack(place, accepted_ms) + digest)) == written
+        except _NOT_OURS:
+            is_as_written = False
+        if is_as_written:
             found[place - before] = json
         else:
             damage.add(bus, place - before)

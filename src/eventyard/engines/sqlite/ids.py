@@ -49,6 +49,7 @@ from eventyard.engines.sqlite import place as places
 from eventyard.engines.sqlite.connection import rows
 from eventyard.engines.sqlite.damage import DamageLog
 from eventyard.engines.sqlite.id_segments import Segment, hash_id
+from eventyard.engines.sqlite.reading import event_rows_around
 from eventyard.engines.sqlite.statements import SQL
 
 FALSE_MAYBES = 0.00046
@@ -197,7 +198,7 @@ class IdIndex:
     def _verify(self, connection: apsw.Connection, held: BusIds, key: int, source_id: tuple[str, str]) -> Known | None:
         for position in held.candidates(connection, key):
             place = places.place(held.bus, position)
-            found = event_rows.from_rows(rows(connection, "event", place), self._damage)
+            found = event_rows.from_rows(event_rows_around(connection, place, place, 1, self._damage), self._damage)
             if found and (found[0].source, found[0].id) == source_id:
                 return Known(position, found[0].accepted_ms, found[0].digest)
             if not found and (stub := forgetting.stub_at(connection, place)) is not None and stub.is_of(*source_id):
@@ -274,9 +275,10 @@ class IdIndex:
 
     def _load_open(self, connection: apsw.Connection, held: BusIds) -> None:
         """From the log, and from what is left of events that it no longer holds. The later position of an id counts."""
-        first, last = places.span(held.bus, held.open_first)
+        head = rows(connection, "bus_head", held.bus)
+        first, last = places.span(held.bus, held.open_first, head[0][0] if head else 0)
         self._load_stubs(connection, held, first, last)
-        while found := rows(connection, "events_ascending", first, last, _LOAD_ROWS):
+        while found := event_rows_around(connection, first, last, _LOAD_ROWS, self._damage):
             for event in event_rows.from_rows(found, self._damage):
                 key, offset = hash_id(event.source, event.id), event.position - held.open_first
                 held.open[key] = max(offset, held.open.get(key, 0))

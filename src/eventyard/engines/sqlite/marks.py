@@ -34,7 +34,7 @@ import apsw
 import msgspec
 
 from eventyard.core.changes import BusRecord, Changes
-from eventyard.core.errors import InvalidSettings
+from eventyard.core.errors import Damaged, InvalidSettings
 from eventyard.core.loss import Loss
 from eventyard.core.system import SYSTEM_BUS
 from eventyard.engines.sqlite.connection import rows
@@ -81,22 +81,33 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """Where a bus stands in the database. A deleted bus owes nobody its positions."""
+    """Where a bus stands in the database. A deleted bus owes nobody its positions. `verified`: see `verifying`."""
 
     number: int
     name: str
     is_deleted: bool
     mark: Mark
+    verified: int = 0
 
 
 def standings(connection: apsw.Connection) -> list[Standing]:
     """Where every bus stands in the database."""
     found = []
-    for number, text, head, commits in rows(connection, "standings"):
-        record = msgspec.json.decode(text, type=BusRecord) if text else BusRecord(number, _name(number), "", 0)
+    for number, text, head, commits, verified in rows(connection, "standings"):
+        record = _record(number, text)
         mark = Mark(life_of(record.incarnation) if text else _NO_LIFE, head, commits)
-        found.append(Standing(number, record.name, record.is_deleted, mark))
+        found.append(Standing(number, record.name, record.is_deleted, mark, verified))
     return found
+
+
+def _record(number: int, text: bytes | None) -> BusRecord:
+    """A bus that wrote before it was recorded has no record yet."""
+    if text is None:
+        return BusRecord(number, _name(number), "", 0)
+    try:
+        return msgspec.json.decode(text, type=BusRecord)
+    except (TypeError, msgspec.MsgspecError) as error:
+        raise Damaged(f"found the record of bus {number} damaged", wanted="the record as it was written") from error
 
 
 class Marks:

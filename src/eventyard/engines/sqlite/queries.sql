@@ -15,7 +15,13 @@ DELETE FROM bus WHERE number = ?1
 SELECT record, head, time_ms, work_ms, floor, log_bytes FROM bus WHERE record IS NOT NULL ORDER BY number
 
 -- name: standings
-SELECT number, record, head, commits FROM bus ORDER BY number
+SELECT number, record, head, commits, verified FROM bus ORDER BY number
+
+-- name: set_verified
+UPDATE bus SET verified = ?1 WHERE number = ?2
+
+-- name: gaps
+SELECT first, last, reason, recorded_ms FROM gap WHERE bus = ?1 ORDER BY first
 
 -- name: raise_head
 UPDATE bus SET head = ?2 WHERE number = ?1
@@ -35,11 +41,11 @@ ON CONFLICT DO UPDATE SET
     accepted_ms = excluded.accepted_ms, offset = excluded.offset, digest = excluded.digest, checksum = excluded.checksum,
     json = excluded.json
 
--- name: event
-SELECT place, accepted_ms, offset, digest, checksum, json FROM event WHERE place = ?1
-
 -- name: events_ascending
 SELECT place, accepted_ms, offset, digest, checksum, json FROM event WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3
+
+-- name: next_place
+SELECT place FROM event WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT 1
 
 -- name: events_descending
 SELECT place, accepted_ms, offset, digest, checksum, json FROM event WHERE place BETWEEN ?1 AND ?2 ORDER BY place DESC LIMIT ?3

@@ -15,6 +15,7 @@ from eventyard.engines.sqlite import place as places
 from eventyard.engines.sqlite.connection import rows
 from eventyard.engines.sqlite.damage import DamageLog
 from eventyard.engines.sqlite.ids import IdIndex
+from eventyard.engines.sqlite.reading import event_rows_around, event_rows_at
 
 STATES = tuple(State)
 """A state by its number: ten times as fast as `State(number)`."""
@@ -47,7 +48,7 @@ class SqliteView:
         events: list[StoredEvent] = []
         while len(events) < limit and low <= high:
             wanted = limit - len(events)
-            found = rows(self._connection, "events_descending" if is_descending else "events_ascending", low, high, wanted)
+            found = event_rows_around(self._connection, low, high, wanted, self._damage, is_descending=is_descending)
             events += event_rows.from_rows(found, self._damage)
             if len(found) < wanted:
                 break
@@ -68,9 +69,8 @@ class SqliteView:
             return []
         first, last = positions[0], positions[-1]
         if last - first + 1 == len(positions) and all(map(lt, positions, positions[1:])):
-            return rows(self._connection, "events_ascending", *places.span(bus, first, last), len(positions))
-        wanted = array("q", [places.place(bus, position) for position in positions])
-        return rows(self._connection, "events_at", apsw.carray(wanted))
+            return event_rows_around(self._connection, *places.span(bus, first, last), len(positions), self._damage)
+        return event_rows_at(self._connection, [places.place(bus, position) for position in positions], self._damage)
 
     def position_at(self, bus: int, time_ms: int) -> int:
         """Accepted time never runs backwards."""

@@ -10,11 +10,22 @@ class Alive(msgspec.Struct, frozen=True):
     alive: bool = True
 
 
+class Scrub(msgspec.Struct, frozen=True):
+    """Where the scrubber's pass stands: in which bus (empty: it rests), at which position of how many; and how many are done."""
+
+    bus: str
+    position: int
+    of: int
+    passes: int
+
+
 class Ready(msgspec.Struct, frozen=True):
-    """`waiting_for` names what is not ready."""
+    """`waiting_for` names what is not ready. `damaged`: by bus, events found damaged or gone since the start."""
 
     ready: bool
     waiting_for: list[str]
+    scrub: Scrub
+    damaged: dict[str, int]
 
 
 class Index(msgspec.Struct, frozen=True):
@@ -39,4 +50,5 @@ async def index(_: Call[NoFields]) -> Answer:
 
 async def readyz(call: Call[NoFields]) -> Answer:
     missing = call.unready()
-    return json_answer(Ready(not missing, missing), 503 if missing else 200)
+    scrub = msgspec.convert(call.yard.scrubbing(), Scrub, from_attributes=True)
+    return json_answer(Ready(not missing, missing, scrub, call.yard.damaged()), 503 if missing else 200)

@@ -1,14 +1,16 @@
-"""A store that lost something, behind its door: it answers what is asked of it, and takes and pushes nothing."""
+"""Damage as the door tells it: a store that lost something is only read, and an event that is damaged is never answered."""
 
 import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 
 import eventyard
 from eventyard.engines.sqlite import SqliteEngine, files
+from eventyard.engines.sqlite.place import place
 from tests.support.builders import an_event
 from tests.support.buses import ServedBus, served_bus
 from tests.support.harm import crashed
@@ -122,3 +124,47 @@ def test_nothing_is_pushed(store: Path, target: Target) -> None:
 
     with served_bus(SqliteEngine(str(unmarked))):
         target.wait_for_requests(pushed + KEPT)
+
+
+# Single damaged events
+
+
+@pytest.fixture
+def hit(tmp_path: Path) -> Path:
+    """A store of which the third of five events is not what was written."""
+
+    async def story() -> Path:
+        path = tmp_path / "hit" / files.DATABASE
+        async with eventyard.open(path) as bus:
+            await bus.publish("default", [an_event(number) for number in range(1, 6)])
+        return path
+
+    path = asyncio.run(story())
+    raw = apsw.Connection(str(path))
+    changed = """CAST(replace(CAST(json AS TEXT), '"n":3', '"n":4') AS BLOB)"""
+    raw.execute(f"UPDATE event SET json = {changed} WHERE place = ?", (place(1, 3),))  # noqa: S608 - the test's own
+    raw.execute("INSERT INTO gap VALUES (1, 5, 5, 'the test', 1)")
+    raw.execute("DELETE FROM event WHERE place IN (?, ?)", (place(1, 4), place(1, 5)))
+    raw.close()
+    return path
+
+
+def test_a_damaged_event_is_never_answered_and_the_rest_is(hit: Path) -> None:
+    with served_bus(SqliteEngine(str(hit))) as bus:
+        assert [event["id"] for event in bus.events("default")] == ["e1", "e2"]
+        codes = {at: bus.get(f"/v1/buses/default/events/{at}") for at in range(1, 7)}
+        assert [answer.status_code for answer in codes.values()] == [200, 200, 500, 500, 404, 404]
+        assert codes[3].json()["type"] == codes[4].json()["type"] == "urn:eventyard:problem:damaged"
+        assert "lost (the test)" in codes[5].json()["found"]
+        assert bus.publish("default", {"specversion": "1.0", "id": "9", "source": "/s", "type": "t"}).json()["position"] == 6
+
+
+def test_a_bus_with_damaged_events_is_ready_and_says_how_many(hit: Path) -> None:
+    with served_bus(SqliteEngine(str(hit))) as bus:
+        bus.get("/v1/buses/default/events")
+        bus.yard._engine.verify(1, 1, 5)
+        answer = bus.get("/readyz")
+
+    assert answer.status_code == 200
+    assert answer.json()["damaged"] == {"default": 2}
+    assert set(answer.json()["scrub"]) == {"bus", "position", "of", "passes"}
