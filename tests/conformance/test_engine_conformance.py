@@ -1,7 +1,9 @@
 """What every engine does, line by line of `ports.Engine` and `core.view.View`."""
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from eventyard.core.bus_state import Queue
 from eventyard.core.changes import Backfill, Changes, Filter, Intent, IntentKind, Moved, Pace
 from eventyard.core.clock import BusTime
-from eventyard.core.delivery import Delivery, State
+from eventyard.core.delivery import Delivery, Key, State
 from eventyard.core.rule import Status, Tombstone
 from eventyard.core.view import Known
 from eventyard.ports import Engine
@@ -166,6 +168,59 @@ def test_a_move_replaces_the_whole_row(engine: Engine) -> None:
 
     assert engine.view.delivery(BUS, (RULE, 0, 1)) == leased(1, at_ms=500)
     assert engine.view.due(BUS, RULE, 0, 499, 10) == []
+
+
+def test_moves_of_a_stretch_change_its_rows_and_no_others(engine: Engine) -> None:
+    """Rows that follow each other and are alike may be written as one: nothing of that is to be seen."""
+    queues = [(RULE, 0), (RULE, 7), (RULE + 1, 0)]
+    puts = [waiting(position, rule=uid, run=run) for position in range(1, 61) for uid, run in queues]
+    engine.commit([founding(1), Changes(BUS, TIME, 60, puts=puts, rules=[rule(RULE), rule(RULE + 1)])])
+    held = {row.key: row for row in puts}
+    rng = random.Random(1)
+
+    for _ in range(100):
+        moved = _moved(rng, held, rng.sample(queues, 2))
+        engine.commit([Changes(BUS, TIME, 60, moves=[Moved(held[now.key].state, now) for now in moved])])
+        held.update({now.key: now for now in moved})
+        assert [engine.view.delivery(BUS, now.key) for now in moved] == moved
+
+    assert {key: engine.view.delivery(BUS, key) for key in held} == held
+    for uid, run in queues:
+        of_queue = [row for row in held.values() if (row.rule, row.run) == (uid, run)]
+        due = sorted((row for row in of_queue if row.state.is_leasable), key=lambda row: (row.at_ms, row.position))
+        assert engine.view.due(BUS, uid, run, 1_000, 1_000) == due
+        assert engine.load()[1].queues[uid, run].counts == [sum(row.state is state for row in of_queue) for state in State]
+
+
+_SHAPES: list[dict[str, Any]] = [
+    {"state": State.LEASED, "at_ms": 40, "attempts": 1, "leases": 1, "first_ms": 4, "note": b""},
+    {"state": State.DELIVERED, "at_ms": 50, "attempts": 1, "leases": 1, "first_ms": 0, "note": b""},
+    {"state": State.RETRYING, "at_ms": 60, "attempts": 2, "leases": 2, "first_ms": 4, "note": b"{}"},
+    {"state": State.DEAD, "at_ms": 70, "attempts": 2, "leases": 2, "first_ms": 4, "note": b"[]"},
+]
+_ODD: list[dict[str, Any]] = [
+    {"state": State.WAITING},
+    {"at_ms": 41},
+    {"attempts": 9},
+    {"leases": 9},
+    {"first_ms": 9},
+    {"lane": 9},
+    {"note": b"odd"},
+]
+
+
+def _moved(rng: random.Random, held: dict[Key, Delivery], queues: list[tuple[int, int]]) -> list[Delivery]:
+    """A stretch of one queue and the next of another made alike, but for one row that differs in one field."""
+    first, length, shape = rng.randint(1, 21), rng.randint(1, 20), rng.choice(_SHAPES)
+    keys = [
+        (*queue, position)
+        for at, queue in enumerate(queues)
+        for position in range(first + at * length, first + (at + 1) * length)
+    ]
+    moved = [msgspec.structs.replace(held[key], lane=0, **shape) for key in keys]
+    odd = rng.randrange(len(moved))
+    moved[odd] = msgspec.structs.replace(moved[odd], **rng.choice(_ODD))
+    return moved
 
 
 def test_due_is_what_one_run_may_lease_by_time_and_position(engine: Engine) -> None:

@@ -60,6 +60,11 @@ ON CONFLICT DO UPDATE SET
     state = excluded.state, at_ms = excluded.at_ms, attempts = excluded.attempts, leases = excluded.leases,
     first_ms = excluded.first_ms, lane = excluded.lane, note = excluded.note
 
+-- The rows of one rule and run at these positions, all alike.
+-- name: set_stretch
+UPDATE delivery SET state = ?6, at_ms = ?7, attempts = ?8, leases = ?9, first_ms = ?10, lane = ?11, note = ?12
+WHERE bus = ?1 AND position BETWEEN ?2 AND ?3 AND rule = ?4 AND run = ?5
+
 -- name: delivery
 SELECT rule, run, position, state, at_ms, attempts, leases, first_ms, note, lane
 FROM delivery WHERE bus = ?1 AND position = ?2 AND rule = ?3 AND run = ?4

@@ -3,16 +3,12 @@
 Whole rows replace whole rows, so writing the same changes twice leaves the same rows (the tally aside, which adds up).
 """
 
-from collections.abc import Iterator
-
 import apsw
 import msgspec
 
-from eventyard.core.bus_state import tally
 from eventyard.core.changes import BusRecord, Changes
-from eventyard.core.delivery import Delivery
 from eventyard.core.rule import Status
-from eventyard.engines.sqlite import event_rows, forgetting
+from eventyard.engines.sqlite import delivery_rows, event_rows, forgetting
 from eventyard.engines.sqlite import place as places
 from eventyard.engines.sqlite.statements import SQL, insert_all
 
@@ -34,7 +30,7 @@ def write(connection: apsw.Connection, changes: Changes) -> None:
     if changes.events:
         insert_all(connection, "add_event", (event_rows.to_row(bus, event) for event in changes.events))
     if changes.puts or changes.moves:
-        _write_deliveries(connection, changes)
+        delivery_rows.write(connection, changes)
     if changes.rules:
         _write_rules(connection, changes)
     _write_work(connection, changes)
@@ -44,35 +40,6 @@ def write(connection: apsw.Connection, changes: Changes) -> None:
         forgetting.forget(connection, changes, first, last)
     if changes.emptied_bus:
         _empty(connection, changes.emptied_bus)
-
-
-def _write_deliveries(connection: apsw.Connection, changes: Changes) -> None:
-    bus = changes.bus
-    insert_all(connection, "set_delivery", _delivery_rows(bus, changes))
-    insert_all(connection, "add_tally", ((bus, rule, run, *delta) for (rule, run), delta in tally(changes).items()))
-
-
-def _delivery_rows(bus: int, changes: Changes) -> Iterator[tuple[int | bytes, ...]]:
-    for put in changes.puts:
-        yield _delivery_row(bus, put)
-    for move in changes.moves:
-        yield _delivery_row(bus, move.now)
-
-
-def _delivery_row(bus: int, row: Delivery) -> tuple[int | bytes, ...]:
-    return (
-        bus,
-        row.position,
-        row.rule,
-        row.run,
-        row.state,
-        row.at_ms,
-        row.attempts,
-        row.leases,
-        row.first_ms,
-        row.lane,
-        row.note,
-    )
 
 
 def _write_rules(connection: apsw.Connection, changes: Changes) -> None:
