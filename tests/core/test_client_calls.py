@@ -16,7 +16,10 @@ import pytest
 from eventyard.client import AsyncClient, Client, Patience, ProblemError, Unreachable, Verdict, new_event
 from eventyard.client.shells import Methods
 
-PARTS = ("answers", "call", "errors", "event", "following", "messages", "patience", "protocol", "shells")
+PARTS = (
+    *("answers", "call", "consuming", "errors", "event", "following"),
+    *("messages", "patience", "protocol", "pulling", "shells"),
+)
 AT_ONCE = Patience(attempts_max=3, first_s=0.0)
 PUBLISHED = {"id": "1", "source": "/shop", "position": 7, "duplicate": False}
 PROBLEM = {

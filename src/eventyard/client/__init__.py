@@ -6,6 +6,7 @@ It stands alone: nothing here imports the rest of eventyard or what only a serve
 from eventyard.client.answers import (
     Bus,
     DeadLetter,
+    Delivery,
     LastAnswer,
     PatternVerdict,
     Published,
@@ -13,10 +14,11 @@ from eventyard.client.answers import (
     Rule,
     RuleState,
     RuleStatus,
+    Settled,
     StoredEvent,
     Verdict,
 )
-from eventyard.client.errors import ClientError, Gap, Problem, ProblemError, Unreachable
+from eventyard.client.errors import ClientError, Gap, Problem, ProblemError, Reject, Unreachable
 from eventyard.client.event import new_event
 from eventyard.client.patience import Patience
 from eventyard.client.shells import AsyncClient, Client
@@ -27,6 +29,7 @@ __all__ = [
     "Client",
     "ClientError",
     "DeadLetter",
+    "Delivery",
     "Gap",
     "LastAnswer",
     "Patience",
@@ -35,9 +38,11 @@ __all__ = [
     "ProblemError",
     "Published",
     "Redriven",
+    "Reject",
     "Rule",
     "RuleState",
     "RuleStatus",
+    "Settled",
     "StoredEvent",
     "Unreachable",
     "Verdict",

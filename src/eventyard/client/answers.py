@@ -52,8 +52,44 @@ class StoredEvent(msgspec.Struct, frozen=True):
         return dict(msgspec.json.decode(self.raw))
 
 
+class Delivery(msgspec.Struct, frozen=True):
+    """One event that was received for a rule. `id` stays the same over all attempts; `lease` is what it is settled by.
+
+    `attempt` counts from 1. `run`: 0, or the position of the event that records the seek or replay it belongs to.
+    """
+
+    id: str
+    lease: str
+    attempt: int
+    position: int
+    run: int
+    raw: msgspec.Raw = msgspec.field(name="event")
+    replayed: bool = False
+
+    @property
+    def json(self) -> bytes:
+        """The event's own text: numbers are spelt as their producer spelt them."""
+        return bytes(self.raw)
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """The event as a new dictionary. Decimals come as floats; read `json` where that is too coarse."""
+        return dict(msgspec.json.decode(self.raw))
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """Whether a verdict on a lease counts, and in a word why it does not: `superseded`, `ended`, ..."""
+
+    lease: str
+    ok: bool
+    reason: str | None = None
+
+
 class LastAnswer(msgspec.Struct, frozen=True):
-    """What the target said last: an HTTP status (0: nothing, see `failure`) and the start of its body."""
+    """What the target said last: an HTTP status (0: nothing, see `failure`) and the start of its body.
+
+    Of a delivery that was pulled: what became of its last lease (`failure`), or why its consumer rejected it (`body`).
+    """
 
     status: int = 0
     failure: str = ""

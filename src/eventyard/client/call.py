@@ -9,6 +9,7 @@ import itertools
 import random
 from collections.abc import Callable, Generator
 from typing import Generic, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -18,9 +19,16 @@ from eventyard.client.patience import IMPATIENT, Outcome, Patience, Response, re
 
 T = TypeVar("T")
 
+JSON = "application/json"
+
+
+def address(*steps: str) -> str:
+    """The path of a door, with the names in it percent-encoded."""
+    return "/v1/" + "/".join(quote(step, safe="") for step in steps)
+
 
 class Request(msgspec.Struct, frozen=True):
-    """`path` is percent-encoded where it holds names; `query` leaves out what was not asked."""
+    """`path` as `address` makes it; `query` leaves out what was not asked. `wait_s`: how much longer an answer may take than usual."""
 
     method: str
     path: str
@@ -28,6 +36,7 @@ class Request(msgspec.Struct, frozen=True):
     body: bytes = b""
     content_type: str = ""
     headers: dict[str, str] = {}
+    wait_s: float = 0.0
 
 
 class Call(msgspec.Struct, Generic[T], frozen=True):

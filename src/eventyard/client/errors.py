@@ -65,3 +65,11 @@ class Gap(ClientError):
         self.reason = reason
         events = f"event {first}" if first == last else f"events {first} to {last}"
         super().__init__(f"{events} cannot be given: {reason}")
+
+
+class Reject(Exception):
+    """Raised by a handler of `consume`: this delivery can never be done. It becomes a dead letter that keeps the reason."""
+
+    def __init__(self, reason: str = "") -> None:
+        self.reason = reason
+        super().__init__(reason)

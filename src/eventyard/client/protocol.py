@@ -6,7 +6,6 @@ A door's path, query and body are written once, here; both shells get their meth
 import datetime
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar
-from urllib.parse import quote
 
 import msgspec
 
@@ -26,7 +25,7 @@ from eventyard.client.answers import (
     StoredEvent,
     Verdict,
 )
-from eventyard.client.call import Call, Request, Walk, answer, decode, nothing, problem_error
+from eventyard.client.call import JSON, Call, Request, Walk, address, answer, decode, nothing, problem_error
 from eventyard.client.event import Event, encode, encode_json, new_event
 from eventyard.client.following import Follow, OnContact
 from eventyard.client.patience import UNAVAILABLE, Response
@@ -35,7 +34,6 @@ T = TypeVar("T")
 
 STRUCTURED = "application/cloudevents+json"
 BATCHED = "application/cloudevents-batch+json"
-JSON = "application/json"
 
 BATCH_EVENTS = 1_000
 BATCH_BYTES = 4 * 1024 * 1024
@@ -78,7 +76,9 @@ def publish(
         event = new_event(type=type, source=source, id=id, subject=subject, data=data, **attributes)
     elif type or source or id or subject or data is not msgspec.UNSET or attributes:
         raise TypeError("found an event and attributes beside it; wanted one or the other")
-    return Call(Request("POST", _path("buses", bus, "events"), body=encode(event), content_type=STRUCTURED), answer(Published))
+    return Call(
+        Request("POST", address("buses", bus, "events"), body=encode(event), content_type=STRUCTURED), answer(Published)
+    )
 
 
 def publish_batch(events: Iterable[Event], *, bus: str = "default") -> Call[list[Verdict]]:
@@ -100,7 +100,7 @@ def publish_many(events: Iterable[Event], *, bus: str = "default") -> Walk[Verdi
 
 def event(position: int, *, bus: str = "default") -> Call[StoredEvent]:
     """The event at `position`. ProblemError `not-found` where there is none."""
-    return Call(Request("GET", _path("buses", bus, "events", str(position))), answer(StoredEvent))
+    return Call(Request("GET", address("buses", bus, "events", str(position))), answer(StoredEvent))
 
 
 def events(
@@ -120,7 +120,7 @@ def events(
     """
     wanted = None if pattern is None else _text(pattern)
     query = {"from": _moment(from_), "until": _moment(until), "pattern": wanted, "order": order}
-    return _pages(_path("buses", bus, "events"), EventPage, query=query, after=after, limit=limit)
+    return _pages(address("buses", bus, "events"), EventPage, query=query, after=after, limit=limit)
 
 
 def follow(
@@ -137,7 +137,7 @@ def follow(
     Unreachable or ProblemError when patience ends, and Gap where the bus cannot give events.
     """
     query = {} if pattern is None else {"pattern": _text(pattern)}
-    return Follow(Request("GET", _path("buses", bus, "stream"), query), after, on_contact)
+    return Follow(Request("GET", address("buses", bus, "stream"), query), after, on_contact)
 
 
 # Rules
@@ -146,36 +146,36 @@ def follow(
 def put_rule(name: str, document: Document, *, bus: str = "default") -> Call[Rule]:
     """Create the rule `name`, or change it to `document` (pattern, target, delivery, start, ...)."""
     return Call(
-        Request("PUT", _path("buses", bus, "rules", name), body=_text(document).encode(), content_type=JSON), answer(Rule)
+        Request("PUT", address("buses", bus, "rules", name), body=_text(document).encode(), content_type=JSON), answer(Rule)
     )
 
 
 def rule(name: str, *, bus: str = "default") -> Call[Rule]:
-    return Call(Request("GET", _path("buses", bus, "rules", name)), answer(Rule))
+    return Call(Request("GET", address("buses", bus, "rules", name)), answer(Rule))
 
 
 def rules(*, bus: str = "default") -> Walk[Rule]:
     """Every rule of the bus, by name."""
-    return _pages(_path("buses", bus, "rules"), RulePage)
+    return _pages(address("buses", bus, "rules"), RulePage)
 
 
 def delete_rule(name: str, *, bus: str = "default") -> Call[None]:
     """Delete the rule and discard what its queue still holds."""
-    return Call(Request("DELETE", _path("buses", bus, "rules", name)), nothing)
+    return Call(Request("DELETE", address("buses", bus, "rules", name)), nothing)
 
 
 def pause(name: str, *, bus: str = "default") -> Call[Rule]:
     """Deliver no more until `resume`; what matches meanwhile waits."""
-    return Call(Request("POST", _path("buses", bus, "rules", name, "pause")), answer(Rule))
+    return Call(Request("POST", address("buses", bus, "rules", name, "pause")), answer(Rule))
 
 
 def resume(name: str, *, bus: str = "default") -> Call[Rule]:
-    return Call(Request("POST", _path("buses", bus, "rules", name, "resume")), answer(Rule))
+    return Call(Request("POST", address("buses", bus, "rules", name, "resume")), answer(Rule))
 
 
 def status(name: str, *, bus: str = "default") -> Call[RuleStatus]:
     """How many of the rule's deliveries wait, are under way, and ended how."""
-    return Call(Request("GET", _path("buses", bus, "rules", name, "status")), answer(RuleStatus))
+    return Call(Request("GET", address("buses", bus, "rules", name, "status")), answer(RuleStatus))
 
 
 # Dead letters
@@ -183,13 +183,13 @@ def status(name: str, *, bus: str = "default") -> Call[RuleStatus]:
 
 def dead_letters(name: str, *, bus: str = "default", limit: int | None = None) -> Walk[DeadLetter]:
     """The dead letters of the rule `name` by position, up to `limit` of them."""
-    return _pages(_path("buses", bus, "rules", name, "dead-letters"), DeadLetterPage, limit=limit)
+    return _pages(address("buses", bus, "rules", name, "dead-letters"), DeadLetterPage, limit=limit)
 
 
 def redrive(name: str, ids: Iterable[str] | Literal["all"], *, bus: str = "default") -> Call[Redriven]:
     """Put dead letters of the rule back into its queue: those with these ids, or all that are dead now."""
     body = {"all": True} if ids == "all" else {"ids": list(ids)}
-    path = _path("buses", bus, "rules", name, "dead-letters", "redrive")
+    path = address("buses", bus, "rules", name, "dead-letters", "redrive")
     return Call(Request("POST", path, body=encode_json(body), content_type=JSON), answer(Redriven))
 
 
@@ -198,21 +198,21 @@ def redrive(name: str, ids: Iterable[str] | Literal["all"], *, bus: str = "defau
 
 def buses() -> Walk[Bus]:
     """Every bus, by name."""
-    yield Call(Request("GET", _path("buses")), answer(BusPage))
+    yield Call(Request("GET", address("buses")), answer(BusPage))
 
 
 def bus(name: str) -> Call[Bus]:
-    return Call(Request("GET", _path("buses", name)), answer(Bus))
+    return Call(Request("GET", address("buses", name)), answer(Bus))
 
 
 def create_bus(name: str) -> Call[Bus]:
     """Create the bus `name`. That it exists already is no error."""
-    return Call(Request("PUT", _path("buses", name), body=b"{}", content_type=JSON), answer(Bus))
+    return Call(Request("PUT", address("buses", name), body=b"{}", content_type=JSON), answer(Bus))
 
 
 def delete_bus(name: str) -> Call[None]:
     """Delete the bus with its events, rules and dead letters."""
-    return Call(Request("DELETE", _path("buses", name)), nothing)
+    return Call(Request("DELETE", address("buses", name)), nothing)
 
 
 # The server
@@ -227,7 +227,7 @@ def test_pattern(
     """Whether `pattern` matches `event` (any JSON object), and why. `eventbridge`: both in EventBridge's names."""
     flag = "true" if eventbridge else "false"
     body = f'{{"pattern":{_text(pattern)},"event":{_text(event)},"eventbridge":{flag}}}'
-    return Call(Request("POST", _path("patterns", "test"), body=body.encode(), content_type=JSON), answer(PatternVerdict))
+    return Call(Request("POST", address("patterns", "test"), body=body.encode(), content_type=JSON), answer(PatternVerdict))
 
 
 def ready() -> Call[bool]:
@@ -241,10 +241,6 @@ def server_version() -> Call[str]:
 
 
 # Building requests
-
-
-def _path(*steps: str) -> str:
-    return "/v1/" + "/".join(quote(step, safe="") for step in steps)
 
 
 def _text(document: Document) -> str:
@@ -279,7 +275,9 @@ def _batch_call(batch: list[bytes], bus: str) -> Call[list[Verdict]]:
     def read(response: Response) -> list[Verdict]:
         return _read_verdicts(response, len(batch))
 
-    return Call(Request("POST", _path("buses", bus, "events"), body=b"[" + b",".join(batch) + b"]", content_type=BATCHED), read)
+    return Call(
+        Request("POST", address("buses", bus, "events"), body=b"[" + b",".join(batch) + b"]", content_type=BATCHED), read
+    )
 
 
 # Reading answers

@@ -7,16 +7,18 @@ returns the answer, on an `AsyncClient` it returns an awaitable of the same. Typ
 import asyncio
 import contextlib
 import functools
+import inspect
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 import httpx
 
-from eventyard.client import protocol
+from eventyard.client import protocol, pulling
 from eventyard.client.answers import Page, StoredEvent
 from eventyard.client.call import Attempt, Call, Request, Walk, attempts
+from eventyard.client.consuming import Consume, Handle, Step, consume, consuming
 from eventyard.client.errors import Unreachable
 from eventyard.client.following import SILENCE_S, Follow, Following
 from eventyard.client.patience import Outcome, Patience, Response
@@ -79,6 +81,23 @@ class Feed(Generic[P]):
         return self._describe if shell is None else _bound(self._describe, shell.feed)
 
 
+class Work(Generic[P]):
+    """Deliveries handled for as long as they come."""
+
+    def __init__(self, describe: Callable[P, Consume]) -> None:
+        self._describe = describe
+
+    @overload
+    def __get__(self, shell: None, owner: type) -> Callable[P, Consume]: ...
+    @overload
+    def __get__(self, shell: "Client", owner: type) -> Callable[P, None]: ...
+    @overload
+    def __get__(self, shell: "AsyncClient", owner: type) -> Callable[P, Coroutine[Any, Any, None]]: ...
+
+    def __get__(self, shell: "Client | AsyncClient | None", owner: type) -> Callable[P, Any]:
+        return self._describe if shell is None else _bound(self._describe, shell.work)
+
+
 def _bound(describe: Callable[P, Any], carry_out: Callable[[Any], Any]) -> Callable[P, Any]:
     @functools.wraps(describe)
     def method(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -104,6 +123,13 @@ class Methods:
     pause = Method(protocol.pause)
     resume = Method(protocol.resume)
     status = Method(protocol.status)
+
+    receive = Method(pulling.receive)
+    acknowledge = Method(pulling.acknowledge)
+    release = Method(pulling.release)
+    reject = Method(pulling.reject)
+    renew = Method(pulling.renew)
+    consume = Work(consume)
 
     dead_letters = Stream(protocol.dead_letters)
     redrive = Method(protocol.redrive)
@@ -178,6 +204,24 @@ class Client(Methods):
             for received in response.iter_bytes():
                 yield from following.read(received)
         following.end(_address(self._http))
+
+    def work(self, wanted: Consume) -> None:
+        """Carry out what a consumer at work does."""
+        if inspect.iscoroutinefunction(wanted.handle):
+            raise TypeError("found a handler that has to be awaited; wanted a plain function, or an AsyncClient")
+        steps, came, leaving = consuming(wanted, time.monotonic), None, None
+        while (step := _next(steps, came)) is not None:
+            if not isinstance(step, Handle):
+                came = self.send(step)
+                continue
+            try:
+                wanted.handle(step.delivery)
+                came = None
+            except BaseException as raised:  # noqa: BLE001 - told to the consumer, who knows what each means
+                came = raised
+                leaving = None if isinstance(raised, Exception) else raised
+        if leaving is not None:
+            raise leaving
 
     def _make(self, attempt: Attempt) -> Outcome:
         time.sleep(attempt.delay_s)
@@ -255,6 +299,21 @@ class AsyncClient(Methods):
                     yield event
         following.end(_address(self._http))
 
+    async def work(self, wanted: Consume) -> None:
+        steps, came, leaving = consuming(wanted, time.monotonic), None, None
+        while (step := _next(steps, came)) is not None:
+            if not isinstance(step, Handle):
+                came = await self.send(step)
+                continue
+            try:
+                await wanted.handle(step.delivery)
+                came = None
+            except BaseException as raised:  # noqa: BLE001 - told to the consumer, who knows what each means
+                came = raised
+                leaving = None if isinstance(raised, Exception) else raised
+        if leaving is not None:
+            raise leaving
+
     async def _make(self, attempt: Attempt) -> Outcome:
         await asyncio.sleep(attempt.delay_s)
         try:
@@ -289,13 +348,24 @@ def _following(walk: Walk[T], page: Page[T]) -> Call[Page[T]] | None:
         return None
 
 
+def _next(steps: Generator[Step, Any, None], came: Any) -> Step | None:
+    try:
+        return steps.send(came)
+    except StopIteration:
+        return None
+
+
 def _request(http: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
     headers = {"accept": "application/json", "user-agent": "eventyard-client"} | request.headers
     if request.content_type:
         headers["content-type"] = request.content_type
-    return http.build_request(
+    built = http.build_request(
         request.method, request.path, params=request.query or None, content=request.body or None, headers=headers
     )
+    read_s = http.timeout.read
+    if request.wait_s and read_s is not None:
+        built.extensions = {"timeout": {**http.timeout.as_dict(), "read": read_s + request.wait_s}}
+    return built
 
 
 def _streamed(http: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
