@@ -176,8 +176,11 @@ class BusState:
         self._count(changes)
         for delivery in changes.puts:
             self._place(delivery)
+            self._place_in_lane(delivery)
         for move in changes.moves:
             self._place(move.now)
+            if not (move.was.is_running and move.now.state.is_running):
+                self._place_in_lane(move.now)
         self._apply_backfills(changes.backfills)
         self._apply_intents(changes.intents)
         self._apply_tombstones(changes.tombstones)
@@ -202,7 +205,7 @@ class BusState:
         self.live = with_record(self.live, before, record)
 
     def _place(self, delivery: Delivery) -> None:
-        """Keep what is leased at hand, the lanes as they stand, and the queue's bound true."""
+        """Keep what is leased at hand, and the queue's bound true."""
         state = delivery.state
         if state is State.LEASED:
             self.leased[delivery.key] = delivery
@@ -210,6 +213,8 @@ class BusState:
             self.leased.pop(delivery.key, None)
             if state <= State.RETRYING and (rule_queue := self.queues.get(delivery.rule)) is not None:
                 self._lower_due(delivery, rule_queue.run(delivery.run))
+
+    def _place_in_lane(self, delivery: Delivery) -> None:
         if delivery.lane and delivery.rule in self.by_uid:
             self._lanes(delivery.rule).place(delivery)
 

@@ -34,6 +34,11 @@ class State(enum.IntEnum):
         return self <= State.RETRYING
 
     @property
+    def is_running(self) -> bool:
+        """Whether its turn has come and it has not ended: in a lane, it is the head and stays it."""
+        return self <= State.LEASED
+
+    @property
     def is_owed(self) -> bool:
         """Whether its event is still needed: to be delivered, or redriven."""
         return self.is_pending or self is State.DEAD

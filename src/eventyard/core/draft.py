@@ -212,7 +212,7 @@ class Draft:
             self._moves[key] = Moved(was.state, now)
         if was.state is State.LEASED and now.state is not State.LEASED:
             self._leased[now.rule] = self._leased_now(now.rule) - 1
-        if now.lane:
+        if now.lane and not (was.state.is_running and now.state.is_running):
             self.lanes.place(now)
         if now.position < self.floor and not now.state.is_owed:
             self.forget(now.position, now.position)

@@ -93,34 +93,39 @@ def _default_key(event: bytes) -> str | None:
     return keyed.subject if keyed.partitionkey is None else keyed.partitionkey
 
 
+_NOBODY: list[int] = []
+"""What stands behind the heads of most lanes. Never changed: there are as many lanes as keys under way."""
+
+
 class Lane:
     """`head`: the position that may be delivered (0: none now); `is_parked`: it is dead; `behind`: positions in their order."""
 
     __slots__ = ("behind", "head", "is_parked")
 
-    def __init__(self) -> None:
-        self.head = 0
-        self.is_parked = False
-        self.behind: list[int] = []
+    def __init__(self, head: int = 0, *, is_parked: bool = False, behind: list[int] | None = None) -> None:
+        self.head = head
+        self.is_parked = is_parked
+        self.behind = behind or _NOBODY
 
     @property
     def is_empty(self) -> bool:
         return not self.head and not self.behind
 
     def copy(self) -> "Lane":
-        twin = Lane()
-        twin.head, twin.is_parked, twin.behind = self.head, self.is_parked, self.behind.copy()
-        return twin
+        return Lane(self.head, is_parked=self.is_parked, behind=self.behind.copy())
 
     def place(self, delivery: Delivery) -> None:
         """Take over where a delivery stands now. In whatever order the rows of one step are placed, the lane ends up the same."""
         position, state = delivery.position, delivery.state
         if state is State.BLOCKED:
-            if not _has(self.behind, position):
+            if not self.behind:
+                self.behind = [position]
+            elif not _has(self.behind, position):
                 insort(self.behind, position)
             return
-        _remove(self.behind, position)
-        if state.is_owed:
+        if self.behind:
+            _remove(self.behind, position)
+        if state.is_running or state is State.DEAD:
             self.head, self.is_parked = position, state is State.DEAD
         elif self.head == position:
             self.head, self.is_parked = 0, False

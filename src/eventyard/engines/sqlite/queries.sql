@@ -60,10 +60,10 @@ ON CONFLICT DO UPDATE SET
     state = excluded.state, at_ms = excluded.at_ms, attempts = excluded.attempts, leases = excluded.leases,
     first_ms = excluded.first_ms, lane = excluded.lane, note = excluded.note
 
--- The rows of one rule and run at these positions, all alike.
+-- The rows of one rule and run at these positions, alike but for their lanes, which stay.
 -- name: set_stretch
-UPDATE delivery SET state = ?6, at_ms = ?7, attempts = ?8, leases = ?9, first_ms = ?10, lane = ?11, note = ?12
-WHERE bus = ?1 AND position BETWEEN ?2 AND ?3 AND rule = ?4 AND run = ?5
+UPDATE delivery SET state = ?6, at_ms = ?7, attempts = ?8, leases = ?9, first_ms = ?10, note = ?11
+WHERE bus = ?1 AND rule = ?2 AND run = ?3 AND position BETWEEN ?4 AND ?5
 
 -- name: delivery
 SELECT rule, run, position, state, at_ms, attempts, leases, first_ms, note, lane
