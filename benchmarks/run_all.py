@@ -189,6 +189,14 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        "backup",
+        ("--seconds", "36", "--events", "50000"),
+        (
+            Line("events/s beside a backup; alone", "", rf"backup{NUMBER} events", rf"alone{NUMBER} events", ""),
+            Line("ms until 202 beside a backup, p99; alone", "", rf"backup.*?p99{NUMBER}", rf"alone.*?p99{NUMBER}", ""),
+        ),
+    ),
+    Benchmark(
         "idle",
         ("--seconds", "8"),
         (

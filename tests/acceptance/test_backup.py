@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -156,6 +157,30 @@ def test_results_and_progress_are_said_and_the_next_step_too(tmp_path: Path) -> 
     restored = eventyard("restore", file, "--data", tmp_path / "again")
     assert restored.stdout == f"restored 46 events of 2 buses from {file} into {tmp_path / 'again'}, verified\n"
     assert restored.returncode == 0
+
+
+def test_on_a_terminal_progress_is_a_bar_that_goes_away(tmp_path: Path) -> None:
+    make_store(tmp_path / "data" / "eventyard.db").engine.close()
+    ours, theirs = pty.openpty()
+    command = [*EVENTYARD, "backup", str(tmp_path / "b.db"), "--data", str(tmp_path / "data")]
+    ended = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=theirs, text=True, check=True, env=ENVIRONMENT | {"TERM": "xterm"}
+    )
+    os.close(theirs)
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+
+    assert ended.stdout.endswith("verified\n")
+    assert "checking" in shown
+    assert "\x1b[2K" in shown
+    assert shown.rstrip().endswith("puts it back\x1b[0m")
+
+
+def test_a_bus_that_a_program_embeds_is_backed_up_by_its_file(tmp_path: Path) -> None:
+    make_store(tmp_path / "shop.db").engine.close()
+
+    assert eventyard("backup", tmp_path / "b.db", "--data", tmp_path / "shop.db").returncode == 0
+    assert dump(tmp_path / "b.db") == dump(tmp_path / "shop.db")
 
 
 def test_a_refusal_is_one_message_with_what_to_do(tmp_path: Path) -> None:
