@@ -128,6 +128,7 @@ class RuleStatus(msgspec.Struct, frozen=True):
     oldest_age_ms: int | None
     backfill_position: int | None
     is_redriving: bool
+    is_purging: bool
     run: int
 
 
@@ -135,6 +136,7 @@ def status(view: View, state: BusState, record: RuleRecord, time: BusTime) -> Ru
     counts, lanes = state.queues[record.uid].counts, state.lanes.get(record.uid)
     backfill = state.live_backfill(record.uid)
     unread = max(0, state.head + 1 - backfill.next_position) if backfill is not None else 0
+    under_way = {intent.kind for intent in state.intents.copy().values() if intent.rule == record.uid}
     oldest = _oldest(view, state, record, backfill)
     event = view.events(state.record.number, oldest, state.head, 1) if oldest is not None else []
     return RuleStatus(
@@ -151,9 +153,8 @@ def status(view: View, state: BusState, record: RuleRecord, time: BusTime) -> Ru
         oldest_position=oldest,
         oldest_age_ms=max(0, time.time_ms - event[0].accepted_ms) if event else None,
         backfill_position=backfill.next_position if backfill is not None else None,
-        is_redriving=any(
-            intent.rule == record.uid and intent.kind is IntentKind.REDRIVE for intent in state.intents.copy().values()
-        ),
+        is_redriving=IntentKind.REDRIVE in under_way,
+        is_purging=IntentKind.PURGE in under_way,
         run=record.run,
     )
 

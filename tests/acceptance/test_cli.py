@@ -1,7 +1,6 @@
 """The command line against a running server: each command, what it prints and how it ends."""
 
 import asyncio
-import io
 import json
 import os
 import re
@@ -9,72 +8,16 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from eventyard.cli import run
-from eventyard.client import Client
-from tests.support.targets import Target, answers
+from tests.support.commands import Command, lines
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
 
 EVENT = {"type": "order.paid", "source": "/shop"}
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def documents(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Command = Callable[..., Ended]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server process of its own; gives its address, read from what it prints."""
-    command = [sys.executable, "-m", "eventyard", "serve", "--port", "0", "--data", str(tmp_path_factory.mktemp("data"))]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("EVENTYARD_")}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout
-        greeting: str = process.stdout.readline()
-        yield greeting.rsplit(maxsplit=1)[-1]
-        process.send_signal(signal.SIGINT)
-        process.stdout.read()
-        assert process.wait(30) == 0
-
-
-@pytest.fixture
-def eventyard(server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """One command line, in this process; `stdin` is what is piped into it."""
-    monkeypatch.setenv("EVENTYARD_URL", server)
-
-    def ended(*arguments: str, stdin: str = "") -> Ended:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        code = run(arguments)
-        out, err = capsys.readouterr()
-        return Ended(code, out, err)
-
-    return ended
-
-
-@pytest.fixture
-def bus(eventyard: Command, request: pytest.FixtureRequest) -> str:
-    """An empty bus for one test."""
-    name: str = request.node.name.removeprefix("test_").split("[")[0][:100]
-    assert eventyard("buses", "create", name).code == 0
-    return name
-
-
-def lines(*events: object) -> str:
-    return "".join(f"{event if isinstance(event, str) else json.dumps(event)}\n" for event in events)
 
 
 # publish
@@ -237,40 +180,6 @@ def test_a_bad_rule_file_is_refused_with_the_place(eventyard: Command, bus: str,
     as_json = eventyard("rules", "put", "bad", "-", "--bus", bus, "--json", stdin=file.read_text())
     told = json.loads(as_json.err)["error"]
     assert (told["exit"], told["problem"]["code"], told["problem"]["at"]) == (3, "invalid-pattern", "/pattern/type")
-
-
-# dead letters
-
-
-@pytest.fixture
-def dead(eventyard: Command, server: str, bus: str) -> Iterator[str]:
-    """A bus whose rule `bills` has two dead letters."""
-    with Target(answers(422, body=b"no such currency")) as target, Client(server) as client:
-        eventyard("rules", "put", "bills", "--bus", bus, "--type", "order.paid", "--to", target.url)
-        eventyard("publish", "--bus", bus, stdin=lines(EVENT, EVENT))
-        target.wait_for_requests(2)
-        while client.status("bills", bus=bus).dead < 2:
-            pass
-        client.pause("bills", bus=bus)
-        yield bus
-
-
-def test_dead_letters_are_listed_shown_and_redriven(eventyard: Command, dead: str) -> None:
-    head, first, _ = eventyard("dead-letters", "list", "bills", "--bus", dead).out.splitlines()
-    assert head.split() == ["ID", "DIED", "ATTEMPTS", "REASON", "ANSWER", "TYPE"]
-    assert "422 no such currency" in first
-    letter_id = first.split()[0]
-    assert "422 no such currency" in eventyard("dead-letters", "show", "bills", letter_id, "--bus", dead).out
-    one = eventyard("dead-letters", "redrive", "bills", letter_id, "--bus", dead, "--json")
-    assert (one.code, one.documents[0]["moved"]) == (0, 1)
-    everything = eventyard("dead-letters", "redrive", "bills", "--all", "--bus", dead)
-    assert everything.out.startswith("1 of 1 dead letters put back")
-    assert eventyard("dead-letters", "list", "bills", "--bus", dead).out == "rule bills has no dead letters\n"
-
-
-def test_a_dead_letter_that_is_not_there_is_a_no(eventyard: Command, dead: str) -> None:
-    assert eventyard("dead-letters", "show", "bills", "x", "--bus", dead).code == 1
-    assert eventyard("dead-letters", "redrive", "bills", "x", "--bus", dead).code == 3
 
 
 # pattern, buses, doctor, version

@@ -17,8 +17,8 @@ from eventyard.client import AsyncClient, Client, Patience, ProblemError, Unreac
 from eventyard.client.shells import Methods
 
 PARTS = (
-    *("answers", "call", "consuming", "errors", "event", "following"),
-    *("messages", "patience", "protocol", "pulling", "shells"),
+    *("answers", "building", "call", "consuming", "dead_letters", "errors", "event"),
+    *("following", "messages", "patience", "protocol", "pulling", "runs", "shells"),
 )
 AT_ONCE = Patience(attempts_max=3, first_s=0.0)
 PUBLISHED = {"id": "1", "source": "/shop", "position": 7, "duplicate": False}

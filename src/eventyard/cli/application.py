@@ -6,7 +6,20 @@ from typing import Annotated, Any
 import typer
 
 import eventyard
-from eventyard.cli import about, backup, buses, dead_letters, doctor, events, patterns, publishing, rules, serving, tailing
+from eventyard.cli import (
+    about,
+    backup,
+    buses,
+    doctor,
+    events,
+    patterns,
+    publishing,
+    replays,
+    reviving,
+    rules,
+    serving,
+    tailing,
+)
 
 _HELP = """Eventyard: a durable event bus. Producers say what happened, rules direct it, services react.
 
@@ -73,6 +86,7 @@ _GROUPS = {
     "events": events.app,
     "pattern": patterns.app,
     "rules": rules.app,
-    "dead-letters": dead_letters.app,
+    "replay": replays.app,
+    "dead-letters": reviving.app,
     "buses": buses.app,
 }

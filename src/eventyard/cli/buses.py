@@ -1,14 +1,18 @@
 """`eventyard buses`: named logs, each with its own rules."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from eventyard.cli.exits import Exit
 from eventyard.cli.failures import Failure
 from eventyard.cli.options import DEFAULT_URL, Json, Url, connect
+from eventyard.cli.places import seconds, size
 from eventyard.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from eventyard.client import Bus
 
 app = typer.Typer(help='Buses: named logs with their own rules. The bus "default" is always there.')
 
@@ -51,6 +55,88 @@ def create(name: BusName, *, url: Url = DEFAULT_URL, as_json: Json = False) -> i
     screen.document(bus)
     screen.say(f"bus {bus.name} is there since {bus.created}; its last position is {bus.head}")
     screen.advise(f"eventyard publish --bus {name} --type TYPE --source URI")
+    return Exit.OK
+
+
+@app.command("show")
+def show(name: BusName, *, url: Url = DEFAULT_URL, as_json: Json = False) -> int:
+    """Show how far a bus's log reaches, what it weighs, and what is kept of it.
+
+    Example:
+      eventyard buses show orders
+
+    Next: eventyard buses set-retention NAME --max-age 30d
+
+    """
+    screen = Screen(as_json=as_json)
+    with connect(url) as client:
+        bus = client.bus(name)
+    screen.document(bus)
+    screen.pairs(_rows(bus))
+    return Exit.OK
+
+
+def _rows(bus: "Bus") -> list[tuple[str, Any]]:
+    keep = bus.retention
+    kept = (
+        []
+        if keep is None
+        else [("max age", _span(keep.max_age_s)), ("max bytes", keep.max_bytes), ("dead letters", _span(keep.dead_letters_s))]
+    )
+    return [
+        ("bus", bus.name),
+        ("created", bus.created),
+        ("kept whole", f"positions {bus.floor} to {bus.head}" if bus.floor <= bus.head else None),
+        ("bytes", bus.bytes),
+        *kept,
+    ]
+
+
+def _span(seconds: float) -> str:
+    """In the largest unit that says it whole."""
+    for unit, of_unit in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= of_unit and seconds % of_unit == 0:
+            return f"{seconds / of_unit:.0f}{unit}"
+    return f"{seconds:g}s"
+
+
+@app.command("set-retention")
+def set_retention(
+    name: BusName,
+    *,
+    max_age: Annotated[
+        str | None, typer.Option("--max-age", metavar="TIME", help="Remove events older than this: 12h, 30d.")
+    ] = None,
+    max_bytes: Annotated[
+        str | None, typer.Option("--max-bytes", metavar="SIZE", help="Keep so much of events: 500MB, 10GiB.")
+    ] = None,
+    dead_letters: Annotated[
+        str | None, typer.Option("--dead-letters", metavar="TIME", help="Keep dead letters so long: 90d.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    as_json: Json = False,
+) -> int:
+    """Set what a bus keeps of its log. What is left out stays as it is.
+
+    Example:
+      eventyard buses set-retention orders --max-age 30d --max-bytes 100GiB
+
+    Next: eventyard buses show NAME
+
+    """
+    if max_age is max_bytes is dead_letters is None:
+        raise Failure("found nothing to set", advice="give --max-age, --max-bytes or --dead-letters")
+    screen = Screen(as_json=as_json)
+    asked: dict[str, Any] = {
+        "max_age_s": None if max_age is None else seconds(max_age, option="--max-age"),
+        "max_bytes": None if max_bytes is None else size(max_bytes, option="--max-bytes"),
+        "dead_letters_s": None if dead_letters is None else seconds(dead_letters, option="--dead-letters"),
+    }
+    with connect(url) as client:
+        client.bus(name)  # One that is not there is not made by a name spelt wrong.
+        bus = client.set_retention(name, **asked)
+    screen.document(bus)
+    screen.pairs(_rows(bus))
     return Exit.OK
 
 

@@ -1,30 +1,41 @@
-"""`eventyard dead-letters`: what could not be delivered, and putting it back."""
+"""`eventyard dead-letters`: what could not be delivered. What is done about it stands in `reviving`."""
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from eventyard.cli.exits import Exit
 from eventyard.cli.failures import Failure
-from eventyard.cli.options import DEFAULT_URL, Bus, Json, RuleName, Url, connect
+from eventyard.cli.options import (
+    DEFAULT_URL,
+    Bus,
+    DeathKey,
+    DeathReason,
+    DiedFrom,
+    DiedUntil,
+    Json,
+    RuleName,
+    Url,
+    connect,
+    death_filter,
+)
 from eventyard.cli.screen import Screen
 
 if TYPE_CHECKING:
-    from eventyard.client import Client, DeadLetter
+    from eventyard.client import DeadLetter
 
 app = typer.Typer(help="Dead letters: deliveries that ended without success. They are kept with their reason.")
-
-POLL_S = 0.25
 
 
 @app.command("list")
 def list_(
     name: RuleName,
     *,
+    reason: DeathReason = None,
+    key: DeathKey = None,
+    from_: DiedFrom = None,
+    until: DiedUntil = None,
     limit: Annotated[int, typer.Option("--limit", metavar="NUMBER", min=1, help="At most so many.")] = 20,
     all_: Annotated[bool, typer.Option("--all", help="No limit.")] = False,
     bus: Bus = "default",
@@ -35,30 +46,46 @@ def list_(
 
     Example:
       eventyard dead-letters list rewards
+      eventyard dead-letters list rewards --reason answer --from 2h
 
     Next: eventyard dead-letters show RULE ID
     or:   eventyard dead-letters redrive RULE --all
 
     """
     screen = Screen(as_json=as_json)
+    narrowed = death_filter(reason, key, from_, until)
     with connect(url) as client:
-        letters = list(client.dead_letters(name, bus=bus, limit=None if all_ else limit))
+        letters = list(client.dead_letters(name, bus=bus, limit=None if all_ else limit, **narrowed))
     for letter in letters:
         screen.document(letter)
     if not letters:
-        screen.say(f"rule {name} has no dead letters")
+        screen.say(f"rule {name} has no such dead letters" if narrowed else f"rule {name} has no dead letters")
         return Exit.OK
-    rows = [(letter.id, letter.died, letter.attempts, letter.reason, _answer(letter), _type(letter)) for letter in letters]
-    screen.table(("id", "died", "attempts", "reason", "answer", "type"), rows, whole=("id", "died", "attempts"))
+    _show_table(screen, letters)
     screen.advise(f"eventyard dead-letters redrive {name} --all")
     return Exit.OK
+
+
+def _show_table(screen: Screen, letters: "list[DeadLetter]") -> None:
+    columns = ["id", "died", "attempts", "reason", "answer", "type"]
+    rows = [[letter.id, letter.died, letter.attempts, letter.reason, _answer(letter), _type(letter)] for letter in letters]
+    if any(letter.key is not None for letter in letters):
+        columns += ["key", "parked"]
+        rows = [[*row, _key(letter), letter.parked] for row, letter in zip(rows, letters, strict=True)]
+    screen.table(columns, rows, whole=("id", "died", "attempts"))
+
+
+def _key(letter: "DeadLetter") -> str | None:
+    if letter.key is None or isinstance(letter.key, str):
+        return letter.key
+    return msgspec.json.encode(letter.key).decode()
 
 
 def _answer(letter: "DeadLetter") -> str:
     last = letter.last_answer
     if last is None:
         return "-"
-    return f"{last.status} {last.body}".strip() if last.status else last.failure
+    return f"{last.status} {last.body}".strip() if last.status else last.failure or last.body
 
 
 def _type(letter: "DeadLetter") -> str:
@@ -98,63 +125,9 @@ def show(
             ("attempts", letter.attempts),
             ("died", letter.died),
             ("last answer", _answer(letter)),
+            ("key", _key(letter)),
+            ("parked behind it", letter.parked),
         ]
     )
     screen.event(letter.json)
     return Exit.OK
-
-
-@app.command("redrive")
-def redrive(
-    name: RuleName,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Dead letters to put back.")] = None,
-    *,
-    all_: Annotated[bool, typer.Option("--all", help="Put back all that are dead now.")] = False,
-    bus: Bus = "default",
-    url: Url = DEFAULT_URL,
-    as_json: Json = False,
-) -> int:
-    """Put dead letters back into the rule's queue, where they are tried again from the first attempt on.
-
-    Example:
-      eventyard dead-letters redrive rewards --all
-
-    Next: eventyard rules status RULE
-
-    """
-    if bool(ids) == all_:
-        raise Failure("found both ids and --all" if all_ else "found no dead letters to redrive", advice="give ids, or --all")
-    screen = Screen(as_json=as_json)
-    with connect(url) as client:
-        dead = client.status(name, bus=bus).dead
-        redriven = client.redrive(name, "all" if all_ else ids or [], bus=bus)
-        moved = dead if redriven.running else redriven.moved
-        if redriven.running:
-            _wait(client, name, bus, redriven.position, dead)
-    screen.document({"position": redriven.position, "moved": moved})
-    screen.say(f"{moved} of {dead} dead letters put back (recorded at position {redriven.position})")
-    screen.advise(f"eventyard rules status {name}")
-    return Exit.OK if moved or all_ else Exit.NO
-
-
-def _wait(client: "Client", name: str, bus: str, position: int, dead: int) -> None:
-    """Until none is left that was dead when the redrive was recorded; new ones may have died meanwhile."""
-    asked = client.event(position, bus=bus).accepted
-    with _progress(dead) as show_left:
-        while any(letter.died <= asked for letter in client.dead_letters(name, bus=bus)):
-            show_left(client.status(name, bus=bus).dead)
-            time.sleep(POLL_S)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal; elsewhere nothing."""
-    if not sys.stderr.isatty():
-        yield lambda _left: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - heavy, see the package
-    from rich.progress import Progress  # noqa: PLC0415 - as above
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("putting back", total=total)
-        yield lambda left: progress.update(task, completed=total - left)

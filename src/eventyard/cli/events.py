@@ -1,7 +1,5 @@
 """`eventyard events`: the log."""
 
-import datetime
-import re
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -9,6 +7,7 @@ import typer
 from eventyard.cli.exits import Exit
 from eventyard.cli.options import DEFAULT_URL, Bus, Json, Url, connect
 from eventyard.cli.patterns import compose
+from eventyard.cli.places import moment
 from eventyard.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -54,13 +53,12 @@ def list_(
     """
     screen = Screen(as_json=as_json)
     wanted = compose(pattern, type_ or [], source or [])
-    now = datetime.datetime.now(datetime.UTC)
     with connect(url) as client:
         events = client.events(
             bus=bus,
             after=after,
-            from_=_moment(from_, now),
-            until=_moment(until, now),
+            from_=moment(from_),
+            until=moment(until),
             pattern=wanted,
             order=order,
             limit=None if all_ else limit,
@@ -84,21 +82,6 @@ COLUMNS = ("position", "accepted", "type", "source", "subject", "id")
 def row(stored: "StoredEvent") -> tuple[object, ...]:
     event = stored.event
     return str(stored.position), stored.accepted, event.get("type"), event.get("source"), event.get("subject"), event.get("id")
-
-
-_AGO = re.compile(r"(\d{1,9})([smhd])\Z", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-
-
-def _moment(text: str | None, now: datetime.datetime) -> datetime.datetime | str | None:
-    """A time as the server reads it, or so long before `now`."""
-    ago = _AGO.match(text or "")
-    if ago is None:
-        return text
-    try:
-        return now - datetime.timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
-    except OverflowError:
-        return text
 
 
 @app.command("show")

@@ -1,10 +1,11 @@
 """Options that several commands have, said once."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from eventyard.cli.failures import Failure
+from eventyard.cli.places import key, moment
 
 if TYPE_CHECKING:
     from eventyard.client import Client
@@ -16,8 +17,28 @@ Bus = Annotated[str, typer.Option("--bus", metavar="NAME", help="The bus to spea
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one document a line, for programs.")]
 RuleName = Annotated[str, typer.Argument(metavar="RULE", help="The rule's name.")]
 
+DeathReason = Annotated[
+    str | None, typer.Option("--reason", metavar="REASON", help="Those that died for it, as the list shows it.")
+]
+DeathKey = Annotated[
+    str | None, typer.Option("--key", metavar="KEY", help="Those of this order key: text, or JSON ('\"7\"', 7).")
+]
+DiedFrom = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Died since: RFC 3339, or 90s, 15m, 2h, 3d ago.")]
+DiedUntil = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Died before: as --from.")]
+
 ATTEMPTS = 3
 """A person is waiting: a server that is not there is said within half a second."""
+
+
+def death_filter(reason: str | None, key_text: str | None, from_: str | None, until: str | None) -> dict[str, Any]:
+    """What narrows dead letters, as the client takes it."""
+    given = {
+        "reason": reason,
+        "key": None if key_text is None else key(key_text),
+        "from_": moment(from_),
+        "until": moment(until),
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def connect(url: str, *, attempts_max: int = ATTEMPTS, wait_s_max: float = 30.0) -> "Client":

@@ -10,6 +10,7 @@ from eventyard.cli.failures import Failure
 from eventyard.cli.inputs import read_json
 from eventyard.cli.options import DEFAULT_URL, Bus, Json, RuleName, Url, connect
 from eventyard.cli.patterns import compose
+from eventyard.cli.places import place, place_document
 from eventyard.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def _rows(rule: "Rule") -> list[tuple[str, Any]]:
         ("target", text(rule.target)),
         ("start", text(rule.start)),
         ("delivery", text(rule.delivery)),
+        ("replay", rule.replay),
         ("state", _state(rule)),
         ("created", rule.state.created),
         ("changed", f"{rule.state.changed} (version {rule.state.version})"),
@@ -100,7 +102,7 @@ def put(
         str | None, typer.Option("--pattern", metavar="JSON", help="Match this pattern: JSON, @FILE, or -.")
     ] = None,
     start: Annotated[
-        str | None, typer.Option("--start", metavar="WHERE", help="latest (default), earliest, a position, or a time.")
+        str | None, typer.Option("--start", metavar="WHERE", help="latest (default), earliest, resume, a position, or a time.")
     ] = None,
     description: Annotated[str | None, typer.Option("--description", metavar="TEXT", help="What the rule is for.")] = None,
     owner: Annotated[str | None, typer.Option("--owner", metavar="TEXT", help="Who answers for it.")] = None,
@@ -156,16 +158,8 @@ def _composed(to: str | None, pattern: bytes | None, flags: dict[str, Any]) -> b
     document: dict[str, Any] = {"pattern": msgspec.Raw(pattern), "target": {"http": {"url": to}}}
     document |= {name: value for name, value in flags.items() if value is not None}
     if flags["start"] is not None:
-        document["start"] = _start(flags["start"])
+        document["start"] = place_document(flags["start"])
     return msgspec.json.encode(document)
-
-
-def _start(text: str) -> Any:
-    if text in {"latest", "earliest"}:
-        return text
-    if text.isascii() and text.isdigit():
-        return {"position": int(text)}
-    return {"time": text}
 
 
 @app.command("status")
@@ -186,20 +180,52 @@ def status(name: RuleName, *, bus: Bus = "default", url: Url = DEFAULT_URL, as_j
         [
             ("rule", found.name),
             ("state", "paused" if found.paused else found.status),
+            ("run", str(found.run) if found.run else None),
             ("lag", found.lag),
+            (
+                "oldest",
+                None if found.oldest_age_s is None else f"position {found.oldest_position}, {found.oldest_age_s:.0f} s ago",
+            ),
             ("waiting", found.waiting),
             ("retrying", found.retrying),
             ("under way", found.leased),
             ("behind their key", found.blocked),
-            ("parked", found.parked),
+            ("of them parked", f"{found.parked} behind {found.parked_keys} dead keys" if found.parked_keys else 0),
             ("delivered", found.delivered),
             ("dead", found.dead),
             ("discarded", found.discarded),
-            ("backfill at", found.backfill_position),
+            ("backfill at", None if found.backfill_position is None else str(found.backfill_position)),
         ]
     )
     if found.dead:
         screen.advise(f"eventyard dead-letters list {name}{'' if bus == 'default' else f' --bus {bus}'}")
+    return Exit.OK
+
+
+@app.command("seek")
+def seek(
+    name: RuleName,
+    to: Annotated[str, typer.Argument(metavar="WHERE", help="latest, earliest, a position, a time, or 90s, 15m, 2h, 3d ago.")],
+    *,
+    bus: Bus = "default",
+    url: Url = DEFAULT_URL,
+    as_json: Json = False,
+) -> int:
+    """Have a rule go on at another place of the log, back or forward. What it still owes is discarded.
+
+    Example:
+      eventyard rules seek rewards 2026-01-31T08:00:00Z
+      eventyard rules seek rewards latest
+
+    Next: eventyard rules status RULE
+
+    """
+    screen = Screen(as_json=as_json)
+    with connect(url) as client:
+        rule = client.seek(name, place(to), bus=bus)
+    screen.document(rule)
+    screen.say(f"rule {rule.name} goes on in run {rule.state.run}")
+    screen.advise(f"eventyard rules status {name}{'' if bus == 'default' else f' --bus {bus}'}")
     return Exit.OK
 
 

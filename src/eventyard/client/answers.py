@@ -98,7 +98,10 @@ class LastAnswer(msgspec.Struct, frozen=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A delivery that ended dead: `reason`, how often it was tried, and its event as JSON (`null` where it is damaged)."""
+    """A delivery that ended dead: `reason`, how often it was tried, and its event as JSON (`null` where it is damaged).
+
+    `run` as in its id; `key` of a rule that keeps order, behind which `parked` deliveries wait.
+    """
 
     id: str
     position: int
@@ -107,6 +110,9 @@ class DeadLetter(msgspec.Struct, frozen=True):
     died: str
     """When, as RFC 3339."""
     last_answer: LastAnswer | None = None
+    run: int = 0
+    key: Any = None
+    parked: int = 0
     raw: msgspec.Raw = msgspec.field(name="event", default=NOTHING)
 
     @property
@@ -127,6 +133,61 @@ class Redriven(msgspec.Struct, frozen=True):
     running: bool
 
 
+class Counted(msgspec.Struct, frozen=True):
+    """A dry run."""
+
+    count: int
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """What another target said to a dead letter: an HTTP status (0: nothing, see `failure`) and the start of its body."""
+
+    id: str
+    status: int
+    failure: str = ""
+    body: str = ""
+    elapsed_s: float = 0.0
+
+    @property
+    def is_taken(self) -> bool:
+        return 200 <= self.status < 300
+
+
+class Trials(msgspec.Struct, frozen=True):
+    results: list[Trial]
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """A replay of positions `first` to `last`, of which all below `next_position` were read.
+
+    `state`: reading, delivering, done or cancelled. Its deliveries: `pending`, and `delivered`, `dead` and `discarded` so far.
+    """
+
+    run: int
+    state: str
+    first: int
+    last: int
+    next_position: int
+    pending: int
+    delivered: int
+    dead: int
+    discarded: int
+    created: str
+    ended: str | None = None
+    per_s: float | None = None
+    pace: str | None = None
+    raw_pattern: msgspec.Raw = msgspec.field(name="pattern", default=NOTHING)
+
+    @property
+    def pattern_json(self) -> bytes:
+        """The pattern that narrows it as it was written; `null` where there is none."""
+        return bytes(self.raw_pattern)
+
+    @property
+    def is_ended(self) -> bool:
+        return self.state in {"done", "cancelled"}
+
+
 class RuleState(msgspec.Struct, frozen=True):
     """Where a rule stands. `uid` and `version` are the positions of the edits that created and last changed it."""
 
@@ -136,6 +197,8 @@ class RuleState(msgspec.Struct, frozen=True):
     version: int
     created: str
     changed: str
+    run: int = 0
+    """Of its last seek, 0 where there was none."""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -147,6 +210,7 @@ class Rule(msgspec.Struct, frozen=True):
     raw_pattern: msgspec.Raw = msgspec.field(name="pattern")
     start: str | dict[str, Any] | None = None
     delivery: dict[str, Any] = {}
+    replay: str = "mark"
     description: str = ""
     owner: str = ""
 
@@ -191,14 +255,26 @@ class RuleStatus(msgspec.Struct, frozen=True):
     discarded: int
     backfill_position: int | None = None
     redriving: bool = False
+    purging: bool = False
+
+
+class Retention(msgspec.Struct, frozen=True):
+    """What a bus keeps of its log, by age and by bytes of events, and how long dead letters live."""
+
+    max_age_s: float
+    max_bytes: int
+    dead_letters_s: float
 
 
 class Bus(msgspec.Struct, frozen=True):
-    """A bus. `head` is the position of its last event, 0 where there is none."""
+    """A bus. `head` is the position of its last event, 0 where there is none; from `floor` on it is kept whole, in `bytes` of events."""
 
     name: str
     created: str
     head: int
+    floor: int = 1
+    bytes: int = 0
+    retention: Retention | None = None
 
 
 class PatternVerdict(msgspec.Struct, frozen=True):
@@ -225,6 +301,10 @@ class RulePage(Page[Rule], frozen=True, rename={"items": "rules"}):
 
 class DeadLetterPage(Page[DeadLetter], frozen=True, rename={"items": "dead_letters"}):
     items: list[DeadLetter]
+
+
+class ReplayPage(Page[Replay], frozen=True, rename={"items": "replays"}):
+    items: list[Replay]
 
 
 class BusPage(Page[Bus], frozen=True, rename={"items": "buses"}):

@@ -1,4 +1,4 @@
-"""When a call is sent again. Every call may be: publishing repeats an event's id, and the other verbs say what shall be."""
+"""When a call is sent again. Publishing repeats an event's id, and most other verbs say what shall be; the rest are sent once."""
 
 from email.utils import parsedate_to_datetime
 

@@ -3,34 +3,29 @@
 A door's path, query and body are written once, here; both shells get their methods from these functions (see `shells`).
 """
 
-import datetime
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
 import msgspec
 
 from eventyard.client.answers import (
     Bus,
     BusPage,
-    DeadLetter,
-    DeadLetterPage,
     EventPage,
     Page,
     PatternVerdict,
     Published,
-    Redriven,
     Rule,
     RulePage,
     RuleStatus,
     StoredEvent,
     Verdict,
 )
+from eventyard.client.building import Document, Moment, pages_of, text_of, time_text
 from eventyard.client.call import JSON, Call, Request, Walk, address, answer, decode, nothing, problem_error
 from eventyard.client.event import Event, encode, encode_json, new_event
 from eventyard.client.following import Follow, OnContact
 from eventyard.client.patience import UNAVAILABLE, Response
-
-T = TypeVar("T")
 
 STRUCTURED = "application/cloudevents+json"
 BATCHED = "application/cloudevents-batch+json"
@@ -39,18 +34,7 @@ BATCH_EVENTS = 1_000
 BATCH_BYTES = 4 * 1024 * 1024
 """One batch: what a server takes at once (its limit in events, half of its limit in bytes)."""
 
-PAGE = 500
-"""Items asked for at once when a list is walked."""
-
-Document = Mapping[str, Any] | bytes | str
-"""A JSON object, or its text, which is sent as it stands."""
-
-Moment = datetime.datetime | str
-"""A time with its zone, or its RFC 3339 text."""
-
 TOO_LARGE = 413
-
-_NO_QUERY: Mapping[str, str | None] = {}
 
 
 # Events
@@ -118,9 +102,9 @@ def events(
     After position `after` (before it when descending), accepted from `from_` to before `until`, that match `pattern`. Pages are
     fetched as they are consumed.
     """
-    wanted = None if pattern is None else _text(pattern)
-    query = {"from": _moment(from_), "until": _moment(until), "pattern": wanted, "order": order}
-    return _pages(address("buses", bus, "events"), EventPage, query=query, after=after, limit=limit)
+    wanted = None if pattern is None else text_of(pattern)
+    query = {"from": time_text(from_), "until": time_text(until), "pattern": wanted, "order": order}
+    return pages_of(address("buses", bus, "events"), EventPage, query=query, after=after, limit=limit)
 
 
 def follow(
@@ -136,7 +120,7 @@ def follow(
     comes twice. `on_contact` is told of each trouble that is waited out (its error) and of each connection (None). Raises
     Unreachable or ProblemError when patience ends, and Gap where the bus cannot give events.
     """
-    query = {} if pattern is None else {"pattern": _text(pattern)}
+    query = {} if pattern is None else {"pattern": text_of(pattern)}
     return Follow(Request("GET", address("buses", bus, "stream"), query), after, on_contact)
 
 
@@ -146,7 +130,7 @@ def follow(
 def put_rule(name: str, document: Document, *, bus: str = "default") -> Call[Rule]:
     """Create the rule `name`, or change it to `document` (pattern, target, delivery, start, ...)."""
     return Call(
-        Request("PUT", address("buses", bus, "rules", name), body=_text(document).encode(), content_type=JSON), answer(Rule)
+        Request("PUT", address("buses", bus, "rules", name), body=text_of(document).encode(), content_type=JSON), answer(Rule)
     )
 
 
@@ -156,7 +140,7 @@ def rule(name: str, *, bus: str = "default") -> Call[Rule]:
 
 def rules(*, bus: str = "default") -> Walk[Rule]:
     """Every rule of the bus, by name."""
-    return _pages(address("buses", bus, "rules"), RulePage)
+    return pages_of(address("buses", bus, "rules"), RulePage)
 
 
 def delete_rule(name: str, *, bus: str = "default") -> Call[None]:
@@ -178,21 +162,6 @@ def status(name: str, *, bus: str = "default") -> Call[RuleStatus]:
     return Call(Request("GET", address("buses", bus, "rules", name, "status")), answer(RuleStatus))
 
 
-# Dead letters
-
-
-def dead_letters(name: str, *, bus: str = "default", limit: int | None = None) -> Walk[DeadLetter]:
-    """The dead letters of the rule `name` by position, up to `limit` of them."""
-    return _pages(address("buses", bus, "rules", name, "dead-letters"), DeadLetterPage, limit=limit)
-
-
-def redrive(name: str, ids: Iterable[str] | Literal["all"], *, bus: str = "default") -> Call[Redriven]:
-    """Put dead letters of the rule back into its queue: those with these ids, or all that are dead now."""
-    body = {"all": True} if ids == "all" else {"ids": list(ids)}
-    path = address("buses", bus, "rules", name, "dead-letters", "redrive")
-    return Call(Request("POST", path, body=encode_json(body), content_type=JSON), answer(Redriven))
-
-
 # Buses
 
 
@@ -208,6 +177,18 @@ def bus(name: str) -> Call[Bus]:
 def create_bus(name: str) -> Call[Bus]:
     """Create the bus `name`. That it exists already is no error."""
     return Call(Request("PUT", address("buses", name), body=b"{}", content_type=JSON), answer(Bus))
+
+
+def set_retention(
+    name: str, *, max_age_s: float | None = None, max_bytes: int | None = None, dead_letters_s: float | None = None
+) -> Call[Bus]:
+    """What the bus keeps of its log, by age and by bytes of events, and how long dead letters live. What is left out stays as it is.
+
+    Where the bus is not there it is created.
+    """
+    asked = {"max_age_s": max_age_s, "max_bytes": max_bytes, "dead_letters_s": dead_letters_s}
+    body = encode_json({"retention": {field: value for field, value in asked.items() if value is not None}})
+    return Call(Request("PUT", address("buses", name), body=body, content_type=JSON), answer(Bus))
 
 
 def delete_bus(name: str) -> Call[None]:
@@ -226,7 +207,7 @@ def test_pattern(
 ) -> Call[PatternVerdict]:
     """Whether `pattern` matches `event` (any JSON object), and why. `eventbridge`: both in EventBridge's names."""
     flag = "true" if eventbridge else "false"
-    body = f'{{"pattern":{_text(pattern)},"event":{_text(event)},"eventbridge":{flag}}}'
+    body = f'{{"pattern":{text_of(pattern)},"event":{text_of(event)},"eventbridge":{flag}}}'
     return Call(Request("POST", address("patterns", "test"), body=body.encode(), content_type=JSON), answer(PatternVerdict))
 
 
@@ -240,21 +221,7 @@ def server_version() -> Call[str]:
     return Call(Request("GET", "/v1/openapi.json"), _read_version, is_retried=False)
 
 
-# Building requests
-
-
-def _text(document: Document) -> str:
-    if isinstance(document, str):
-        return document
-    return (document if isinstance(document, bytes) else encode_json(document)).decode()
-
-
-def _moment(moment: Moment | None) -> str | None:
-    if isinstance(moment, datetime.datetime):
-        if moment.tzinfo is None:
-            raise ValueError(f"found the time {moment} without a zone; wanted one with it, as datetime.now(UTC)")
-        return moment.isoformat()
-    return moment
+# Batches
 
 
 def _batches(events: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -317,30 +284,6 @@ def _in_its_event(verdict: Verdict, index: int) -> Verdict:
 
 def _page_of(call: Call[list[Verdict]]) -> Call[Page[Verdict]]:
     return Call(call.request, lambda response: Page(call.read(response)))
-
-
-def _pages(
-    path: str,
-    kind: type[Page[T]],
-    *,
-    query: Mapping[str, str | None] = _NO_QUERY,
-    after: int | None = None,
-    limit: int | None = None,
-) -> Walk[T]:
-    """Every item of a list, page by page. A page may be empty and the list still go on."""
-    left = limit
-    following: str | int | None = after
-    while left is None or left > 0:
-        page = yield Call(_page_request(path, query, following, PAGE if left is None else min(PAGE, left)), answer(kind))
-        left = None if left is None else left - len(page.items)
-        following = page.next
-        if following is None:
-            return
-
-
-def _page_request(path: str, query: Mapping[str, str | None], after: str | int | None, limit: int) -> Request:
-    asked = {**query, "after": None if after is None else str(after), "limit": str(limit)}
-    return Request("GET", path, {name: value for name, value in asked.items() if value is not None})
 
 
 def _read_ready(response: Response) -> bool:

@@ -15,7 +15,8 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 import httpx
 
-from eventyard.client import protocol, pulling
+from eventyard.client import dead_letters as letters
+from eventyard.client import protocol, pulling, runs
 from eventyard.client.answers import Page, StoredEvent
 from eventyard.client.call import Attempt, Call, Request, Walk, attempts
 from eventyard.client.consuming import Consume, Handle, Step, consume, consuming
@@ -131,12 +132,23 @@ class Methods:
     renew = Method(pulling.renew)
     consume = Work(consume)
 
-    dead_letters = Stream(protocol.dead_letters)
-    redrive = Method(protocol.redrive)
+    seek = Method(runs.seek)
+    start_replay = Method(runs.start_replay)
+    replay = Method(runs.replay)
+    replays = Stream(runs.replays)
+    end_replay = Method(runs.end_replay)
+
+    dead_letters = Stream(letters.dead_letters)
+    count_dead_letters = Method(letters.count_dead_letters)
+    try_dead_letters = Method(letters.try_dead_letters)
+    redrive = Method(letters.redrive)
+    purge = Method(letters.purge)
+    skip = Method(letters.skip)
 
     bus = Method(protocol.bus)
     buses = Stream(protocol.buses)
     create_bus = Method(protocol.create_bus)
+    set_retention = Method(protocol.set_retention)
     delete_bus = Method(protocol.delete_bus)
 
     test_pattern = Method(protocol.test_pattern)

@@ -48,7 +48,8 @@ class StatusAnswer(msgspec.Struct, frozen=True):
     """How many of the rule's deliveries are in each state. `backfill_position` is what a late rule reads next, null when live.
 
     `pending`: waiting, retrying, leased and blocked; `lag`: these and what was not even put for it yet. `blocked` wait behind another of their key, of these `parked` behind a dead one; so many keys
-    are parked. `redriving`: a redrive of many dead letters is still being carried out.
+    are parked. `redriving`, `purging`: a redrive or purge of
+    many dead letters is still being carried out.
     """
 
     name: str
@@ -70,6 +71,7 @@ class StatusAnswer(msgspec.Struct, frozen=True):
     discarded: int
     backfill_position: int | None
     redriving: bool
+    purging: bool
 
 
 class RulesQuery(msgspec.Struct, frozen=True):
@@ -124,6 +126,7 @@ async def status(call: Call[NoFields]) -> Answer:
             discarded=queue.discarded,
             backfill_position=queue.backfill_position,
             redriving=queue.is_redriving,
+            purging=queue.is_purging,
         )
     )
 
