@@ -8,16 +8,15 @@ import contextlib
 import gc
 import logging
 import os
-import resource
 import signal
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import uvloop
 
+from eventyard import process
 from eventyard import settings as settings_module
 from eventyard.bus import Eventyard
 from eventyard.core.errors import InvalidSettings
@@ -28,14 +27,6 @@ from eventyard.surfaces.http import Server, app
 from eventyard.transports.http import HttpTransport
 
 log = logging.getLogger("eventyard.serve")
-
-SWITCH_INTERVAL_S = 0.0005
-"""How long one Python thread may keep the others waiting. The door's thread and the writer's hand work to and fro for every
-event; at Python's default of 5 ms each hand-over under load costs that."""
-
-GC_THRESHOLDS = (50_000, 20, 100)
-"""Python looks for cycles after every 700 new objects, which each decoded event is a fair part of, and no event is a cycle. On
-the way to 202 that was 6 % of the time."""
 
 
 class SystemClock:
@@ -54,13 +45,10 @@ def serve(settings: Settings) -> int:
     Raises InvalidSettings, before anything is opened, where it cannot run like this.
     """
     _check_host(settings)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    process.prepare(settings.log_level)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    _allow_descriptors()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    gc.set_threshold(*GC_THRESHOLDS)
     with bind(settings) as listener, hold(settings.data):
-        yard = compose(str(Path(settings.data) / DATABASE), settings_module.policy(settings))
+        yard = compose(str(Path(settings.data) / DATABASE), settings_module.policy(settings), is_pushing=settings.dispatch)
         uvloop.run(_serve(settings, yard, listener))
     return 0
 
@@ -95,9 +83,9 @@ def _cannot_bind(settings: Settings, error: OSError) -> InvalidSettings:
     )
 
 
-def compose(path: str, policy: Policy) -> Eventyard:
+def compose(path: str, policy: Policy, *, is_pushing: bool = True) -> Eventyard:
     """A bus on the file at `path`, not started."""
-    return Eventyard(SqliteEngine(path), HttpTransport(policy), SystemClock(), policy)
+    return Eventyard(SqliteEngine(path), HttpTransport(policy), SystemClock(), policy, is_pushing=is_pushing)
 
 
 async def _serve(settings: Settings, yard: Eventyard, listener: socket.socket) -> None:
@@ -125,7 +113,7 @@ def _follow_signals(server: Server, stopping: asyncio.Event) -> None:
             os._exit(130)
         stopping.set()
         server.should_exit = True
-        _say("Stopping: what was accepted is kept, pushes under way may end.")
+        process.say("Stopping: what was accepted is kept, pushes under way may end.")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
@@ -134,26 +122,13 @@ def _follow_signals(server: Server, stopping: asyncio.Event) -> None:
 def _greet(settings: Settings, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    _say(
+    process.say(
         f"Eventyard listens on http://{shown}:{port}",
         f"Data is kept in {Path(settings.data).resolve()}",
         "202 means durable: the event is on disk, and every rule that it matches has its delivery.",
+        *(() if settings.dispatch else (f"Push is left to workers: eventyard worker --server http://{shown}:{port}",)),
         "Stop with Ctrl-C.",
     )
-
-
-def _say(*lines: str) -> None:
-    """A reader that has gone, as of a pipe, is no reason to stop."""
-    with contextlib.suppress(OSError):
-        sys.stdout.write("\n".join(lines) + "\n")
-        sys.stdout.flush()
-
-
-def _allow_descriptors() -> None:
-    """As many sockets as the system lets us have: each connection and each push is one."""
-    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextlib.asynccontextmanager

@@ -28,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Networks (CIDR) that targets may stand in although they are private or special."""
     drain_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
     """How long a stop waits for pushes under way."""
+    dispatch: bool = True
+    """Whether this server pushes itself; else workers do, which lease from it."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property

@@ -37,8 +37,10 @@ WAIT_S = 20.0
 LOOPBACK = Policy(is_loopback_allowed=True)
 
 
-def composed(engine: Engine | None = None, policy: Policy = LOOPBACK, clock: Clock | None = None) -> Eventyard:
-    return Eventyard(engine or MemoryEngine(), HttpTransport(policy), clock or SystemClock(), policy)
+def composed(
+    engine: Engine | None = None, policy: Policy = LOOPBACK, clock: Clock | None = None, *, is_pushing: bool = True
+) -> Eventyard:
+    return Eventyard(engine or MemoryEngine(), HttpTransport(policy), clock or SystemClock(), policy, is_pushing=is_pushing)
 
 
 @asynccontextmanager
@@ -143,8 +145,10 @@ class ServedBus:
 
 
 @contextmanager
-def served_bus(engine: Engine | None = None, policy: Policy = LOOPBACK, clock: Clock | None = None) -> Iterator[ServedBus]:
-    bus = ServedBus(composed(engine, policy, clock))
+def served_bus(
+    engine: Engine | None = None, policy: Policy = LOOPBACK, clock: Clock | None = None, *, is_pushing: bool = True
+) -> Iterator[ServedBus]:
+    bus = ServedBus(composed(engine, policy, clock, is_pushing=is_pushing))
     bus.start()
     try:
         yield bus

@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from eventyard import history
 from eventyard.backfill import BackfillStage
 from eventyard.bus.dead_letters import DeadLetterCalls
+from eventyard.bus.workers import WorkerCalls
 from eventyard.consumers import Consumers
-from eventyard.core import machine, network, rule
+from eventyard.core import handout, machine, network, rule
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import BusRecord, Retention, StoredEvent
 from eventyard.core.commands import CreateBus, DeleteBus, Published, SetRetention
@@ -38,7 +39,7 @@ __all__ = ["Eventyard"]
 log = logging.getLogger("eventyard.bus")
 
 
-class Eventyard(DeadLetterCalls):
+class Eventyard(WorkerCalls, DeadLetterCalls):
     """One store and its stages. `start` before anything else, `stop` at the end; a crash instead of `stop` loses nothing."""
 
     def __init__(
@@ -56,6 +57,7 @@ class Eventyard(DeadLetterCalls):
         self._policy = policy
         self._dispatch = Dispatch(transport, self._now, self._wake, rng or random.SystemRandom())
         self._consumers = Consumers(self._wake)
+        self._records = handout.Records()
         super().__init__(engine, Writer(engine, clock, self._dispatch, self._consumers))
         self._writer.after_step = self._after_step
         self._streams = Streams(self._writer.states, self._read_now)

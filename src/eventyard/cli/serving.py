@@ -26,6 +26,12 @@ def serve(
         float | None,
         typer.Option("--drain-s", metavar="SECONDS", help="How long a stop waits for pushes under way. [default: 10]"),
     ] = None,
+    dispatch: Annotated[
+        bool | None,
+        typer.Option(
+            "--dispatch/--no-dispatch", help="Push itself, or leave it to workers (eventyard worker). [default: --dispatch]"
+        ),
+    ] = None,
     log_level: Annotated[
         str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [default: info]")
     ] = None,
@@ -50,6 +56,7 @@ def serve(
         "data": data,
         "allow_network": allow_network or None,
         "drain_s": drain_s,
+        "dispatch": dispatch,
         "log_level": log_level,
     }
     return server.serve(settings.load(flags, file=config))

@@ -159,8 +159,53 @@ PUSH_BYTES_UNDER_WAY_MAX = 128 * 1024 * 1024
 ANSWER_KEPT_BYTES = 1_024
 """How much of a target's last answer a dead letter keeps: enough to read the error, too little to store a page."""
 
+RETRY_DELAY_MS_MAX = 31_536_000 * 1000
+"""No try is put off for longer: a year, which is the longest backoff that a rule may ask for."""
+
 RETRY_AFTER_S_MAX = 24 * 60 * 60
 """A target may ask for no longer a wait than this; past it the wait is cut to it."""
+
+# Workers
+
+WORKER_RECEIVE_MAX = 1_000
+"""Deliveries of one hand-out to a worker, which has them all under way at once. Their bytes are bounded by those of a step."""
+
+WORKER_RECEIVE_S = 1.0
+"""How long a worker waits for deliveries before it asks anew. It is also how long a worker that stops waits for the answer that it
+has asked for, which may hold leases; one request a second costs nothing."""
+
+WORKER_REQUEST_S_MAX = 30.0
+"""A request of a worker: the wait, a stalled disk, and the bytes of a hand-out at 5 Mbit/s."""
+
+WORKER_SPACING_S = 0.002
+"""Between two requests with verdicts of one worker: each costs the server about as much as ten verdicts."""
+
+WORKER_WAIT_S_MAX = 5.0
+"""The longest that a worker lets a server rest that was away."""
+
+WORKER_WORK_MS_MAX = 5_000
+"""How far work time goes on in a worker without hearing from the server, which it asks once a second at least."""
+
+WORKER_LAST_S = 5.0
+"""How long a worker that stops tries to tell its last verdicts."""
+
+HANDOUT_BYTES_MAX = 2 * STEP_BYTES_MAX
+"""What a worker reads of one hand-out: the events of a step, one more, and a thousand records of rules."""
+
+HANDOUT_RECORDS_MAX = RULES_PER_BUS_MAX
+"""Records of rules that a server keeps encoded, and a worker decoded; past it they forget all and start again."""
+
+VERDICTS_BYTES_MAX = 16 * 1024 * 1024
+"""One request of verdicts: on everything that a process may have under way, each with a whole note."""
+
+VERDICTS_PER_STEP = 500
+"""Verdicts of a request that are written together: a worker that was cut off may bring thousands, and others wait for a step."""
+
+NOTE_CHARACTERS_MAX = 2_048
+"""The text of a note: the start of an answer, and a phrase on what failed."""
+
+NOTE_AT_MS_MAX = 253_402_300_799_999
+"""The end of the year 9999, past which no calendar is asked."""
 
 # Events
 

@@ -10,6 +10,8 @@
 | an address that the operator forbids                          | dead letter at once, nothing was sent                |
 """
 
+from typing import Annotated
+
 import msgspec
 
 from eventyard.core import limits
@@ -21,23 +23,23 @@ DEAD_AT_ONCE = frozenset({400, 413, 415, 422})
 GONE = 410
 
 
-class Delivered(msgspec.Struct, frozen=True):
+class Delivered(msgspec.Struct, frozen=True, array_like=True, tag="delivered"):
     note: Note
 
 
-class Retry(msgspec.Struct, frozen=True):
+class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry"):
     """Try again `delay_ms` from now. `is_counted` is false where the policy does not count the attempt."""
 
-    delay_ms: int
+    delay_ms: Annotated[int, msgspec.Meta(ge=0, le=limits.RETRY_DELAY_MS_MAX)]
     note: Note
     is_counted: bool = True
 
 
-class Dead(msgspec.Struct, frozen=True):
+class Dead(msgspec.Struct, frozen=True, array_like=True, tag="dead"):
     note: Note
 
 
-class Gone(msgspec.Struct, frozen=True):
+class Gone(msgspec.Struct, frozen=True, array_like=True, tag="gone"):
     """The receiver wants no more: pause the rule and put this delivery back, uncounted."""
 
     note: Note
@@ -57,6 +59,7 @@ class Renewed(msgspec.Struct, frozen=True):
 
 
 PushVerdict = Delivered | Retry | Dead | Gone
+"""What comes of a push. Tagged and in order, since a worker sends them (`handout`)."""
 Verdict = PushVerdict | GivenBack | Renewed
 
 
@@ -75,7 +78,7 @@ def decide(
 ) -> PushVerdict:
     """What becomes of `delivery` (as leased, its attempt counted) after `answer`."""
     if 200 <= answer.status < 300:
-        return Delivered(_note("", answer, time_ms))
+        return Delivered(Note(status=answer.status, at_ms=time_ms))
     if answer.is_refused:
         return Dead(_note(Reason.FORBIDDEN_TARGET, answer, time_ms))
     if answer.status in DEAD_AT_ONCE:

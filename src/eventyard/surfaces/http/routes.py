@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from eventyard.core import errors, limits
+from eventyard.core import errors, handout, limits
 from eventyard.core.event import BATCHED, STRUCTURED
 from eventyard.core.rule import Rule
 from eventyard.surfaces.http import (
@@ -21,6 +21,7 @@ from eventyard.surfaces.http import (
     replays,
     reviving,
     rules,
+    workers,
 )
 from eventyard.surfaces.http.calls import JSON, Answer, Call, NoFields
 from eventyard.surfaces.http.route import Body, Route
@@ -307,6 +308,25 @@ ROUTES = (
         ((202, reviving.MovedAnswer, "Recorded and done"),),
         (errors.NotFound,),
         body=_json(reviving.Skip),
+    ),
+    Route(
+        "POST",
+        "/v1/dispatch/receive",
+        workers.hand_out,
+        "For workers: lease deliveries of push rules of all buses",
+        ((200, workers.Message, "A hand-out, empty where nothing came in time"),),
+        (errors.Overloaded, errors.Stopping, errors.StoreBehind),
+        body=_json(workers.HandOut),
+        media=handout.CONTENT_TYPE,
+    ),
+    Route(
+        "POST",
+        "/v1/dispatch/settle",
+        workers.take_verdicts,
+        "For workers: what came of pushes",
+        ((200, workers.VerdictsAnswer, "A verdict for each"),),
+        (errors.Overloaded, errors.StorageFull, errors.StoreBehind),
+        body=Body(((handout.CONTENT_TYPE, None),), lambda _: limits.VERDICTS_BYTES_MAX, is_json_only=False),
     ),
     Route(
         "POST",

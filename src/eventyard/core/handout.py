@@ -1,0 +1,233 @@
+"""What a server and a worker tell each other: deliveries to push one way, verdicts on them the other.
+
+MessagePack, because it carries the bytes of an event as they are stored, with nothing to escape, and is read in one go. A rule's
+record and a bus's name stand once in a hand-out, however many of its deliveries belong to them; a record goes without its pattern and
+what people say of it, which no push needs.
+
+Both sides are of one version: this is no interface for others, and it may change with any version.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from eventyard.core import limits
+from eventyard.core.changes import BusRecord
+from eventyard.core.clock import BusTime
+from eventyard.core.commands import Lease, Settlement
+from eventyard.core.delivery import Delivery, Note, State
+from eventyard.core.errors import InvalidRequest
+from eventyard.core.rule import RuleRecord
+from eventyard.core.verdict import PushVerdict
+
+CONTENT_TYPE = "application/msgpack"
+
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+
+
+Place = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Given(msgspec.Struct, frozen=True, array_like=True):
+    """One leased delivery. `rule` is the place of its record in the hand-out, `ends_ms` the work time at which the lease ends."""
+
+    rule: Place
+    run: int
+    position: int
+    ends_ms: int
+    attempts: int
+    leases: int
+    first_ms: int
+    is_replayed: bool
+    event: bytes
+
+
+class OfRule(msgspec.Struct, frozen=True, array_like=True):
+    """The record of a rule, as JSON, and the place of its bus in the hand-out."""
+
+    bus: Place
+    record: bytes
+
+
+class OfBus(msgspec.Struct, frozen=True, array_like=True):
+    number: int
+    name: str
+    incarnation: str
+
+
+class Handout(msgspec.Struct, frozen=True, array_like=True):
+    """Deliveries of any rules, and bus time when it was written."""
+
+    time_ms: int
+    work_ms: int
+    buses: list[OfBus]
+    rules: list[OfRule]
+    given: list[Given]
+
+
+class Settled(msgspec.Struct, frozen=True, array_like=True):
+    """A verdict on one lease of a delivery."""
+
+    rule: Number
+    run: Number
+    position: Number
+    lease: Number
+    verdict: PushVerdict
+
+
+class Verdicts(msgspec.Struct, frozen=True, array_like=True):
+    """Verdicts on deliveries of one bus, in the incarnation that leased them."""
+
+    bus: str
+    incarnation: str
+    settled: list[Settled]
+
+
+class Taken(NamedTuple):
+    """A hand-out, read: what is to push, by bus."""
+
+    time: BusTime
+    leases: list[tuple[BusRecord, list[Lease]]]
+
+
+# Deliveries
+
+
+class Records:
+    """Records of rules as they are handed out, each encoded once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], tuple[RuleRecord, bytes]] = {}
+
+    def encode(self, bus: int, record: RuleRecord) -> bytes:
+        known = self._known.get((bus, record.uid))
+        if known is None or known[0] is not record:
+            if len(self._known) >= limits.HANDOUT_RECORDS_MAX:
+                self._known.clear()
+            known = self._known[bus, record.uid] = (record, _encode_record(record))
+        return known[1]
+
+
+def _encode_record(record: RuleRecord) -> bytes:
+    rule = msgspec.structs.replace(record.rule, pattern=_NO_PATTERN, description="", owner="")
+    return msgspec.json.encode(msgspec.structs.replace(record, rule=rule))
+
+
+_NO_PATTERN = msgspec.Raw(b"{}")
+
+
+def encode(time: BusTime, granted: Iterable[tuple[BusRecord, Lease]], records: Records) -> bytes:
+    buses: dict[int, tuple[int, OfBus]] = {}
+    rules: dict[tuple[int, int], tuple[int, OfRule]] = {}
+    given: list[Given] = []
+    for bus, lease in granted:
+        delivery = lease.delivery
+        key = (bus.number, delivery.rule)
+        rule = rules.get(key)
+        if rule is None:
+            place, _ = buses.setdefault(bus.number, (len(buses), OfBus(bus.number, bus.name, bus.incarnation)))
+            rule = rules[key] = (len(rules), OfRule(place, records.encode(bus.number, lease.record)))
+        given.append(
+            Given(
+                rule[0],
+                delivery.run,
+                delivery.position,
+                delivery.at_ms,
+                delivery.attempts,
+                delivery.leases,
+                delivery.first_ms,
+                lease.is_replayed,
+                lease.event,
+            )
+        )
+    return _ENCODER.encode(
+        Handout(time.time_ms, time.work_ms, [bus for _, bus in buses.values()], [rule for _, rule in rules.values()], given)
+    )
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+class Reader:
+    """Reads hand-outs. A record that it has read before is not read again."""
+
+    def __init__(self) -> None:
+        self._records: dict[bytes, RuleRecord] = {}
+
+    def read(self, body: bytes) -> Taken:
+        """ValueError where it is no hand-out of this version."""
+        try:
+            handout = _HANDOUT.decode(body)
+            buses = [BusRecord(bus.number, bus.name, bus.incarnation, 0) for bus in handout.buses]
+            records = [self._record(rule.record) for rule in handout.rules]
+            by_rule: list[list[Lease]] = [[] for _ in records]
+            for given in handout.given:
+                by_rule[given.rule].append(_lease(given, records[given.rule]))
+            leases = [(buses[rule.bus], of_rule) for rule, of_rule in zip(handout.rules, by_rule, strict=True)]
+        except (msgspec.MsgspecError, LookupError) as error:
+            raise ValueError(f"it cannot be read: {error}") from error
+        return Taken(BusTime(handout.time_ms, handout.work_ms), leases)
+
+    def _record(self, text: bytes) -> RuleRecord:
+        record = self._records.get(text)
+        if record is None:
+            if len(self._records) >= limits.HANDOUT_RECORDS_MAX:
+                self._records.clear()
+            record = self._records[text] = msgspec.json.decode(text, type=RuleRecord)
+        return record
+
+
+def _lease(given: Given, record: RuleRecord) -> Lease:
+    delivery = Delivery(
+        record.uid, given.run, given.position, State.LEASED, given.ends_ms, given.attempts, given.leases, given.first_ms
+    )
+    return Lease(delivery, given.event, record, is_replayed=given.is_replayed)
+
+
+_HANDOUT = msgspec.msgpack.Decoder(Handout)
+
+
+# Verdicts
+
+
+def encode_verdicts(by_bus: Sequence[tuple[BusRecord, Sequence[Settlement]]]) -> bytes:
+    return _ENCODER.encode(
+        [Verdicts(bus.name, bus.incarnation, [_settled(each) for each in settlements]) for bus, settlements in by_bus]
+    )
+
+
+def _settled(settlement: Settlement) -> Settled:
+    rule, run, position = settlement.key
+    return Settled(rule, run, position, settlement.lease, settlement.verdict)  # type: ignore[arg-type]  # of a push
+
+
+def read_verdicts(body: bytes) -> list[Verdicts]:
+    """`InvalidRequest` where they are none of this version, or too many or too long."""
+    try:
+        by_bus = _VERDICTS.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{error}", wanted="verdicts as a worker of this server's version sends them") from None
+    count = sum(len(of_bus.settled) for of_bus in by_bus)
+    if count > limits.PUSHES_UNDER_WAY_MAX:
+        raise InvalidRequest(f"found {count} verdicts", wanted=f"at most {limits.PUSHES_UNDER_WAY_MAX}")
+    for number, of_bus in enumerate(by_bus):
+        for index, settled in enumerate(of_bus.settled):
+            _check_note(settled.verdict.note, f"/{number}/2/{index}")
+    return by_bus
+
+
+_VERDICTS = msgspec.msgpack.Decoder(list[Verdicts])
+
+
+def _check_note(note: Note, at: str) -> None:
+    """It is kept with the delivery and shown again."""
+    size = len(note.reason) + len(note.failure) + len(note.answer) + len(note.by)
+    if size > limits.NOTE_CHARACTERS_MAX:
+        raise InvalidRequest(f"found a note of {size} characters", wanted=f"at most {limits.NOTE_CHARACTERS_MAX}", at=at)
+    if not 0 <= note.at_ms <= limits.NOTE_AT_MS_MAX or not 0 <= note.status <= 599:
+        raise InvalidRequest(f"found a note of {note.at_ms} ms with status {note.status}", wanted="a time and a status", at=at)
+
+
+def settlements(settled: Sequence[Settled]) -> list[Settlement]:
+    return [Settlement((each.rule, each.run, each.position), each.lease, each.verdict) for each in settled]
