@@ -21,11 +21,12 @@ from eventyard import pushing
 from eventyard.core import limits
 from eventyard.core.changes import BusRecord
 from eventyard.core.clock import BusTime
-from eventyard.core.commands import Command, Demand, Lease, Settle, Settlement
+from eventyard.core.commands import Demand, Lease, Settle, Settlement
+from eventyard.core.delivery import Note
 from eventyard.core.errors import Corrupt, EventyardError, Unavailable
 from eventyard.core.grants import Demands
 from eventyard.core.rule import RuleRecord
-from eventyard.core.verdict import Answer, decide
+from eventyard.core.verdict import Answer, PushVerdict, Retry, decide
 from eventyard.ports import PushAnswer, Transport
 
 log = logging.getLogger("eventyard.dispatch")
@@ -57,6 +58,7 @@ class Dispatch:
         self._unwritten: deque[_Push] = deque()
         self._is_draining = False
         self._is_abandoned = False
+        self._is_giving_up = False
 
     # On the writer's thread
 
@@ -91,10 +93,16 @@ class Dispatch:
             push = _Push(bus, lease)
             self._transport.send(pushing.push(bus, lease), self._answer_to(push))
 
+    def give_back(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
+        """Not sent, and not counted: somebody else may have them at once."""
+        for lease in leases:
+            self._change_under_way(bus.number, lease, 1)
+            self._settle(_Push(bus, lease), Retry(0, Note(failure="given back unsent"), is_counted=False))
+
     def conclude(self, error: EventyardError | None) -> None:
         """What was leased is on its way already."""
 
-    def collect(self) -> Iterable[tuple[int, Command, Callable[[Any], None]]]:
+    def collect(self) -> Iterable[tuple[int, Settle, Callable[[Any], None]]]:
         """All verdicts that are in, a command for each bus: at full speed one commit carries many."""
         pushes: dict[int, list[_Push]] = {}
         while self._settled:
@@ -121,7 +129,8 @@ class Dispatch:
         self._under_way[key] = self._under_way.get(key, 0) + by
         if self._under_way[key] == 0:
             del self._under_way[key]
-        self._stale.add(key)
+        if bus in self._records:  # In a worker nobody asks for demands.
+            self._stale.add(key)
 
     def _demand_again(self, bus: int, rule: int) -> None:
         """Say anew what the rule has room for."""
@@ -144,15 +153,23 @@ class Dispatch:
         """Decide what becomes of the delivery; the writer takes the verdict up with its next step."""
         if self._is_abandoned:
             return  # The transport gave the push up; the lease is released at the next start.
-        time, delivery = self._now(), push.lease.delivery
+        time = self._now()
+        if self._is_giving_up:
+            note = Note(failure="its worker stopped before it was answered", at_ms=time.time_ms)
+            self._settle(push, Retry(0, note))
+            return
         verdict = decide(
             push.lease.record.rule.delivery,
-            delivery,
+            push.lease.delivery,
             _read(answer),
             work_ms=time.work_ms,
             time_ms=time.time_ms,
             chance=self._rng.random(),
         )
+        self._settle(push, verdict)
+
+    def _settle(self, push: _Push, verdict: PushVerdict) -> None:
+        delivery = push.lease.delivery
         push.settlement = Settlement(delivery.key, delivery.leases, verdict)
         self._settled.append(push)
         self._wake_writer()
@@ -170,7 +187,13 @@ class Dispatch:
 
     @property
     def under_way(self) -> int:
+        """Pushes that were sent and whose verdicts are not written yet."""
         return self._count
+
+    @property
+    def has_verdicts(self) -> bool:
+        """Whether there is anything to `collect`, or was before and could not be written."""
+        return bool(self._settled or self._unwritten)
 
     def drain(self) -> None:
         """Demand nothing more. What is under way may still be answered until `abandon`."""
@@ -179,6 +202,10 @@ class Dispatch:
     def abandon(self) -> None:
         """Answers count no longer: the transport is about to give up what is under way."""
         self._is_draining = self._is_abandoned = True
+
+    def give_up(self) -> None:
+        """As `abandon`, where somebody else goes on: what the transport gives up is due again at once, its attempt counted."""
+        self._is_draining = self._is_giving_up = True
 
 
 def _claim(bus: int, rule: int) -> int:

@@ -19,6 +19,7 @@ from eventyard.cli import (
     rules,
     serving,
     tailing,
+    working,
 )
 
 _HELP = """Eventyard: a durable event bus. Producers say what happened, rules direct it, services react.
@@ -67,6 +68,7 @@ def command() -> Any:
     app = typer.Typer(name="eventyard", help=_HELP, pretty_exceptions_enable=False)
     app.callback(invoke_without_command=True)(_root)
     app.command("serve", rich_help_panel=_START)(serving.serve)
+    app.command("worker", rich_help_panel=_START)(working.worker)
     app.command("demo", rich_help_panel=_START, context_settings=_HANDED_ON)(about.demo)
     app.command("doctor", rich_help_panel=_START)(doctor.doctor)
     app.command("version", rich_help_panel=_START)(about.version)
