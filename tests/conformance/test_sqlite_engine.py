@@ -337,6 +337,10 @@ def test_no_statement_reads_a_whole_table_that_grows(path: Path, name: str) -> N
     allowed = {"SCAN CONSTANT ROW", "SCAN bus", "SCAN p", "SCAN carray VIRTUAL TABLE INDEX 1:", "SCAN p VIRTUAL TABLE INDEX 1:"}
     assert [step for step in steps if step.startswith("SCAN") and step not in allowed] == []
     assert not any("TEMP B-TREE" in step for step in steps)
+    if name not in {"holds", "empty_delivery"}:
+        assert not [
+            step for step in steps if re.search(r"SEARCH (delivery|d) USING PRIMARY KEY \(bus=\?( AND position<\?)?\)", step)
+        ]
     engine.close()
 
 

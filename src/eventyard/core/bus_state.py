@@ -176,10 +176,11 @@ class BusState:
         self._count(changes)
         for delivery in changes.puts:
             self._place(delivery)
-            self._place_in_lane(delivery)
+            if delivery.lane:
+                self._place_in_lane(delivery)
         for move in changes.moves:
             self._place(move.now)
-            if not (move.was.is_running and move.now.state.is_running):
+            if move.now.lane and not (move.was.is_running and move.now.state.is_running):
                 self._place_in_lane(move.now)
         self._apply_backfills(changes.backfills)
         self._apply_intents(changes.intents)
@@ -215,7 +216,7 @@ class BusState:
                 self._lower_due(delivery, rule_queue.run(delivery.run))
 
     def _place_in_lane(self, delivery: Delivery) -> None:
-        if delivery.lane and delivery.rule in self.by_uid:
+        if delivery.rule in self.by_uid:
             self._lanes(delivery.rule).place(delivery)
 
     def _lower_due(self, delivery: Delivery, queue: Queue) -> None:

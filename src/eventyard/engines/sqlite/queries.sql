@@ -74,20 +74,23 @@ SELECT d.rule, d.run, d.position, d.state, d.at_ms, d.attempts, d.leases, d.firs
 FROM carray(?4) AS p
 CROSS JOIN delivery AS d ON d.bus = ?1 AND d.position = p.value AND d.rule = ?2 AND d.run = ?3
 
+-- What asks for deliveries by their states names its index: left to itself, SQLite, which has no figures of these tables, walks all
+-- deliveries of the bus for some.
+
 -- name: due
 SELECT rule, run, position, state, at_ms, attempts, leases, first_ms, note, lane
-FROM delivery WHERE bus = ?1 AND rule = ?2 AND run = ?3 AND state < 2 AND at_ms <= ?4
+FROM delivery INDEXED BY delivery_queue WHERE bus = ?1 AND rule = ?2 AND run = ?3 AND state < 2 AND at_ms <= ?4
 ORDER BY at_ms, position LIMIT ?5
 
 -- name: next_due
-SELECT at_ms FROM delivery WHERE bus = ?1 AND rule = ?2 AND run = ?3 AND state < 2 ORDER BY at_ms LIMIT 1
+SELECT at_ms FROM delivery INDEXED BY delivery_queue WHERE bus = ?1 AND rule = ?2 AND run = ?3 AND state < 2 ORDER BY at_ms LIMIT 1
 
 -- Pending rows in the order of their indexes, which alone the inner statements read.
 
 -- name: queued
 SELECT d.rule, d.run, d.position, d.state, d.at_ms, d.attempts, d.leases, d.first_ms, d.note, d.lane
 FROM (
-    SELECT position, run FROM delivery
+    SELECT position, run FROM delivery INDEXED BY delivery_queue
     WHERE bus = ?1 AND rule = ?2 AND state < 2 AND (?3 IS NULL OR run = ?3) AND position < ?4
     ORDER BY run, at_ms, position LIMIT ?5
 ) AS p
@@ -96,7 +99,7 @@ CROSS JOIN delivery AS d ON d.bus = ?1 AND d.position = p.position AND d.rule = 
 -- name: held
 SELECT d.rule, d.run, d.position, d.state, d.at_ms, d.attempts, d.leases, d.first_ms, d.note, d.lane
 FROM (
-    SELECT position, run FROM delivery
+    SELECT position, run FROM delivery INDEXED BY delivery_held
     WHERE bus = ?1 AND rule = ?2 AND state IN (2, 3) AND (?3 IS NULL OR run = ?3) AND position < ?4 AND state >= ?5
     ORDER BY run, position LIMIT ?6
 ) AS p
@@ -104,31 +107,32 @@ CROSS JOIN delivery AS d ON d.bus = ?1 AND d.position = p.position AND d.rule = 
 
 -- name: oldest
 SELECT min(position) FROM (
-    SELECT min(position) AS position FROM delivery
+    SELECT min(position) AS position FROM delivery INDEXED BY delivery_queue
     WHERE bus = ?1 AND rule = ?2 AND state < 2 AND (?3 IS NULL OR run = ?3)
     UNION ALL
-    SELECT min(position) FROM delivery WHERE bus = ?1 AND rule = ?2 AND state IN (2, 3) AND (?3 IS NULL OR run = ?3)
+    SELECT min(position) FROM delivery INDEXED BY delivery_held
+    WHERE bus = ?1 AND rule = ?2 AND state IN (2, 3) AND (?3 IS NULL OR run = ?3)
 )
 
 -- name: leased
 SELECT d.rule, d.run, d.position, d.state, d.at_ms, d.attempts, d.leases, d.first_ms, d.note, d.lane
-FROM (SELECT position, run FROM delivery WHERE bus = ?1 AND rule = ?2 AND state IN (2, 3) AND state = 2) AS p
+FROM (SELECT position, run FROM delivery INDEXED BY delivery_held WHERE bus = ?1 AND rule = ?2 AND state IN (2, 3) AND state = 2) AS p
 CROSS JOIN delivery AS d ON d.bus = ?1 AND d.position = p.position AND d.rule = ?2 AND d.run = p.run
 
 -- name: ordered
 SELECT d.rule, d.run, d.position, d.state, d.at_ms, d.attempts, d.leases, d.first_ms, d.note, d.lane
 FROM (
-    SELECT position, run FROM delivery WHERE bus = ?1 AND rule = ?2 AND state < 2
+    SELECT position, run FROM delivery INDEXED BY delivery_queue WHERE bus = ?1 AND rule = ?2 AND state < 2
     UNION ALL
-    SELECT position, run FROM delivery WHERE bus = ?1 AND rule = ?2 AND state IN (2, 3)
+    SELECT position, run FROM delivery INDEXED BY delivery_held WHERE bus = ?1 AND rule = ?2 AND state IN (2, 3)
     UNION ALL
-    SELECT position, run FROM delivery WHERE bus = ?1 AND rule = ?2 AND state = 5
+    SELECT position, run FROM delivery INDEXED BY delivery_dead WHERE bus = ?1 AND rule = ?2 AND state = 5
 ) AS p
 CROSS JOIN delivery AS d ON d.bus = ?1 AND d.position = p.position AND d.rule = ?2 AND d.run = p.run AND d.lane <> 0
 
 -- name: dead
 SELECT rule, run, position, state, at_ms, attempts, leases, first_ms, note, lane
-FROM delivery WHERE bus = ?1 AND rule = ?2 AND state = 5 AND (position, run) > (?3, ?4)
+FROM delivery INDEXED BY delivery_dead WHERE bus = ?1 AND rule = ?2 AND state = 5 AND (position, run) > (?3, ?4)
 ORDER BY position, run LIMIT ?5
 
 -- name: add_tally
@@ -141,7 +145,7 @@ ON CONFLICT DO UPDATE SET
 
 -- name: tallies
 SELECT t.rule, t.run, t.waiting, t.retrying, t.leased, t.blocked, t.delivered, t.dead, t.discarded, (
-    SELECT d.at_ms FROM delivery AS d
+    SELECT d.at_ms FROM delivery AS d INDEXED BY delivery_queue
     WHERE d.bus = ?1 AND d.rule = t.rule AND d.run = t.run AND d.state < 2 ORDER BY d.at_ms LIMIT 1
 ) FROM tally AS t WHERE t.bus = ?1
 

@@ -56,8 +56,9 @@ CREATE TABLE delivery (
     PRIMARY KEY (bus, position, rule, run)
 ) STRICT, WITHOUT ROWID;
 
--- The queues in the order in which they are leased: only what may be leased stands here.
-CREATE INDEX delivery_queue ON delivery (bus, rule, run, at_ms, position) WHERE state < 2;
+-- The queues in the order in which they are leased: only what may be leased stands here. `state` stands last so that what asks for
+-- it needs no look at the table.
+CREATE INDEX delivery_queue ON delivery (bus, rule, run, at_ms, position, state) WHERE state < 2;
 
 -- What is pending and in no queue: leased, or behind another of its lane.
 CREATE INDEX delivery_held ON delivery (bus, rule, run, position, state) WHERE state IN (2, 3);

@@ -57,7 +57,7 @@ FROM delivery ORDER BY bus, position, rule, run;
 DROP TABLE delivery;
 ALTER TABLE delivery_2 RENAME TO delivery;
 
-CREATE INDEX delivery_queue ON delivery (bus, rule, run, at_ms, position) WHERE state < 2;
+CREATE INDEX delivery_queue ON delivery (bus, rule, run, at_ms, position, state) WHERE state < 2;
 CREATE INDEX delivery_held ON delivery (bus, rule, run, position, state) WHERE state IN (2, 3);
 CREATE INDEX delivery_dead ON delivery (bus, rule, position, run) WHERE state = 5;
 
