@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import msgspec
 
 from eventyard.core import clock, limits, machine
-from eventyard.core.bus_state import BusState, Loaded, QueueKey
-from eventyard.core.changes import BusRecord, Changes
+from eventyard.core.bus_state import BusState, Loaded
+from eventyard.core.changes import BusRecord, Changes, QueueKey
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command, CreateBus, Lease, Publish, Release
 from eventyard.core.draft import Draft

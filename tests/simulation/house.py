@@ -14,8 +14,8 @@ import msgspec
 
 from eventyard.backfill import BackfillStage
 from eventyard.consumers import Consumers
-from eventyard.core.bus_state import BusState, Loaded, Queue, QueueKey
-from eventyard.core.changes import Changes
+from eventyard.core.bus_state import BusState, Loaded, Queue
+from eventyard.core.changes import Changes, QueueKey
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command
 from eventyard.core.errors import EventyardError, Unavailable

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from eventyard.bus.rules import RuleCalls
 from eventyard.consumers import Claim, Consumers, Granted
 from eventyard.core.commands import Lease, Settle, Settlement
-from eventyard.core.delivery import RELEASED, Key, Note, Reason, parse_lease_token
+from eventyard.core.delivery import RELEASED, Note, Reason, is_lease_token, lease_tokens
 from eventyard.core.errors import InvalidRequest, Stale, StaleLease
 from eventyard.core.rule import QueueTarget, RuleRecord
 from eventyard.core.verdict import Dead, Delivered, GivenBack, Renewed, Retry, Verdict
@@ -95,9 +95,9 @@ class QueueCalls(RuleCalls):
         return Note(reason=reason, failure=failure, answer=answer, at_ms=self._now().time_ms)
 
     async def _settle(self, bus: str, name: str, tokens: Sequence[str], verdict: Verdict) -> list[StaleLease | None]:
-        incarnation, (record, _) = self._state(bus).record.incarnation, self._pulled(bus, name)
-        read = [_lease(incarnation, record.uid, token) for token in tokens]
-        known = [Settlement(*found, verdict) for found in read if not isinstance(found, StaleLease)]
+        state, (record, _) = self._state(bus), self._pulled(bus, name)
+        read = _settlements(state.record.incarnation, record.uid, tokens, verdict)
+        known = [found for found in read if isinstance(found, Settlement)]
         answers = iter(await self.settle_pushes(bus, known) if known else [])
         return [found if isinstance(found, StaleLease) else next(answers) for found in read]
 
@@ -111,11 +111,16 @@ def _ms(seconds: float) -> int:
     return int(seconds * 1000)
 
 
-def _lease(incarnation: str, uid: int, token: str) -> tuple[Key, int] | StaleLease:
-    """The key and number of a lease of this rule; a foreign one is refused like one that is over."""
-    parsed = parse_lease_token(token)
-    if parsed is None:
-        return StaleLease(Stale.MALFORMED, f'found "{token[:80]}"', wanted="the lease of a delivery, as receive gave it")
-    if parsed[0] != incarnation or parsed[1][0] != uid:
-        return StaleLease(Stale.FOREIGN, f'found "{token[:80]}"', wanted="a lease that this rule granted")
-    return parsed[1], parsed[2]
+def _settlements(incarnation: str, uid: int, tokens: Sequence[str], verdict: Verdict) -> list[Settlement | StaleLease]:
+    """The verdict on each lease of this rule; a foreign one is refused like one that is over."""
+    read: list[Settlement | StaleLease] = []
+    parse = lease_tokens(incarnation, uid).fullmatch
+    for token in tokens:
+        if parsed := parse(token):
+            position, run, lease = parsed.groups()
+            read.append(Settlement((uid, int(run), int(position)), int(lease), verdict))
+        elif is_lease_token(token):
+            read.append(StaleLease(Stale.FOREIGN, f'found "{token[:80]}"', wanted="a lease that this rule granted"))
+        else:
+            read.append(StaleLease(Stale.MALFORMED, f'found "{token[:80]}"', wanted="the lease of a delivery, as received"))
+    return read

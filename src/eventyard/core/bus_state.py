@@ -8,9 +8,9 @@ from collections.abc import Iterable
 import msgspec
 
 from eventyard.core import rule as rules
-from eventyard.core.changes import Backfill, BusRecord, Changes, Intent
+from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, QueueKey
 from eventyard.core.clock import BusTime
-from eventyard.core.delivery import Delivery, State
+from eventyard.core.delivery import LEASED, Delivery, State
 from eventyard.core.loss import Gap
 from eventyard.core.order import Lanes
 from eventyard.core.pattern.ruleset import RuleSet
@@ -59,29 +59,6 @@ class RuleQueue(msgspec.Struct):
     @property
     def pending(self) -> int:
         return sum(queue.pending for queue in list(self.runs.values()))
-
-
-QueueKey = tuple[int, int]
-"""Rule uid and run."""
-
-
-def tally(changes: Changes) -> dict[QueueKey, list[int]]:
-    """By rule and run, how many deliveries each `State` gains or loses with these changes."""
-    deltas: dict[QueueKey, list[int]] = {}
-    for delivery in changes.puts:
-        key = (delivery.rule, delivery.run)
-        delta = deltas.get(key)
-        if delta is None:
-            delta = deltas[key] = [0] * len(State)
-        delta[delivery.state] += 1
-    for move in changes.moves:
-        key = (move.now.rule, move.now.run)
-        delta = deltas.get(key)
-        if delta is None:
-            delta = deltas[key] = [0] * len(State)
-        delta[move.was] -= 1
-        delta[move.now.state] += 1
-    return deltas
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -208,7 +185,7 @@ class BusState:
     def _place(self, delivery: Delivery) -> None:
         """Keep what is leased at hand, and the queue's bound true."""
         state = delivery.state
-        if state is State.LEASED:
+        if state is LEASED:
             self.leased[delivery.key] = delivery
         else:
             self.leased.pop(delivery.key, None)
@@ -235,7 +212,7 @@ class BusState:
     def _count(self, changes: Changes) -> None:
         if not changes.puts and not changes.moves:
             return
-        for (uid, run), delta in tally(changes).items():
+        for (uid, run), delta in changes.tally.items():
             if rule_queue := self.queues.get(uid):
                 queue = rule_queue.run(run)
                 queue.counts = [have + more for have, more in zip(queue.counts, delta, strict=True)]

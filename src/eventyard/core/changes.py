@@ -5,6 +5,8 @@ it all or not at all, and once; only then does `BusState.apply` take it over.
 """
 
 import enum
+from collections import defaultdict
+from functools import cached_property
 from typing import Annotated
 
 import msgspec
@@ -156,7 +158,11 @@ class BusRecord(msgspec.Struct, frozen=True):
     retention: Retention = Retention()
 
 
-class Changes(msgspec.Struct):
+QueueKey = tuple[int, int]
+"""Rule uid and run."""
+
+
+class Changes(msgspec.Struct, dict=True):
     """The changes of one step of one bus. `head` is the last position after it."""
 
     bus: int
@@ -193,3 +199,19 @@ class Changes(msgspec.Struct):
             or self.forgotten
             or self.emptied_bus
         )
+
+    @cached_property
+    def tally(self) -> dict[QueueKey, list[int]]:
+        """By rule and run, how many deliveries each `State` gains or loses. Asked for when the changes are complete."""
+        deltas: dict[QueueKey, list[int]] = defaultdict(_no_change)
+        for put in self.puts:
+            deltas[put.rule, put.run][put.state] += 1
+        for move in self.moves:
+            delta = deltas[move.now.rule, move.now.run]
+            delta[move.was] -= 1
+            delta[move.now.state] += 1
+        return deltas
+
+
+def _no_change() -> list[int]:
+    return [0] * len(State)

@@ -9,6 +9,8 @@
 """
 
 import enum
+import re
+from functools import lru_cache
 
 import msgspec
 
@@ -44,6 +46,10 @@ class State(enum.IntEnum):
         return self.is_pending or self is State.DEAD
 
 
+LEASED, DELIVERED = State.LEASED, State.DELIVERED
+"""For what is asked of every delivery: up to Python 3.11 looking up a member of an enum costs as much as making a row."""
+
+
 class Delivery(msgspec.Struct, frozen=True):
     """One row of a queue.
 
@@ -68,6 +74,25 @@ class Delivery(msgspec.Struct, frozen=True):
     @property
     def key(self) -> "Key":
         return (self.rule, self.run, self.position)
+
+    def leased(self, work_ms: int, lease_ms: int) -> "Delivery":
+        """With the next lease granted at `work_ms`. Spelled out: to replace fields by name costs three times as much."""
+        return Delivery(
+            self.rule,
+            self.run,
+            self.position,
+            LEASED,
+            work_ms + lease_ms,
+            self.attempts + 1,
+            self.leases + 1,
+            self.first_ms or work_ms or 1,
+            self.note,
+            self.lane,
+        )
+
+    def ended(self, state: State, time_ms: int, note: bytes) -> "Delivery":
+        """As it stands for ever, or until a redrive: a compact row."""
+        return Delivery(self.rule, self.run, self.position, state, time_ms, self.attempts, self.leases, 0, note, self.lane)
 
 
 Key = tuple[int, int, int]
@@ -146,13 +171,18 @@ def lease_token(incarnation: str, delivery: Delivery) -> str:
     return f"{incarnation}-{delivery.rule}-{delivery.position}-{delivery.run}-{delivery.leases}"
 
 
-def parse_lease_token(text: str) -> tuple[str, Key, int] | None:
-    """The incarnation, key and lease number that `lease_token` wrote, or None where the text is not one."""
-    parts = _parts(text, 5)
-    if parts is None:
-        return None
-    incarnation, (rule, position, run, lease) = parts
-    return incarnation, (rule, run, position), lease
+def is_lease_token(text: str) -> bool:
+    """Whether it may be one that `lease_token` wrote, of whatever rule."""
+    return _parts(text, 5) is not None
+
+
+@lru_cache(1_000)
+def lease_tokens(incarnation: str, rule: int) -> re.Pattern[str]:
+    """The tokens of one rule's leases: matched whole they give position, run and number of the lease, each in digits.
+
+    Measured: half of what taking apart a token costs that may be of any rule.
+    """
+    return re.compile(rf"{re.escape(incarnation)}-{rule}-([0-9]{{1,16}})-([0-9]{{1,16}})-([0-9]{{1,16}})")
 
 
 def _parts(text: str, count: int) -> tuple[str, list[int]] | None:

@@ -12,7 +12,7 @@ from eventyard.core.bus_state import BusState, with_record
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, Moved, StoredEvent
 from eventyard.core.clock import BusTime, rfc3339
 from eventyard.core.commands import Lease
-from eventyard.core.delivery import Delivery, Key, Note, Reason, State, encode_note
+from eventyard.core.delivery import DELIVERED, LEASED, Delivery, Key, Note, Reason, State, encode_note
 from eventyard.core.event import Event
 from eventyard.core.grants import Demands, Grants, Ledger
 from eventyard.core.order import LanesDraft, lane_of
@@ -49,6 +49,7 @@ class Draft:
         self.bytes = 0
         self.put_live: set[int] = set()
         self._leased: dict[int, int] = {}
+        self._fetched: dict[Key, Delivery | None] = {}
         self._events: list[StoredEvent] = []
         self._puts: dict[Key, Delivery] = {}
         self._moves: dict[Key, Moved] = {}
@@ -206,11 +207,10 @@ class Draft:
         key = now.key
         if key in self._puts:
             self._puts[key] = now
-        elif key in self._moves:
-            self._moves[key] = Moved(self._moves[key].was, now)
         else:
-            self._moves[key] = Moved(was.state, now)
-        if was.state is State.LEASED and now.state is not State.LEASED:
+            before = self._moves.get(key)
+            self._moves[key] = Moved(was.state if before is None else before.was, now)
+        if was.state is LEASED and now.state is not LEASED:
             self._leased[now.rule] = self._leased_now(now.rule) - 1
         if now.lane and not (was.state.is_running and now.state.is_running):
             self.lanes.place(now)
@@ -219,10 +219,8 @@ class Draft:
 
     def end(self, delivery: Delivery, state: State, note: Note) -> None:
         """An ended delivery is one compact row: the note stays only where somebody will ask why."""
-        kept = b"" if state is State.DELIVERED else encode_note(note)
-        time_ms = self.time.time_ms
-        ended = Delivery(*delivery.key, state, time_ms, delivery.attempts, delivery.leases, 0, kept, delivery.lane)
-        self.move(delivery, ended)
+        kept = b"" if state is DELIVERED else encode_note(note)
+        self.move(delivery, delivery.ended(state, self.time.time_ms, kept))
 
     def has_pending(self, uid: int, run: int | None = None) -> bool:
         """Whether this very step leaves a delivery of the rule (in that run) pending."""
@@ -246,20 +244,28 @@ class Draft:
         return [row for row in rows if not self.is_touched(row.key)] if self._puts or self._moves else rows
 
     def delivery(self, key: Key) -> Delivery | None:
-        return self._touched(key) or self.state.leased.get(key) or self.view.delivery(self.bus, key)
+        found = self._known(key)
+        if found is None and key not in self._fetched:
+            self.fetch([key])
+        return found or self._fetched[key]
+
+    def fetch(self, keys: Sequence[Key]) -> None:
+        """Read what memory does not hold with one question: it costs far less than one each."""
+        leased = self.state.leased
+        missing = [key for key in keys if key not in leased and key not in self._fetched and self._known(key) is None]
+        if missing:
+            self._fetched.update(dict.fromkeys(missing))
+            self._fetched.update((row.key, row) for row in self.view.deliveries(self.bus, missing))
 
     def deliveries(self, keys: Sequence[Key]) -> list[Delivery]:
         """Those of `keys` that there are, in their order."""
-        known = {key: found for key in keys if (found := self._touched(key) or self.state.leased.get(key)) is not None}
-        missing = [key for key in keys if key not in known]
-        if missing:
-            known.update((found.key, found) for found in self.view.deliveries(self.bus, missing))
-        return [known[key] for key in keys if key in known]
+        self.fetch(keys)
+        return [found for key in keys if (found := self.delivery(key)) is not None]
 
-    def _touched(self, key: Key) -> Delivery | None:
-        if key in self._puts:
-            return self._puts[key]
-        return self._moves[key].now if key in self._moves else None
+    def _known(self, key: Key) -> Delivery | None:
+        """What the step has changed itself, or memory holds."""
+        moved = self._moves.get(key)
+        return moved.now if moved is not None else self._puts.get(key) or self.state.leased.get(key)
 
     # Leases
 
@@ -279,39 +285,43 @@ class Draft:
             leased = self._leased[uid] = queue.leased if queue is not None else 0
         return leased
 
-    def lease(self, delivery: Delivery, event: bytes) -> bool:
-        """Grant the next lease on a delivery that was put before. False when nobody takes one more."""
+    def lease(self, delivery: Delivery, event: bytes) -> None:
+        """Grant the next lease on a delivery that was put before, where somebody takes it."""
         leased = self._granted(delivery, event)
         if leased is not None:
             self.move(delivery, leased)
-        return leased is not None
+
+    def lease_all(self, rule: int, run: int, waiting: Sequence[tuple[Delivery, bytes]]) -> None:
+        """As `lease`, for deliveries of one run with their events, as many as are taken. None was changed by this step before."""
+        record, is_replayed, work_ms = self.rule(rule), self._is_replayed(rule, run), self.time.work_ms
+        taken = waiting[: self._lease_room(rule)]
+        for delivery, event in taken:
+            granted = self.grants.grant(rule, len(event))
+            if granted is None:
+                return
+            holder, demand = granted
+            leased = delivery.leased(work_ms, demand.lease_ms)
+            self.leases.append(Lease(leased, event, record, holder, demand.claim, is_replayed))
+            self.bytes += len(event)
+            self._leased[rule] += 1
+            self.move(delivery, leased)
 
     def _granted(self, delivery: Delivery, event: bytes) -> Delivery | None:
         """The delivery leased to whoever demanded it. The attempt counts from here, crash or not."""
-        uid, work_ms = delivery.rule, self.time.work_ms
+        uid = delivery.rule
         granted = self.grants.grant(uid, len(event)) if self._lease_room(uid) > 0 else None
         if granted is None:
             return None
         holder, demand = granted
-        leased = Delivery(
-            uid,
-            delivery.run,
-            delivery.position,
-            State.LEASED,
-            work_ms + demand.lease_ms,
-            delivery.attempts + 1,
-            delivery.leases + 1,
-            delivery.first_ms or max(1, work_ms),
-            delivery.note,
-            delivery.lane,
-        )
-        self._leased[uid] = self._leased_now(uid) + 1
+        leased = delivery.leased(self.time.work_ms, demand.lease_ms)
+        is_replayed = self._is_replayed(uid, delivery.run)
+        self.leases.append(Lease(leased, event, self.rule(uid), holder, demand.claim, is_replayed))
         self.bytes += len(event)
-        self.leases.append(Lease(leased, event, self.rule(uid), holder, demand.claim, self._is_replayed(delivery)))
+        self._leased[uid] += 1
         return leased
 
-    def _is_replayed(self, delivery: Delivery) -> bool:
-        backfill = self.backfill(delivery.rule, delivery.run) if delivery.run else None
+    def _is_replayed(self, rule: int, run: int) -> bool:
+        backfill = self.backfill(rule, run) if run else None
         return backfill is not None and backfill.is_replay
 
     # Rules, backfills, intents, buses

@@ -70,6 +70,11 @@ class Grants:
             waiting.pop()  # Neither grows again in this step.
         return None
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether the step has given out all the bytes that it may."""
+        return self._ledger.bytes <= 0
+
     def _of(self, uid: int) -> list[tuple[Demand, _Open]]:
         """Who waits for the rule; the first to be served stands last."""
         waiting = self._waiting.get(uid)

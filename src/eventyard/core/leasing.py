@@ -39,12 +39,19 @@ def _advance_lanes(draft: Draft) -> None:
 
 
 def _lease_waiting(draft: Draft) -> None:
-    """Grant leases on what waits in the queues of the rules that somebody demands from, until the step is full."""
+    """Grant leases on what waits in the queues of the rules that somebody demands from, until enough is leased.
+
+    However full the step is by then: publishers that fill every one of them must not keep consumers waiting for ever.
+    """
     for uid, due_ms in draft.state.due.items():
-        if draft.is_full:
+        if _is_enough(draft):
             return
         if due_ms <= draft.time.work_ms and _gives_out(draft.find_rule(uid)) and draft.may_lease(uid) > 0:
             _lease_runs(draft, uid, draft.state.queues[uid])
+
+
+def _is_enough(draft: Draft) -> bool:
+    return len(draft.leases) >= limits.LEASES_PER_STEP_MAX or draft.grants.is_spent
 
 
 def _gives_out(record: RuleRecord | None) -> bool:
@@ -56,27 +63,24 @@ def _lease_runs(draft: Draft, uid: int, queue: RuleQueue) -> None:
     live = draft.rule(uid).run
     for run in sorted(queue.runs, key=lambda run: (run != live, run)):
         count = draft.may_lease(uid)
-        if count <= 0 or draft.is_full:
+        if count <= 0 or _is_enough(draft):
             return
         if queue.runs[run].is_due(draft.time.work_ms):
             _lease_from(draft, uid, run, count)
 
 
 def _lease_from(draft: Draft, uid: int, run: int, count: int) -> None:
-    count = min(count, limits.LEASES_PER_STEP_MAX)
+    count = min(count, limits.LEASES_PER_STEP_MAX - len(draft.leases))
     rows = draft.view.due(draft.bus, uid, run, draft.time.work_ms, count)
     if len(rows) < count:
         draft.drained.append((uid, run))
     waiting = draft.untouched(rows)
     bodies = draft.bodies_at([row.position for row in waiting])
-    for delivery in waiting:
-        if draft.is_full:
-            return
-        body = bodies.get(delivery.position)
-        if body is None:
-            draft.end(delivery, State.DEAD, Note(reason=Reason.DAMAGED, at_ms=draft.time.time_ms))
-        elif not draft.lease(delivery, body):
-            return
+    if len(bodies) < len(waiting):
+        for damaged in [row for row in waiting if row.position not in bodies]:
+            draft.end(damaged, State.DEAD, Note(reason=Reason.DAMAGED, at_ms=draft.time.time_ms))
+        waiting = [row for row in waiting if row.position in bodies]
+    draft.lease_all(uid, run, [(row, bodies[row.position]) for row in waiting])
 
 
 def _leave_live(draft: Draft) -> None:

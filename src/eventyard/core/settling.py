@@ -1,11 +1,24 @@
 """Settling: what a verdict on a lease, or the end of one, does to its delivery."""
 
+from collections.abc import Collection
+
 import msgspec
 
 from eventyard.core import limits, rule_edits
-from eventyard.core.changes import IntentKind
+from eventyard.core.changes import IntentKind, QueueKey
 from eventyard.core.commands import Expire, Release, Settle, Settlement
-from eventyard.core.delivery import RELEASED, Delivery, Note, Reason, State, decode_note, encode_note, waiting_state
+from eventyard.core.delivery import (
+    DELIVERED,
+    LEASED,
+    RELEASED,
+    Delivery,
+    Note,
+    Reason,
+    State,
+    decode_note,
+    encode_note,
+    waiting_state,
+)
 from eventyard.core.draft import Draft
 from eventyard.core.errors import Stale, StaleLease
 from eventyard.core.rule import RuleRecord
@@ -13,10 +26,12 @@ from eventyard.core.verdict import Dead, Delivered, GivenBack, Gone, Renewed, Re
 
 
 def settle_all(draft: Draft, command: Settle) -> list[StaleLease | None]:
-    return [settle(draft, settlement) for settlement in command.settlements]
+    draft.fetch([settlement.key for settlement in command.settlements])
+    closed = _closed_runs(draft)
+    return [_settle(draft, settlement, closed) for settlement in command.settlements]
 
 
-def settle(draft: Draft, settlement: Settlement) -> StaleLease | None:
+def _settle(draft: Draft, settlement: Settlement, closed: Collection[QueueKey]) -> StaleLease | None:
     """End or continue one delivery by the verdict on one lease of it.
 
     A verdict counts until a later lease is granted, even when its own lease ran out. The same one again is answered as the
@@ -28,12 +43,12 @@ def settle(draft: Draft, settlement: Settlement) -> StaleLease | None:
         return StaleLease(Stale.UNKNOWN, "found a lease that was never granted", wanted="one that receive gave")
     if settlement.lease < delivery.leases:
         return StaleLease(Stale.SUPERSEDED, "found a lease that a later one has followed", wanted="the lease granted last")
-    if not delivery.state.is_pending:
+    if delivery.state is not LEASED and not delivery.state.is_pending:
         return None if _is_repeated(delivery, settlement) else _ended(delivery)
-    if _is_closed(draft, delivery):
+    if closed and (delivery.rule, delivery.run) in closed:
         draft.end(delivery, State.DISCARDED, Note(reason=Reason.SEEK, at_ms=draft.time.time_ms))
         return StaleLease(Stale.CLOSED, "found a lease of a run that has been closed", wanted="a lease of the rule's run now")
-    if delivery.state is not State.LEASED and _is_given_back(delivery, settlement):
+    if delivery.state is not LEASED and _is_given_back(delivery, settlement):
         return StaleLease(Stale.RELEASED, "found a lease that was given back", wanted="to receive the delivery again")
     return _settle_pending(draft, delivery, record, settlement)
 
@@ -45,8 +60,8 @@ def _is_given_back(delivery: Delivery, settlement: Settlement) -> bool:
 
 def _settle_pending(draft: Draft, delivery: Delivery, record: RuleRecord, settlement: Settlement) -> StaleLease | None:
     match settlement.verdict:
-        case Delivered(note):
-            draft.end(delivery, State.DELIVERED, note)
+        case Delivered():
+            draft.end(delivery, DELIVERED, settlement.verdict.note)
         case Dead(note):
             kill(draft, delivery, record, note)
         case Renewed(lease_ms):
@@ -102,16 +117,13 @@ def _renew(draft: Draft, delivery: Delivery, lease_ms: int) -> StaleLease | None
     return None
 
 
-def _is_closed(draft: Draft, delivery: Delivery) -> bool:
-    """Whether a seek or a cancelled replay is discarding the delivery's run just now."""
-    intents = draft.intents()
-    return bool(intents) and any(
-        intent.kind is IntentKind.DISCARD
-        and not intent.is_done
-        and (intent.rule, intent.run) == (delivery.rule, delivery.run)
-        and not intent.below
-        for intent in intents
-    )
+def _closed_runs(draft: Draft) -> Collection[QueueKey]:
+    """The runs of which a seek or a cancelled replay is discarding all that is pending just now."""
+    return {
+        (intent.rule, intent.run)
+        for intent in draft.intents()
+        if intent.kind is IntentKind.DISCARD and not intent.is_done and intent.run is not None and not intent.below
+    }
 
 
 def _is_repeated(delivery: Delivery, settlement: Settlement) -> bool:

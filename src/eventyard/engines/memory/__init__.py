@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from eventyard.core.bus_state import Loaded, Queue, QueueKey, tally
-from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, StoredEvent
+from eventyard.core.bus_state import Loaded, Queue
+from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, QueueKey, StoredEvent
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, Key, State
 from eventyard.core.loss import Losses, Verified
@@ -97,7 +97,7 @@ class MemoryEngine:
 
     def _commit(self, changes: Changes) -> None:
         bus = self._buses.setdefault(changes.bus, _Bus())
-        for key, delta in tally(changes).items():
+        for key, delta in changes.tally.items():
             before = bus.counts.get(key, [0] * len(State))
             bus.counts[key] = [have + more for have, more in zip(before, delta, strict=True)]
         bus.head, bus.floor, bus.log_bytes, bus.time = changes.head, changes.floor, changes.log_bytes, changes.time

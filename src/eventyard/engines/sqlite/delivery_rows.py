@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 
 import apsw
 
-from eventyard.core.bus_state import tally
 from eventyard.core.changes import Changes, Moved
 from eventyard.core.delivery import Delivery
 from eventyard.engines.sqlite.statements import SQL, insert_all
@@ -29,7 +28,7 @@ def write(connection: apsw.Connection, changes: Changes) -> None:
         else:
             rows += [_row(bus, move.now) for move in stretch]
     insert_all(connection, "set_delivery", rows)
-    insert_all(connection, "add_tally", ((bus, rule, run, *delta) for (rule, run), delta in tally(changes).items()))
+    insert_all(connection, "add_tally", ((bus, rule, run, *delta) for (rule, run), delta in changes.tally.items()))
 
 
 def _stretches(moves: Sequence[Moved]) -> Iterator[Sequence[Moved]]:

@@ -19,8 +19,8 @@ from typing import TypeVar
 import apsw
 import msgspec
 
-from eventyard.core.bus_state import Loaded, Queue, QueueKey
-from eventyard.core.changes import Backfill, BusRecord, Changes, Intent
+from eventyard.core.bus_state import Loaded, Queue
+from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, QueueKey
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, State
 from eventyard.core.loss import Loss, Losses, Verified
