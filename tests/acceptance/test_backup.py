@@ -141,6 +141,26 @@ def test_a_server_and_a_backup_may_share_the_store_in_any_order(tmp_path: Path) 
     assert dump(tmp_path / "running.db")["event"] == dump(data / "eventyard.db")["event"][:-1]
 
 
+def test_a_lease_of_the_other_life_settles_nothing(tmp_path: Path) -> None:
+    """The delivery is the same to the letter, and its receiver may have it from either store."""
+    data, again = tmp_path / "data", tmp_path / "again"
+    with served(data) as client:
+        assert client.put("/rules/pulled", json={"pattern": {"type": ["t"]}, "target": {"queue": {}}}).status_code == 201
+        publish(client, event(1))
+        (before,) = client.post("/rules/pulled/receive", json={"max": 1}).json()["deliveries"]
+        assert eventyard("backup", tmp_path / "b.db", "--data", data).returncode == 0
+    assert eventyard("restore", tmp_path / "b.db", "--data", again).returncode == 0
+
+    with served(again) as client:
+        (after,) = client.post("/rules/pulled/receive", json={"max": 1}).json()["deliveries"]
+        assert (after["position"], after["event"], after["attempt"]) == (before["position"], before["event"], 2)
+        assert after["id"] != before["id"]
+        verdicts = client.post("/rules/pulled/acknowledge", json={"leases": [before["lease"], after["lease"]]}).json()[
+            "results"
+        ]
+        assert [verdict["ok"] for verdict in verdicts] == [False, True]
+
+
 # What people see
 
 

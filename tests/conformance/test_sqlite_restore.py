@@ -79,8 +79,10 @@ def test_everything_of_the_backup_is_there_again(backup: Path, database: Path, f
     assert {name: after[name] for name in after if name not in MARKED} == {
         name: before[name] for name in before if name not in MARKED
     }
-    for name in ("event", "delivery"):
-        assert set(before[name]) < set(after[name])
+    assert set(before["event"]) < set(after["event"])
+    kept = {row for row in before["delivery"] if row[4] != State.LEASED}
+    assert kept < set(after["delivery"])
+    assert {row[:4] for row in before["delivery"]} < {row[:4] for row in after["delivery"]}
     assert len(after["event"]) == len(before["event"]) + 3
     assert [(bus.name, bus.head) for bus in contents.buses] == [("system", 2), ("default", 46), ("other", 1)]
 
@@ -115,6 +117,19 @@ def test_every_bus_starts_a_new_incarnation_and_says_so_in_its_log(backup: Path,
         "last_position": 46,
         "last_time": "2023-11-14T22:13:20.000Z",
     }
+    engine.close()
+
+
+def test_no_lease_outlives_the_restore(backup: Path, folder: Path) -> None:
+    restored(backup, folder)
+
+    before, after = dump(backup)["delivery"], dump(folder / "eventyard.db")["delivery"]
+    leased = {(row[:4], row[6], row[7]) for row in before if row[4] == State.LEASED}
+    assert len(leased) > 1
+    assert leased < {(row[:4], row[6], row[7]) for row in after if row[4] == State.RETRYING}
+    assert not any(row[4] == State.LEASED for row in after)
+    engine = opened(folder / "eventyard.db")
+    assert [bus.leased for bus in engine.load()] == [(), (), ()]
     engine.close()
 
 

@@ -11,17 +11,19 @@ from eventyard.core.bus_state import BusState, Loaded
 from eventyard.core.changes import Changes
 from eventyard.core.clock import BusTime, rfc3339
 from eventyard.core.draft import Draft
+from eventyard.core.settling import take_back_all
 from eventyard.core.view import View
 
 
 def restored(loaded: Loaded, view: View, time: BusTime, incarnation: str, last_position: int) -> Changes:
     """What makes a restored bus another one under the same name; rules that match its event get it as any other.
 
-    `last_position` is that of the backup; the bus goes on behind its head, which may lie above (a gap).
+    Leases end with the old incarnation, and their deliveries are due at once. `last_position` is that of the backup; the bus goes on behind its head, which may lie above (a gap).
     """
     state = BusState(msgspec.structs.replace(loaded, record=msgspec.structs.replace(loaded.record, incarnation=incarnation)))
     draft = Draft(state, view, time)
     draft.set_bus(state.record)
+    take_back_all(draft)
     draft.append_bus_event(
         BUS_RESTORED,
         state.record.name,

@@ -160,6 +160,12 @@ def release(draft: Draft, command: Release) -> None:
             _take_back(draft, delivery)
 
 
+def take_back_all(draft: Draft) -> None:
+    """Every lease, whoever holds it: another incarnation of the bus knows none of the last one's."""
+    for delivery in draft.state.leased.values():
+        _take_back(draft, delivery)
+
+
 def expire(draft: Draft, command: Expire) -> int:
     """Leases that ran out go back into their queues, or end where the policy's attempts or age are used up."""
     work_ms = draft.time.work_ms
