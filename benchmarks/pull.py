@@ -14,6 +14,7 @@ no answer. A peer that is not installed is left out and named.
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -187,10 +188,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=50_000, help="in each round of each variant; a multiple of 500")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="only the variants whose name contains one of these, with | between")
+    parser.add_argument("--only", default="", help="only the variants in whose name this regular expression is found")
     parser.add_argument("--data", help="a folder on the disk to measure; default: the system's temporary folder")
     options = parser.parse_args()
-    chosen = [variant for variant in VARIANTS if any(part in variant.name for part in options.only.split("|"))]
+    chosen = [variant for variant in VARIANTS if re.search(options.only, variant.name)]
     print(f"batches of {BATCH}, {options.events:,} events; load average {os.getloadavg()[0]:.1f}", flush=True)
     with tempfile.TemporaryDirectory(dir=options.data) as folder:
         found = measure(Path(folder), chosen, options.rounds, options.events)

@@ -41,6 +41,7 @@ class Benchmark(NamedTuple):
     needs_window: bool = False
 
 
+PULLED = r"^eventyard$|^eventyard, overlapped|^jetstream$|^redis always$"
 SINGLE = Line("", "ratio 0.5", rf"bus{NUMBER} req/s", rf"empty{NUMBER} req/s", rf"ratio{NUMBER}")
 BENCHMARKS = (
     Benchmark(
@@ -120,6 +121,87 @@ BENCHMARKS = (
                 rf"fan-out 3{NUMBER}",
                 rf"bare{NUMBER}",
                 rf"fan-out 3.*?ratio{NUMBER}",
+            ),
+        ),
+    ),
+    Benchmark(
+        "pull",
+        ("--events", "20000", "--rounds", "3", "--only", PULLED),
+        (
+            Line(
+                "deliveries/s pulled and acknowledged; nats-py on JetStream",
+                "40,000/s",
+                rf"^eventyard{NUMBER} deliveries",
+                rf"^jetstream{NUMBER} deliveries",
+                rf"^jetstream .*?ours / this{NUMBER}",
+            ),
+            Line(
+                "deliveries/s pulled, acknowledging while receiving; Redis, fsynced",
+                "",
+                rf"^eventyard, overlapped{NUMBER} deliveries",
+                rf"^redis always{NUMBER} deliveries",
+                rf"^redis always .*?ours / this{NUMBER}",
+            ),
+        ),
+    ),
+    Benchmark(
+        "order",
+        ("--events", "40000", "--rounds", "2"),
+        (
+            Line(
+                "events/s published and pulled in order, 100,000 keys; without order",
+                "ratio 0.7",
+                rf"order key{NUMBER}",
+                rf"order none{NUMBER}",
+                rf"ratio{NUMBER}",
+            ),
+        ),
+    ),
+    Benchmark(
+        "workers",
+        ("--events", "10000", "--rounds", "2"),
+        (
+            Line(
+                "deliveries/s pushed by two workers; by the server itself",
+                "ratio 1.5",
+                rf"2 workers{NUMBER} deliveries",
+                rf"in-process{NUMBER} deliveries",
+                rf"ratio{NUMBER}",
+            ),
+        ),
+    ),
+    Benchmark(
+        "backlog",
+        ("--events", "100000", "--seconds", "4"),
+        (
+            Line("MB with 100,000 undelivered; an empty bus", "300 MB", rf"undelivered:{NUMBER} MB", rf"{NUMBER} MB empty", ""),
+            Line("s until ready with them; an empty bus", "2 s", rf"ready{NUMBER} s", rf"{NUMBER} s empty", ""),
+            Line(
+                "ms to a webhook, p99, while a rule catches up; while none does",
+                "ratio < 2",
+                rf"catching up.*?p50 .*?p99{NUMBER}",
+                rf"quiet.*?p50 .*?p99{NUMBER}",
+                rf"{NUMBER} arrived p99",
+            ),
+        ),
+    ),
+    Benchmark(
+        "retention",
+        ("--events", "60000", "--rounds", "2"),
+        (
+            Line(
+                "MB after retention left a tenth; a new store",
+                "",
+                rf"full,{NUMBER} MB after",
+                rf"{NUMBER} MB a new store",
+                rf"ratio{NUMBER}",
+            ),
+            Line(
+                "events/s published while retention removes as many; while it rests",
+                "",
+                rf"cost{NUMBER} events/s",
+                rf"{NUMBER} events/s without",
+                rf"without.*?ratio{NUMBER}",
             ),
         ),
     ),
@@ -263,7 +345,7 @@ def row(line: Line, told: str) -> tuple[str, ...]:
 
 def find(pattern: str, told: str) -> str:
     """The last figure that fits: the one of the last round, where a benchmark tells each."""
-    found = re.findall(pattern, told) if pattern else []
+    found = re.findall(pattern, told, re.MULTILINE) if pattern else []
     return found[-1] if found else ""
 
 
