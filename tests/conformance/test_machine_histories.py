@@ -10,7 +10,7 @@ from eventyard.core.bus_state import BusState
 from eventyard.core.changes import Changes, Filter, Intent, IntentKind, Moved
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command, ContinueIntent, DeleteRule, PutRule, Redrive
-from eventyard.core.delivery import State
+from eventyard.core.delivery import Delivery, State
 from eventyard.core.draft import Draft
 from eventyard.core.grants import Demands
 from eventyard.core.pattern.language import parse
@@ -47,7 +47,8 @@ def test_a_name_used_again_stays_when_the_rule_before_it_is_gone(engine: MemoryE
     engine.commit([Changes(BUS, TIME, 10, puts=[leased(1, rule=10, at_ms=LATER.work_ms)])])
     (deleted, created), state = step(engine, DeleteRule("one"), put("one"))
     assert deleted.status is Status.DELETING
-    engine.commit([Changes(BUS, TIME, state.head, moves=[Moved(State.LEASED, dead(1, rule=10))])])
+    delivered = Delivery(10, 0, 1, State.DELIVERED, LATER.time_ms, 1, 1)
+    engine.commit([Changes(BUS, TIME, state.head, moves=[Moved(State.LEASED, delivered)])])
 
     number = next(iter(state.intents))
     (_, again), state = step(engine, ContinueIntent(number), put("one"))
