@@ -38,9 +38,13 @@ def list_(*, bus: Bus = "default", url: Url = DEFAULT_URL, as_json: Json = False
         screen.say(f'no rules on bus "{bus}" yet')
         screen.advise("eventyard rules put NAME --type TYPE --to URL")
         return Exit.OK
-    rows = [(rule.name, _state(rule), rule.pattern_json.decode(), rule.target_url) for rule in rules]
+    rows = [(rule.name, _state(rule), rule.pattern_json.decode(), _target(rule)) for rule in rules]
     screen.table(("rule", "state", "pattern", "target"), rows, whole=("rule", "state"))
     return Exit.OK
+
+
+def _target(rule: "Rule") -> str:
+    return "its queue" if "queue" in rule.target else rule.target_url
 
 
 def _state(rule: "Rule") -> str:
@@ -92,6 +96,9 @@ def put(
     ] = None,
     *,
     to: Annotated[str | None, typer.Option("--to", metavar="URL", help="Push matching events to this address.")] = None,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Keep matching events in a queue, for consumers that receive.")
+    ] = False,
     type_: Annotated[
         list[str] | None, typer.Option("--type", metavar="TYPE", help="Match events of this type. May be repeated.")
     ] = None,
@@ -114,6 +121,7 @@ def put(
 
     Example:
       eventyard rules put rewards --type order.paid --to http://127.0.0.1:9005/
+      eventyard rules put packing --type order.paid --queue
       eventyard rules put rewards rewards.json
 
     Next: eventyard rules status RULE
@@ -122,15 +130,15 @@ def put(
     screen = Screen(as_json=as_json)
     flags = {"description": description, "owner": owner, "start": start}
     if file is not None:
-        _refuse_flags({"to": to, "type": type_, "source": source, "pattern": pattern, **flags})
+        _refuse_flags({"to": to, "queue": queue, "type": type_, "source": source, "pattern": pattern, **flags})
         document = _document(read_json(file if file == "-" else f"@{file.removeprefix('@')}", what="the rule"))
     else:
-        document = _composed(to, compose(pattern, type_ or [], source or []), flags)
+        document = _composed(_chosen(to, is_queue=queue), compose(pattern, type_ or [], source or []), flags)
     with connect(url) as client:
         rule = client.put_rule(name, document, bus=bus)
     screen.document(rule)
     what = "created" if rule.state.uid == rule.state.version else f"changed (version {rule.state.version})"
-    screen.say(f"rule {rule.name} {what}: {rule.pattern_json.decode()} -> {rule.target_url}")
+    screen.say(f"rule {rule.name} {what}: {rule.pattern_json.decode()} -> {_target(rule)}")
     screen.advise(f"eventyard rules status {name}{'' if bus == 'default' else f' --bus {bus}'}")
     return Exit.OK
 
@@ -151,11 +159,21 @@ def _document(text: bytes) -> bytes:
     return msgspec.json.encode({name: value for name, value in members.items() if name not in {"name", "state"}})
 
 
-def _composed(to: str | None, pattern: bytes | None, flags: dict[str, Any]) -> bytes:
-    if to is None or pattern is None:
-        missing = "--to" if to is None else "--type, --source or --pattern"
-        raise Failure(f"found no {missing}", advice="give a file, or --to with --type, --source or --pattern")
-    document: dict[str, Any] = {"pattern": msgspec.Raw(pattern), "target": {"http": {"url": to}}}
+def _chosen(to: str | None, *, is_queue: bool) -> dict[str, Any]:
+    """The target that the flags name."""
+    if (to is not None) == is_queue:
+        found = "found --to and --queue" if is_queue else "found no --to and no --queue"
+        raise Failure(found, advice="give a file, or one of them with --type, --source or --pattern")
+    return {"queue": {}} if is_queue else {"http": {"url": to}}
+
+
+def _composed(target: dict[str, Any], pattern: bytes | None, flags: dict[str, Any]) -> bytes:
+    if pattern is None:
+        raise Failure(
+            "found no --type, --source or --pattern",
+            advice="give a file, or --to or --queue with --type, --source or --pattern",
+        )
+    document: dict[str, Any] = {"pattern": msgspec.Raw(pattern), "target": target}
     document |= {name: value for name, value in flags.items() if value is not None}
     if flags["start"] is not None:
         document["start"] = place_document(flags["start"])

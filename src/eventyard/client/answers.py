@@ -52,7 +52,7 @@ class StoredEvent(msgspec.Struct, frozen=True):
         return dict(msgspec.json.decode(self.raw))
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class Delivery(msgspec.Struct, frozen=True, omit_defaults=True):
     """One event that was received for a rule. `id` stays the same over all attempts; `lease` is what it is settled by.
 
     `attempt` counts from 1. `run`: 0, or the position of the event that records the seek or replay it belongs to.
