@@ -72,6 +72,5 @@ def _of_bus(state: BusState) -> Iterator[Command]:
 
 
 def _has_room(state: BusState, intent: Intent) -> bool:
-    """A redrive goes no further ahead of its consumer than a backfill does."""
-    queue = state.queues.get(intent.rule)
-    return intent.kind is not IntentKind.REDRIVE or queue is None or queue.pending < limits.BACKFILL_UNSETTLED_MAX
+    """A redrive goes no further ahead of its consumer than a backfill does. What is parked waits for the redrive itself."""
+    return intent.kind is not IntentKind.REDRIVE or state.unparked(intent.rule) < limits.BACKFILL_UNSETTLED_MAX

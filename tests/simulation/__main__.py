@@ -20,7 +20,7 @@ def main() -> int:
             outcome = run(arguments.seed + count - 1, arguments.steps, arguments.engine, mutant.parts)
             if outcome.failure:
                 return _fail(outcome, arguments)
-            totals = [totals[0] + outcome.acknowledged, totals[1] + outcome.pushes, totals[2] + outcome.lives]
+            totals = [totals[0] + outcome.acknowledged, totals[1] + outcome.handed, totals[2] + outcome.lives]
             _show(count, arguments.seeds, totals, outcome, time.monotonic() - began)
     return 0
 
@@ -38,7 +38,7 @@ def _arguments() -> argparse.Namespace:
 def _show(count: int, seeds: int, totals: list[int], outcome: Outcome, took_s: float) -> None:
     if count % 50 and count != seeds:
         return
-    text = f"{count} of {seeds} seeds kept every promise: {totals[0]} acknowledged, {totals[1]} pushes, {totals[2]} lives"
+    text = f"{count} of {seeds} seeds kept every promise: {totals[0]} acknowledged, {totals[1]} deliveries handed out, {totals[2]} lives"
     print(f"{text}; {took_s:.1f} s; digest of seed {outcome.seed}: {outcome.digest}", flush=True)  # noqa: T201
 
 

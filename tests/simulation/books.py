@@ -1,7 +1,8 @@
-"""The books: what clients were answered and what targets were sent. They know nothing of the house's own state."""
+"""The books: what clients were answered, and what targets and consumers were handed. They know nothing of the house's own state."""
 
 import msgspec
 
+from eventyard.core.delivery import Key
 from eventyard.core.event import Event
 
 
@@ -29,32 +30,50 @@ class Edit(msgspec.Struct, frozen=True):
     name: str
 
 
-class Push(msgspec.Struct):
-    """One request as its target saw it. `answered_ms` and `status` once the house got its answer (0: none came)."""
+class Handed(msgspec.Struct):
+    """One delivery as its target got it by a push, or its consumer by a receive.
 
-    delivery: str
-    attempt: int
-    position: int
-    bus: str
-    url: str
+    `at_ms` is true time, `bus_ms` what the bus took it for; `ends_ms`: when its lease ends; `replay`: as what replay it came. Of a push: `answered_ms` and `status`, once the house got the answer (0: none came). Of a receive:
+    `lease` numbers it; `acknowledged_ms` and `rejected_ms`, when that was first said; `freed_ms`, from when it may be handed out again
+    because its consumer said so; `is_settled`, whether an acknowledgement was answered ok; `is_uncounted`, whether the attempt counts not.
+    `is_redriven`: somebody asked for the dead letters of its rule since.
+    """
+
+    incarnation: str
+    key: Key
+    rule: str
     event: bytes
+    attempt: int
     life: int
-    sent_ms: int
-    lease_ms: int
-    is_processed: bool = False
+    at_ms: int
+    bus_ms: int
+    ends_ms: int
+    replay: str = ""
+    is_pulled: bool = False
+    lease: int = 0
     answered_ms: int | None = None
     status: int = 0
+    acknowledged_ms: int | None = None
+    rejected_ms: int | None = None
+    freed_ms: int | None = None
+    is_settled: bool = False
+    is_uncounted: bool = False
+    is_redriven: bool = False
 
     @property
-    def is_delivered(self) -> bool:
-        return 200 <= self.status < 300
+    def is_taken(self) -> bool:
+        """Whether the house was told that it is done."""
+        return 200 <= self.status < 300 or self.acknowledged_ms is not None
+
+
+HandedKey = tuple[str, Key]
+"""The incarnation of the bus, and the delivery."""
 
 
 class Books:
     def __init__(self) -> None:
         self.acknowledged: list[Acknowledged] = []
-        self.pushes: dict[str, list[Push]] = {}
-        self.live_from: dict[tuple[str, int], int] = {}
+        self.handed: dict[HandedKey, list[Handed]] = {}
         self.edits: list[Edit] = []
         self.buses: set[str] = set()
         self.buses_deleting: set[str] = set()
@@ -74,25 +93,56 @@ class Books:
             Acknowledged(incarnation, event.source, event.id, event.digest, position, is_duplicate=is_duplicate)
         )
 
-    def push(self, push: Push) -> None:
-        """A push of a delivery that was pushed before must have a reason that the promises name."""
-        before = self.pushes.setdefault(push.delivery, [])
+    def hand(self, handed: Handed, *, was_pushed: bool) -> None:
+        """What was handed out before must have a reason that the promises name to be handed out again.
+
+        `was_pushed`: whether its rule was a push rule at any time: then a restart ends its leases.
+        """
+        before = self.handed.setdefault((handed.incarnation, handed.key), [])
         if before:
-            _check_again(before, push)
-        before.append(push)
+            _check_again(before, handed, was_pushed=was_pushed)
+        before.append(handed)
 
-    def see_live(self, incarnation: str, uid: int, head: int) -> None:
-        """From here on the rule is known to be in the live index: what comes later cannot pass it by."""
-        self.live_from.setdefault((incarnation, uid), head)
+    def redrive(self, incarnation: str, rule: str) -> None:
+        """Somebody asks for the dead letters of a rule once more: what had been given up may come at any time."""
+        for (of, _), handed in self.handed.items():
+            last = handed[-1]
+            if of == incarnation and last.rule == rule:
+                last.is_redriven = True
+                last.freed_ms = None if last.freed_ms is None else min(last.freed_ms, last.at_ms)
 
 
-def _check_again(before: list[Push], push: Push) -> None:
+def _check_again(before: list[Handed], handed: Handed, *, was_pushed: bool) -> None:
     first, last = before[0], before[-1]
-    if (first.position, first.bus, first.event) != (push.position, push.bus, push.event):
-        raise BrokenPromise(f"delivery {push.delivery} carried another event than before: {first} {push}")
-    if last.life != push.life or push.sent_ms - last.sent_ms >= last.lease_ms:
+    if (first.rule, first.event) != (handed.rule, handed.event):
+        raise BrokenPromise(f"a delivery carried another event than before: {first} {handed}")
+    if last.is_settled:
+        raise BrokenPromise(f"a delivery was handed out again after it was acknowledged and answered so: {last} {handed}")
+    _check_count(last, handed)
+    is_restarted = last.life != handed.life and (not last.is_pulled or was_pushed)
+    if handed.at_ms >= last.ends_ms or is_restarted:
         return
+    if last.is_pulled:
+        _check_freed(last, handed)
+    else:
+        _check_failed(last, handed)
+
+
+def _check_count(last: Handed, handed: Handed) -> None:
+    """Attempts are counted over restarts, and begin anew where somebody asks for it."""
+    is_counted = not (last.is_uncounted or last.status == 410)
+    if handed.attempt < last.attempt + is_counted and not last.is_redriven:
+        raise BrokenPromise(f"an attempt was not counted: {last} {handed}")
+
+
+def _check_freed(last: Handed, handed: Handed) -> None:
+    """Consumers live on when the bus dies, and so do their leases."""
+    if last.freed_ms is None or handed.at_ms < last.freed_ms:
+        raise BrokenPromise(f"a delivery was handed out again while its consumer held it: {last} {handed}")
+
+
+def _check_failed(last: Handed, handed: Handed) -> None:
     if last.answered_ms is None:
-        raise BrokenPromise(f"delivery {push.delivery} was pushed twice at a time: {last} {push}")
-    if last.is_delivered:
-        raise BrokenPromise(f"delivery {push.delivery} was pushed again after its target took it: {last} {push}")
+        raise BrokenPromise(f"a delivery was pushed twice at a time: {last} {handed}")
+    if last.is_taken:
+        raise BrokenPromise(f"a delivery was pushed again after its target took it: {last} {handed}")

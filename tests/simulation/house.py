@@ -32,8 +32,11 @@ from eventyard.ports import Engine
 from eventyard.retaining import RetentionStage
 from eventyard.scrubber import Scrubber
 from eventyard.writer import Writer
+from tests.simulation.audit import audit
 from tests.simulation.books import Books, BrokenPromise
 from tests.simulation.disk import Disk, DiskMarks, DiskVFS
+from tests.simulation.handing import Gate
+from tests.simulation.ledger import Ledger
 from tests.simulation.targets import Targets
 from tests.simulation.world import SimulatedClock, World
 
@@ -52,11 +55,12 @@ class Parts(msgspec.Struct, frozen=True):
     wrap: Callable[[Engine], Engine] = lambda engine: engine
 
 
-class FailingEngine:
-    """An engine whose next commit can be told to fail before it keeps anything."""
+class WatchedEngine:
+    """An engine whose commits are written into the ledger, and whose next one can be told to fail before it keeps anything."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, ledger: Ledger) -> None:
         self._engine = engine
+        self._ledger = ledger
         self.next_error: EventyardError | None = None
 
     @property
@@ -86,7 +90,12 @@ class FailingEngine:
         error, self.next_error = self.next_error, None
         if error is not None:
             raise error
-        self._engine.commit(batch)
+        try:
+            self._engine.commit(batch)
+        except EventyardError:
+            self._ledger.doubt(batch)
+            raise
+        self._ledger.take(batch)
 
     def reader(self) -> AbstractContextManager[View]:
         return self._engine.reader()
@@ -101,14 +110,18 @@ class House:
     writer: Writer
     dispatch: Dispatch
     backfill: BackfillStage
+    consumers: Consumers
     keeper: Keeper
     scrubber: Scrubber
-    engine: FailingEngine
+    retention: RetentionStage
+    engine: WatchedEngine
 
     def __init__(self, world: World, books: Books, engine_name: EngineName, parts: Parts) -> None:
         self.world = world
         self.books = books
-        self.targets = Targets(world, books)
+        self.ledger = Ledger()
+        self.gate = Gate(books, self.ledger)
+        self.targets = Targets(world, self.gate, self._now)
         self.clock = SimulatedClock(world)
         self.disk = Disk()
         self.is_up = False
@@ -127,11 +140,12 @@ class House:
 
     def open(self) -> bool:
         """Start the process. False where the disk let it down; then it may be tried again."""
-        self.targets.life += 1
+        self.world.life += 1
         try:
-            self.engine = FailingEngine(self._parts.wrap(self._open_engine()))
+            self.engine = WatchedEngine(self._parts.wrap(self._open_engine()), self.ledger)
             self._build()
             self._check_whole()
+            self.ledger.settle_doubts(self.engine.load(), self.engine.view)
             self.writer.open(self.incarnation)
         except Unavailable as error:
             self.world.note(f"start failed: {error}")
@@ -143,7 +157,7 @@ class House:
     def _open_engine(self) -> Engine:
         if self._engine_name == "memory":
             return self._memory
-        self._vfs = DiskVFS(f"disk-{id(self)}-{self.targets.life}", self.disk)
+        self._vfs = DiskVFS(f"disk-{id(self)}-{self.world.life}", self.disk)
         self._sqlite = SqliteEngine(
             "bus.db",
             vfs=self._vfs.vfs_name,
@@ -192,7 +206,9 @@ class House:
         self.clock.reboot()
 
     def _now(self) -> BusTime:
-        return self.writer.now()
+        time = self.writer.now()
+        self.ledger.clock_ms = max(self.ledger.clock_ms, time.time_ms)
+        return time
 
     def _wake(self) -> None:
         self.writer.wake()
@@ -203,18 +219,16 @@ class House:
     # One bounded step of a stage
 
     def step_writer(self) -> bool:
-        did_something = self.writer.step()
-        for state in self.writer.states.values():
-            for record in state.by_uid.values():
-                if record.status == "live":
-                    self.books.see_live(state.record.incarnation, record.uid, state.head)
-        return did_something
+        return self.writer.step()
 
     def step_others(self) -> bool:
         self.scrubber.step()
         if any(self.engine.damaged(number) for number in self.writer.states):
             raise BrokenPromise("the scrubber took whole events for damaged ones")
         return any([self.backfill.step(), self.keeper.step(), self.retention.step(), self.dispatch.step()])
+
+    def audit(self, *, is_at_rest: bool) -> None:
+        audit(self.engine.load(), self.engine.view, self.books, self.ledger, is_at_rest=is_at_rest)
 
     def check_reload(self) -> None:
         """What the house remembers is what a fresh start would read."""

@@ -26,6 +26,7 @@ from eventyard.inbox import Ticket
 from eventyard.ports import Engine
 from eventyard.writer import Admission, Writer
 from tests.simulation.house import EngineName, Parts
+from tests.simulation.queue_mutants import QUEUE_MUTANTS
 from tests.simulation.run import run
 
 
@@ -162,6 +163,7 @@ MUTANTS: Mapping[str, Mutant] = MappingProxyType(
         "reuse-bus-numbers": Mutant(patch=lambda: mock.patch.dict(machine._STEPS, {CreateBus: _reuse_number})),
         "keep-cut-answers": Mutant(Parts(writer=KeepsCutAnswers)),
         "lease-before-released": Mutant(Parts(writer=LeasesBeforeReleased)),
+        **{name: Mutant(patch=patch, engines=("memory",)) for name, patch in QUEUE_MUTANTS.items()},
     }
 )
 

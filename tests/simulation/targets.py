@@ -5,9 +5,12 @@ from types import MappingProxyType
 
 import msgspec
 
+from eventyard.core.clock import BusTime
+from eventyard.core.delivery import parse_delivery_id
 from eventyard.core.limits import PUSH_LEASE_MARGIN_MS
 from eventyard.ports import PushAnswer, PushRequest
-from tests.simulation.books import Books, Push
+from tests.simulation.books import BrokenPromise, Handed
+from tests.simulation.handing import Gate
 from tests.simulation.world import World
 
 MOODS = ("ok", "ok", "slow", "hang", "500", "503", "flapping", "422", "410", "garbage", "lossy", "late")
@@ -44,11 +47,11 @@ FLAWED: Mapping[str, tuple[Callable[[int], Reaction], ...]] = MappingProxyType(
 class Targets:
     """The transport of the house, and all targets behind it, each in a mood of its own (by host name)."""
 
-    def __init__(self, world: World, books: Books) -> None:
+    def __init__(self, world: World, gate: Gate, now: Callable[[], BusTime]) -> None:
         self._world = world
-        self._books = books
+        self._gate = gate
+        self._now = now
         self.moods: dict[str, str] = {}
-        self.life = 0
 
     def close(self) -> None:
         """Pushes under way die with the world's agenda."""
@@ -57,24 +60,27 @@ class Targets:
         push = self._note(request)
         host = request.url.split("/")[2]
         reaction = self._react(self.moods.get(host, "ok"), request.timeout_s)
-        push.is_processed = 200 <= reaction.status < 300
         self._world.later(reaction.delay_ms, lambda: self._answer(push, reaction, done))
 
-    def _note(self, request: PushRequest) -> Push:
+    def _note(self, request: PushRequest) -> Handed:
         headers = dict(request.headers)
-        push = Push(
-            delivery=headers["eventyard-delivery"],
-            attempt=int(headers["eventyard-attempt"]),
-            position=int(headers["eventyard-position"]),
-            bus=headers["eventyard-bus"],
-            url=request.url,
+        parsed = parse_delivery_id(headers["eventyard-delivery"])
+        if parsed is None or parsed[1][2] != int(headers["eventyard-position"]):
+            raise BrokenPromise(f"a push has no delivery id that can be read: {headers}")
+        push = Handed(
+            incarnation=parsed[0],
+            key=parsed[1],
+            rule=request.url.split("/")[3],
             event=request.body,
-            life=self.life,
-            sent_ms=self._world.now_ms,
-            lease_ms=int(request.timeout_s * 1000) + PUSH_LEASE_MARGIN_MS,
+            attempt=int(headers["eventyard-attempt"]),
+            life=self._world.life,
+            at_ms=self._world.now_ms,
+            bus_ms=self._now().time_ms,
+            ends_ms=self._world.now_ms + int(request.timeout_s * 1000) + PUSH_LEASE_MARGIN_MS,
+            replay=headers.get("eventyard-replay", ""),
         )
-        self._world.note(f"push {push.delivery} attempt {push.attempt} to {push.url}")
-        self._books.push(push)
+        self._world.note(f"push {push.incarnation} {push.key} attempt {push.attempt} to {request.url}")
+        self._gate.hand(push)
         return push
 
     def _react(self, mood: str, timeout_s: float) -> Reaction:
@@ -87,9 +93,9 @@ class Targets:
         is_lost = mood == "hang" or (mood == "lossy" and rng.random() < 0.5)
         return Reaction(0 if mood == "hang" else 200, delays_ms.get(mood, quick_ms), is_lost=is_lost)
 
-    def _answer(self, push: Push, reaction: Reaction, done: Callable[[PushAnswer], None]) -> None:
+    def _answer(self, push: Handed, reaction: Reaction, done: Callable[[PushAnswer], None]) -> None:
         push.answered_ms = self._world.now_ms
         push.status = 0 if reaction.is_lost else reaction.status
-        self._world.note(f"answer {push.status} for {push.delivery} attempt {push.attempt}")
+        self._world.note(f"answer {push.status} for {push.key} attempt {push.attempt}")
         failure = "" if push.status else "timed out"
         done(PushAnswer(push.status, reaction.headers, reaction.body, failure))

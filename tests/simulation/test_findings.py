@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from eventyard.consumers import Claim
 from eventyard.core import limits, rule
 from eventyard.core.commands import Command, ContinueIntent, CreateBus, DeleteBus, DeleteRule, Publish, PutRule, Redrive
 from eventyard.core.delivery import State
-from eventyard.core.errors import InvalidRule, StorageFailed, StorageFull
+from eventyard.core.errors import InvalidRule, NotFound, StorageFailed, StorageFull
 from eventyard.core.event import make
 from tests.simulation.books import Books
 from tests.simulation.house import EngineName, House, Parts
@@ -34,8 +35,10 @@ class Small:
     def submit(self, bus: str, command: Command, answers: list[Any]) -> None:
         if isinstance(command, CreateBus | DeleteBus):
             self.house.writer.submit_system(command, answers.append)
-        else:
-            self.house.writer.submit(bus, command, answers.append)
+            return
+        if isinstance(command, Redrive):
+            self.house.books.redrive(self.house.writer.states[1].record.incarnation, command.name)
+        self.house.writer.submit(bus, command, answers.append)
 
     def work(self) -> None:
         for _ in range(20):
@@ -51,8 +54,23 @@ def put(name: str, *, tail: bytes = b"") -> PutRule:
     return PutRule(name, *rule.parse(ANY + tail + b"}"))
 
 
+def pull(name: str) -> PutRule:
+    document = b'{"pattern": {"source": [{"prefix": "/client/"}]}, "target": {"queue": {"lease_s": 1}}}'
+    return PutRule(name, *rule.parse(document))
+
+
 def publish(*numbers: int) -> Publish:
     return Publish(tuple(make({"id": str(n), "source": "/client/1", "type": "car.sold"}, {"n": n}) for n in numbers))
+
+
+def keyed(keys: str) -> Publish:
+    """One event for each key."""
+    return Publish(
+        tuple(
+            make({"id": f"{n}{key}{len(keys)}", "source": "/client/1", "type": "car.sold"}, {"key": key})
+            for n, key in enumerate(keys)
+        )
+    )
 
 
 def test_a_cut_publish_keeps_no_position_of_a_failed_commit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +91,7 @@ def test_what_is_leased_at_start_is_not_released_with_what_was_left_over() -> No
     small.house.crash()
     small.house.open()
     small.work()
-    assert [len(pushes) for pushes in small.house.books.pushes.values()] == [2]
+    assert [len(handed) for handed in small.house.books.handed.values()] == [2]
 
 
 def test_a_bus_may_be_deleted_in_the_step_that_changes_it() -> None:
@@ -139,6 +157,61 @@ def test_a_backfill_that_cannot_read_waits_for_the_disk(monkeypatch: pytest.Monk
     monkeypatch.undo()
     small.work()
     assert small.states(1, uid, range(1, 4)) != [None, None, None]
+
+
+def test_a_rule_that_is_pulled_from_now_on_gives_nothing_to_who_pushed_it() -> None:
+    """Its leases went to dispatch, which has no target for them: the writer died of it."""
+    small = Small()
+    small.ask("default", put("mail", tail=b', "delivery": {"concurrency": 1}'))
+    small.ask("default", publish(1, 2))
+    small.house.world.pass_time(1_000)
+    small.ask("default", pull("mail"))
+    assert [len(handed) for handed in small.house.books.handed.values()] == [1]
+
+
+def test_a_rule_may_be_deleted_in_the_step_that_leases_of_it() -> None:
+    """The claim had ended with the rule when its lease was to be handed over: the writer died of it."""
+    small = Small()
+    uid = small.ask("default", pull("mail"))[0].record.uid
+    answers: list[Any] = []
+    small.house.consumers.wait(Claim((1, uid), 1, 1_000, answers.append))
+    small.ask("default", publish(1), DeleteRule("mail"))
+    small.house.world.pass_time(2_000)
+    small.work()
+    assert isinstance(answers[0], NotFound)
+    assert small.states(1, uid, range(2, 3)) == [State.DISCARDED]
+
+
+def test_a_restart_shortens_no_lease() -> None:
+    small = Small()
+    uid = small.ask("default", pull("mail"))[0].record.uid
+    answers: list[Any] = []
+    small.ask("default", publish(1))
+    small.house.consumers.wait(Claim((1, uid), 1, 600_000, answers.append))
+    small.house.step_writer()
+    small.house.crash()
+    small.house.open()
+    small.house.world.pass_time(590_000)
+    small.work()
+    assert small.states(1, uid, range(2, 3)) == [State.LEASED]
+
+
+def test_what_is_parked_does_not_keep_the_redrive_waiting_that_frees_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "INTENT_ROWS_PER_STEP", 1)
+    monkeypatch.setattr(limits, "BACKFILL_UNSETTLED_MAX", 1)
+    small = Small()
+    small.house.targets.moods["alpha"] = "422"
+    uid = small.ask("default", put("mail", tail=b', "delivery": {"order": "key", "key": "data.key"}'))[0].record.uid
+    small.ask("default", keyed("ab"))
+    small.house.world.pass_time(1_000)
+    small.work()
+    small.ask("default", keyed("abab"))
+    small.house.targets.moods.clear()
+    small.ask("default", Redrive("mail", None))
+    for _ in range(5):
+        small.house.world.pass_time(1_000)
+        small.work()
+    assert small.states(1, uid, range(2, 4)) == [State.DELIVERED] * 2
 
 
 def _failing_reader() -> Any:

@@ -9,7 +9,7 @@ from tests.simulation.run import run
 
 SEEDS = 40
 STEPS = 200
-MUTANT_SEEDS_MAX = 200
+MUTANT_SEEDS_MAX = 400
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,8 @@ HOUR_MS = 3_600_000
 
 
 class World:
-    """`now_ms` is true time, which nobody in the house can read; the clocks that they read are made from it.
+    """`now_ms` is true time, which nobody in the house can read; the clocks that they read are made from it. `life` counts the
+    lives of the house's process.
 
     A trace line is written for whatever happens, so that two runs of a seed can be held beside each other.
     """
@@ -17,6 +18,7 @@ class World:
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.now_ms = 0
+        self.life = 0
         self.trace: list[str] = []
         self._digest = hashlib.blake2b(digest_size=8)
         self._agenda: list[tuple[int, int, Callable[[], None]]] = []

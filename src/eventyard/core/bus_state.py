@@ -118,12 +118,13 @@ class BusState:
         record = self.by_uid.get(uid)
         return self.backfills.get((uid, record.run)) if record is not None else None
 
-    def unparked(self, uid: int, run: int) -> int:
-        """Pending deliveries of a run, without those that wait behind dead ones: what its consumer still has to do."""
-        rule_queue = self.queues.get(uid)
-        queue = rule_queue.runs.get(run) if rule_queue is not None else None
-        lanes = self.lanes.get(uid)
-        return (queue.pending if queue is not None else 0) - (lanes.parked_behind_in(run) if lanes is not None else 0)
+    def unparked(self, uid: int, run: int | None = None) -> int:
+        """Pending deliveries of a run (None: of all), without those that wait behind dead ones: what its consumer still has to do."""
+        queue, lanes = self.queues.get(uid), self.lanes.get(uid)
+        if run is None:
+            return (queue.pending if queue is not None else 0) - (lanes.parked_behind if lanes is not None else 0)
+        of_run = queue.runs.get(run) if queue is not None else None
+        return (of_run.pending if of_run is not None else 0) - (lanes.parked_behind_in(run) if lanes is not None else 0)
 
     def gives_out(self, uid: int) -> bool:
         """Whether deliveries of the rule may be leased now."""

@@ -275,7 +275,11 @@ class Draft:
         return min(wanted, self._lease_room(uid)) if wanted > 0 else 0
 
     def _lease_room(self, uid: int) -> int:
-        return self.rule(uid).leases_max - self._leased_now(uid)
+        """None in the very step in which a rule that was pushed is pulled from now on, or the other way: the demands are for what it was."""
+        record, before = self.rule(uid), self.state.by_uid.get(uid)
+        if before is not None and before.is_pulled != record.is_pulled:
+            return 0
+        return record.leases_max - self._leased_now(uid)
 
     def _leased_now(self, uid: int) -> int:
         """How many leases of the rule are out with what this step has granted and settled so far."""

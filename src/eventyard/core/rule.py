@@ -132,6 +132,10 @@ class RuleRecord(msgspec.Struct, frozen=True):
         return self.rule.delivery.order == "key"
 
     @property
+    def is_pulled(self) -> bool:
+        return self.rule.target.queue is not None
+
+    @property
     def leases_max(self) -> int:
         """How many of its deliveries may be leased at once."""
         queue = self.rule.target.queue

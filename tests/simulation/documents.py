@@ -1,0 +1,87 @@
+"""Rules as the operators of the simulation write them: patterns that the audit can evaluate, and every kind of target and policy."""
+
+import datetime
+import json
+import random
+from typing import Any
+
+from eventyard.core.rule import RuleRecord
+from tests.simulation.world import HOUR_MS
+
+BUSES = ("default", "default", "default", "second", "third")
+TYPES = ("car.sold", "car.repaired", "order.paid")
+RULES = ("rewards", "stock", "mail", "audit", "billing")
+HOSTS = ("alpha", "beta", "gamma")
+
+
+class Documents:
+    """The shares are drawn from the seed, so that some stories are all queues and some all lanes."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._ordered_share = rng.choice((0.1, 0.5, 0.9))
+        self._pulled_share = rng.choice((0.1, 0.5, 0.9))
+
+    def write(self, name: str, before: RuleRecord | None, start: Any) -> bytes:
+        """A document for the rule `name`, which mostly keeps the order that it has."""
+        document: dict[str, Any] = {"pattern": self.pattern(), "target": self._target(name), "delivery": self._delivery(before)}
+        if start is not None:
+            document["start"] = start
+        if self._rng.random() < 0.5:
+            document["replay"] = self._rng.choice(("allow", "mark", "refuse"))
+        return json.dumps(document).encode()
+
+    def simple(self, name: str) -> bytes:
+        """All events of clients, pushed, from now on."""
+        url = f"http://{self._rng.choice(HOSTS)}/{name}"
+        document = {"pattern": {"source": [{"prefix": "/client/"}]}, "target": {"http": {"url": url, "timeout_s": 5}}}
+        return json.dumps(document).encode()
+
+    def pattern(self) -> dict[str, Any]:
+        rng = self._rng
+        return rng.choice(
+            (
+                {"type": [rng.choice(TYPES)]},
+                {"type": [{"prefix": "car."}], "data": {"n": [{"numeric": [">=", rng.randrange(10)]}]}},
+                {"data": {"kind": ["x", "y"]}},
+                {"source": [{"anything-but": ["/client/0"]}]},
+                {"type": [{"prefix": "io.eventyard.rule."}]},
+                {"source": [{"prefix": "/client/"}]},
+            )
+        )
+
+    def place(self, head: int, wall_ms: int) -> Any:
+        """A place in the log: by name, position or time; some beyond its ends."""
+        rng = self._rng
+        moment = datetime.datetime.fromtimestamp((wall_ms - rng.randint(-60_000, HOUR_MS)) / 1000, datetime.UTC)
+        recent = max(1, head - rng.randint(0, 20))
+        return rng.choice(
+            ("latest", "earliest", {"position": rng.randint(1, head + 1)}, {"position": recent}, {"time": moment.isoformat()})
+        )
+
+    def _target(self, name: str) -> dict[str, Any]:
+        rng = self._rng
+        if rng.random() < self._pulled_share:
+            return {"queue": {"lease_s": rng.choice((1, 5, 30)), "max_leases": rng.choice((1, 3, 10_000))}}
+        return {"http": {"url": f"http://{rng.choice(HOSTS)}/{name}", "timeout_s": 5}}
+
+    def _delivery(self, before: RuleRecord | None) -> dict[str, Any]:
+        rng = self._rng
+        policy = {
+            "max_attempts": rng.choice((1, 3, 50)),
+            "max_age_s": rng.choice((60, 86_400)),
+            "backoff": {"initial_s": 1, "factor": 2, "max_s": 30},
+            "concurrency": rng.choice((1, 2, 16)),
+        }
+        return policy | (self._order() if before is None or rng.random() < 0.1 else _order_of(before))
+
+    def _order(self) -> dict[str, Any]:
+        rng = self._rng
+        if rng.random() < self._ordered_share:
+            return {"order": "key", "key": rng.choice(("", "", "data.key", "data.kind", "source", "data.key.a"))}
+        return {"order": "none"}
+
+
+def _order_of(before: RuleRecord) -> dict[str, Any]:
+    policy = before.rule.delivery
+    return {"order": policy.order, "key": policy.key}

@@ -1,0 +1,90 @@
+"""What is checked of every delivery in the moment in which it is handed out, by a push or to a consumer.
+
+It has to be leased by what is committed, of a rule and a run that give out, and in its order: while one of a key is under way or parked,
+nothing of that key goes past it.
+"""
+
+from eventyard.core.delivery import Delivery, State
+from tests.simulation.books import Books, Handed, HandedKey
+from tests.simulation.ledger import BusLedger, Ledger
+from tests.simulation.reading import Key, key_of
+
+
+class Gate:
+    def __init__(self, books: Books, ledger: Ledger) -> None:
+        self._books = books
+        self._ledger = ledger
+        self._first: dict[tuple[str, int, int, Key], int] = {}
+        self.out_of_order: set[HandedKey] = set()
+        """What somebody asked to have put back out of order."""
+
+    def hand(self, handed: Handed) -> None:
+        bus = self._ledger.of(handed.incarnation)
+        if bus is None:
+            return
+        row = bus.rows.get(handed.key)
+        if row is None or not _is_leased_by(row, handed):
+            bus.fail(f"somebody was handed what is not leased so: {handed}, {row}")
+            return
+        _check_given_out(bus, row)
+        _check_mark(bus, row, handed)
+        self._check_order(bus, row)
+        self._books.hand(handed, was_pushed=row.rule in bus.pushed)
+
+    # Order
+
+    def _check_order(self, bus: BusLedger, row: Delivery) -> None:
+        key = _key(bus, row)
+        if key is None:
+            return
+        for other in bus.rows.values():
+            if (other.rule, other.run) == (row.rule, row.run) and other.key != row.key and _key(bus, other) == key:
+                self._check_pair(bus, row, other)
+        self._check_first(bus, row, key)
+
+    def _check_pair(self, bus: BusLedger, row: Delivery, other: Delivery) -> None:
+        if other.state is State.LEASED:
+            bus.fail(f"two of a key are out at a time: {row}, {other}")
+        if other.position < row.position and other.state.is_owed and not self._is_free(bus, other):
+            bus.fail(f"a delivery has overtaken one of its key: {row}, {other}")
+
+    def _check_first(self, bus: BusLedger, row: Delivery, key: Key) -> None:
+        """Over all lives of the house, those of a key go out for the first time in the order of the log."""
+        lane = (bus.record.incarnation, row.rule, row.run, key)
+        last = self._first.setdefault(lane, row.position)
+        is_new = (bus.record.incarnation, row.key) not in self._books.handed
+        if is_new and row.position < last and not self._is_free(bus, row):
+            bus.fail(f"{row} goes out for the first time after {last} of its key")
+        self._first[lane] = max(last, row.position)
+
+    def _is_free(self, bus: BusLedger, row: Delivery) -> bool:
+        return (bus.record.incarnation, row.key) in self.out_of_order
+
+
+def _is_leased_by(row: Delivery, handed: Handed) -> bool:
+    is_same = row.attempts == handed.attempt and (not handed.is_pulled or row.leases == handed.lease)
+    return row.state is State.LEASED and is_same
+
+
+def _check_given_out(bus: BusLedger, row: Delivery) -> None:
+    """Nothing of a paused or deleted rule, or a closed run, but what was leased in the step that said so, and what was put back since."""
+    stopped = bus.stopped.get(row.rule)
+    if stopped is not None and stopped <= bus.head_before:
+        bus.fail(f"a rule that gives nothing out since {stopped} gave {row}")
+    closed = bus.closed.get((row.rule, row.run))
+    if closed is not None and max(closed, bus.redriven.get(row.rule, 0)) == closed <= bus.head_before:
+        bus.fail(f"a run that was closed at {closed} gave {row}")
+
+
+def _check_mark(bus: BusLedger, row: Delivery, handed: Handed) -> None:
+    """A replay's deliveries say so, as the rule wants it; nothing else does."""
+    record, is_replayed = bus.rules[row.rule], (row.rule, row.run) in bus.replayed
+    if handed.replay and (not is_replayed or handed.replay != str(row.run)):
+        bus.fail(f"a delivery is marked as of a replay that it is not of: {handed}")
+    is_wanted = is_replayed and (handed.is_pulled or record.rule.replay == "mark")
+    if is_wanted and not handed.replay and record.version <= bus.head_before:
+        bus.fail(f"a delivery of a replay is not marked: {handed}")
+
+
+def _key(bus: BusLedger, row: Delivery) -> Key | None:
+    return key_of(bus.rules[row.rule].rule.delivery, bus.documents[row.position])

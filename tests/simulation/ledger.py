@@ -1,0 +1,282 @@
+"""The ledger: every event, and every step of every delivery, as commits brought them; what retention removed included.
+
+It is written with each commit that succeeds, and then asks of the commit itself what no moment may break: positions are dense, what
+has ended stays ended, nothing is put twice, what is removed is past what its bus keeps. At a start, and whenever the house is
+looked at, the store must hold exactly what the ledger says. A commit that failed on the disk may, after a crash, be there after all:
+then one that is kept in doubt explains what the store holds.
+"""
+
+import copy
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from eventyard.core import bus_events
+from eventyard.core.bus_state import Loaded
+from eventyard.core.changes import Backfill, BusRecord, Changes, Moved, Retention, StoredEvent
+from eventyard.core.delivery import Delivery, Key, Reason, State, decode_note
+from eventyard.core.rule import RuleRecord, Status
+from eventyard.core.view import View
+from tests.simulation.books import BrokenPromise
+
+Span = tuple[int, int]
+"""Positions, both ends included."""
+
+
+class BusLedger:
+    """One bus. `floors`: by position, the floor before and after the commit that brought it. `clocks`: the latest time then
+    read. `live`: where a run judged as it came. `kept`: what the bus was ever told to keep. `replayed`: by rule and run, the pattern that narrows a replay.
+
+    By the position that says so: `stopped`, rules that give nothing out (paused or deleted); `closed`, runs that do not; `redriven`, rules
+    whose dead letters were last put back. `runs`: by rule, its live run; `pushed`: rules that push or did.
+    """
+
+    def __init__(self, record: BusRecord) -> None:
+        self.record = record
+        self.head = 0
+        self.floor = 1
+        self.log_bytes = 0
+        self.log: dict[int, StoredEvent] = {}
+        self.documents: dict[int, Any] = {}
+        self.floors: dict[int, Span] = {}
+        self.clocks: dict[int, int] = {}
+        self.rows: dict[Key, Delivery] = {}
+        self.rules: dict[int, RuleRecord] = {}
+        self.backfills: dict[tuple[int, int], Backfill] = {}
+        self.live: dict[tuple[int, int], list[Span]] = {}
+        self.kept: list[Retention] = [record.retention]
+        self.replayed: dict[tuple[int, int], Any] = {}
+        self.head_before = 0
+        self.runs: dict[int, int] = {}
+        self.pushed: set[int] = set()
+        self.stopped: dict[int, int] = {}
+        self.closed: dict[tuple[int, int], int] = {}
+        self.redriven: dict[int, int] = {}
+
+    def copy(self) -> "BusLedger":
+        """A twin that can go on by itself. What is in it is never changed."""
+        twin = copy.copy(self)
+        for name, held in vars(self).items():
+            setattr(twin, name, copy.copy(held))
+        twin.live = {run: spans.copy() for run, spans in self.live.items()}
+        return twin
+
+    def fail(self, text: str) -> None:
+        raise BrokenPromise(f"bus {self.record.incarnation}: {text}")
+
+    def is_live_at(self, uid: int, run: int, position: int) -> bool:
+        """Whether the run judged the event in the very step that accepted it."""
+        return any(first <= position <= last for first, last in self.live.get((uid, run), ()))
+
+    def is_owed(self, position: int) -> bool:
+        return any(row.state.is_owed for row in self.rows.values() if row.position == position)
+
+    # What a commit brings
+
+    def take(self, changes: Changes, clock_ms: int) -> None:
+        floor, head = self.floor, self.head
+        self.head_before = head
+        for event in changes.events:
+            self._append(event)
+        if (changes.head, changes.log_bytes) != (self.head, self.log_bytes):
+            self.fail(
+                f"a commit says the log ends at {changes.head}, {changes.log_bytes}, and it does at {self.head}, {self.log_bytes}"
+            )
+        for put in changes.puts:
+            self._put(put)
+        for move in changes.moves:
+            self._move(move)
+        self._take_rules(changes.rules, head)
+        self._take_backfills(changes.backfills)
+        self._raise_floor(changes.floor, clock_ms)
+        for event in changes.events:
+            self.floors[event.position] = (floor, self.floor)
+            self.clocks[event.position] = clock_ms
+
+    def _append(self, event: StoredEvent) -> None:
+        before = self.log.get(self.head)
+        if event.position != self.head + 1 or event.offset != self.log_bytes:
+            self.fail(f"position {event.position} at {event.offset} follows {self.head} at {self.log_bytes}")
+        if before is not None and before.accepted_ms > event.accepted_ms:
+            self.fail(f"accepted time runs backwards from {before.position} to {event.position}")
+        self.head += 1
+        self.log_bytes += len(event.json)
+        self.log[event.position] = event
+        document = self.documents[event.position] = json.loads(event.json)
+        if document["type"].startswith("io.eventyard."):
+            self._note(event.position, document["type"], document["data"])
+
+    def _note(self, position: int, kind: str, data: Any) -> None:
+        """What an event of the bus says of what may be handed out from here on."""
+        uid = data.get("uid", 0)
+        match kind:
+            case bus_events.RULE_PAUSED | bus_events.RULE_DELETED:
+                self.stopped[uid] = position
+            case bus_events.RULE_RESUMED:
+                self.stopped.pop(uid, None)
+            case bus_events.RULE_SOUGHT:
+                self.closed[uid, self.runs.get(uid, 0)] = position
+                self.runs[uid] = position
+            case bus_events.REPLAY_CANCELLED:
+                self.closed[uid, data["run"]] = position
+            case bus_events.RULE_REDRIVEN:
+                self.redriven[uid] = position
+
+    def _put(self, row: Delivery) -> None:
+        if row.key in self.rows:
+            self.fail(f"{row} was put, and it was there before: {self.rows[row.key]}")
+        if row.position not in self.log:
+            self.fail(f"{row} was put, and there is no such event")
+        self.rows[row.key] = row
+
+    def _move(self, move: Moved) -> None:
+        before, now = self.rows.get(move.now.key), move.now
+        if before is None or before.state is not move.was:
+            self.fail(f"{move} does not follow {before}")
+        elif not self._is_allowed(before, now):
+            self.fail(f"a delivery may not go from {before} to {now}")
+        self.rows[now.key] = now
+
+    def _is_allowed(self, before: Delivery, now: Delivery) -> bool:
+        is_leased_again = now.leases == before.leases + 1 and now.state is State.LEASED
+        if now.leases != before.leases and not is_leased_again:
+            return False
+        match before.state:
+            case State.DELIVERED:
+                return False
+            case State.DEAD:
+                return now.state is State.DISCARDED or now.rule in self.redriven
+            case State.DISCARDED:
+                return decode_note(before.note).reason == Reason.SKIPPED and now.rule in self.redriven
+        return True
+
+    def _take_rules(self, records: Sequence[RuleRecord], head: int) -> None:
+        """A rule that is live in the same run before and after a step was live for all of it; it may leave only at its end."""
+        before = dict(self.rules)
+        self.rules.update((record.uid, record) for record in records)
+        self.pushed.update(record.uid for record in records if not record.is_pulled)
+        if self.head == head:
+            return
+        for uid, record in self.rules.items():
+            known = before.get(uid)
+            was_live = known is not None and known.status is Status.LIVE
+            if known is not None and was_live and known.run == record.run:
+                self.live.setdefault((uid, known.run), []).append((head + 1, self.head))
+            elif known is None and record.status is Status.LIVE and record.rule.start == "latest" and not record.run:
+                self.live.setdefault((uid, 0), []).append((uid + 1, self.head))
+
+    def _take_backfills(self, backfills: Sequence[Backfill]) -> None:
+        for backfill in backfills:
+            self.backfills[backfill.key] = backfill
+            if backfill.is_replay:
+                self.replayed[backfill.key] = json.loads(backfill.pattern) if backfill.pattern else None
+
+    def _raise_floor(self, floor: int, clock_ms: int) -> None:
+        if floor < self.floor or floor > self.head + 1:
+            self.fail(f"the floor went from {self.floor} to {floor}, with the head at {self.head}")
+        for position in range(self.floor, floor):
+            if not self._may_go(self.log[position], clock_ms):
+                self.fail(f"event {position} was removed, and the bus still keeps it: {self.kept}")
+        self.floor = floor
+
+    def _may_go(self, event: StoredEvent, clock_ms: int) -> bool:
+        """By what the bus ever kept least: what is asked for may change between a look and the steps that follow it."""
+        age_ms = min(int(keep.max_age_s * 1000) for keep in self.kept)
+        size = min(keep.max_bytes for keep in self.kept)
+        return event.accepted_ms < clock_ms - age_ms or event.offset < self.log_bytes - size
+
+    # What the store holds
+
+    def difference(self, loaded: Loaded, view: View) -> str:
+        """The first thing in which the store is not what the ledger says. Empty: none."""
+        number = loaded.record.number
+        has = (loaded.head, loaded.floor, loaded.log_bytes)
+        if has != (self.head, self.floor, self.log_bytes):
+            return f"head, floor and bytes are {has}, and were {(self.head, self.floor, self.log_bytes)}"
+        stored = view.events(number, 1, self.head, self.head + 1)
+        owed = {row.position for row in self.rows.values() if row.state.is_owed}
+        expected = [self.log[at] for at in range(1, self.head + 1) if at >= self.floor or at in owed]
+        if stored != expected:
+            return _unequal(
+                "events", {event.position: event for event in expected}, {event.position: event for event in stored}
+            )
+        rows = {row.key: row for row in view.deliveries(number, list(self.rows))}
+        kept = {event.position for event in expected}
+        return _unequal("deliveries", {key: row for key, row in self.rows.items() if key[2] in kept}, rows)
+
+
+def _unequal(what: str, expected: dict[Any, Any], found: dict[Any, Any]) -> str:
+    for key in sorted(expected.keys() | found.keys()):
+        if expected.get(key) != found.get(key):
+            return f"of the {what}, {key} is {found.get(key)}, and was {expected.get(key)}"
+    return ""
+
+
+class Ledger:
+    """All buses, by number. `clock_ms`: the latest time that any part of the house has read."""
+
+    def __init__(self) -> None:
+        self.buses: dict[int, BusLedger] = {}
+        self.clock_ms = 0
+        self._doubtful: list[Sequence[Changes]] = []
+
+    def of(self, incarnation: str) -> BusLedger | None:
+        return next((bus for bus in self.buses.values() if bus.record.incarnation == incarnation), None)
+
+    def take(self, batch: Sequence[Changes]) -> None:
+        """A commit that succeeded. Nothing that failed before can come back after it."""
+        self._doubtful = []
+        self._take(self.buses, batch)
+
+    def _take(self, buses: dict[int, BusLedger], batch: Sequence[Changes]) -> None:
+        for changes in batch:
+            self.clock_ms = max(self.clock_ms, changes.time.time_ms)
+            for record in changes.buses:
+                self._follow(buses, record)
+        for changes in batch:
+            if changes.bus in buses:
+                buses[changes.bus].take(changes, self.clock_ms)
+
+    def _follow(self, buses: dict[int, BusLedger], record: BusRecord) -> None:
+        known = buses.get(record.number)
+        if known is None or known.record.incarnation != record.incarnation:
+            buses[record.number] = BusLedger(record)
+        elif known.record.retention != record.retention:
+            known.kept.append(record.retention)
+        buses[record.number].record = record
+
+    def doubt(self, batch: Sequence[Changes]) -> None:
+        """A commit that failed on the disk: it may come back at the next start."""
+        self._doubtful.append(batch)
+
+    def check(self, loaded: list[Loaded], view: View) -> None:
+        """The store holds what was committed and nothing else."""
+        if different := _difference(self.buses, loaded, view):
+            raise BrokenPromise(different)
+
+    def settle_doubts(self, loaded: list[Loaded], view: View) -> None:
+        """After a start: the store is as the last commit left it, or as one of those left it that failed after it."""
+        different = _difference(self.buses, loaded, view)
+        doubtful, self._doubtful = self._doubtful, []
+        for batch in doubtful:
+            if not different:
+                return
+            buses = {number: bus.copy() for number, bus in self.buses.items()}
+            self._take(buses, batch)
+            if not _difference(buses, loaded, view):
+                self.buses = buses
+                return
+        if different:
+            raise BrokenPromise(different)
+
+
+def _difference(buses: dict[int, BusLedger], loaded: list[Loaded], view: View) -> str:
+    for bus in loaded:
+        known = buses.get(bus.record.number)
+        if known is None or known.record.incarnation != bus.record.incarnation:
+            return f"bus {bus.record.name} is in the store, and no commit brought it"
+        if different := known.difference(bus, view):
+            return f"bus {bus.record.incarnation}: {different}"
+    there = {bus.record.number for bus in loaded}
+    lost = [bus.record.name for bus in buses.values() if not bus.record.is_deleted and bus.record.number not in there]
+    return f"buses are gone: {lost}" if lost else ""
