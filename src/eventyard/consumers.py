@@ -11,6 +11,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -119,10 +120,10 @@ class Consumers:
             demands = self._demands[bus.number] = _Demands(self._workers)
         for record in records:
             if record.is_deleted:
-                demands.records.pop(record.uid, None)
+                demands.forget(record.uid)
                 self._ended.append(((bus.number, record.uid), NotFound("the rule was deleted", wanted="a rule that exists")))
                 continue
-            demands.records[record.uid] = record
+            demands.follow(record)
             if record.rule.target.queue is None:
                 found = f'found that rule "{record.name}" pushes now'
                 self._ended.append(((bus.number, record.uid), InvalidRequest(found, wanted="a rule with a queue target")))
@@ -180,8 +181,20 @@ class _Demands:
 
     def __init__(self, workers: dict[int, Claim]) -> None:
         self.records: dict[int, RuleRecord] = {}
+        self._pushed: set[int] = set()
         self._workers = workers
         self._claims: dict[int, dict[int, Demand]] = {}
+
+    def follow(self, record: RuleRecord) -> None:
+        self.records[record.uid] = record
+        if record.rule.target.http is None:
+            self._pushed.discard(record.uid)
+        else:
+            self._pushed.add(record.uid)
+
+    def forget(self, uid: int) -> None:
+        self.records.pop(uid, None)
+        self._pushed.discard(uid)
 
     def add(self, uid: int, demand: Demand) -> None:
         self._claims.setdefault(uid, {})[demand.claim] = demand
@@ -192,18 +205,14 @@ class _Demands:
         if not claims:
             self._claims.pop(uid, None)
 
-    def __contains__(self, uid: int, /) -> bool:
-        return uid in self._claims or (bool(self._workers) and self._is_pushed(uid))
+    def keys(self) -> AbstractSet[int]:
+        return self._claims.keys() | self._pushed if self._workers else self._claims.keys()
 
     def get(self, uid: int, _default: tuple[()], /) -> Sequence[Demand]:
-        if self._workers and self._is_pushed(uid):
+        if self._workers and uid in self._pushed:
             lease_ms = self.records[uid].push_lease_ms
             return [Demand(number, claim.count, lease_ms) for number, claim in self._workers.items()]
         return list(self._claims.get(uid, {}).values())
-
-    def _is_pushed(self, uid: int) -> bool:
-        record = self.records.get(uid)
-        return record is not None and record.rule.target.http is not None
 
 
 _NONE = _Demands({})

@@ -23,7 +23,7 @@ from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command, CreateBus, Lease, Publish, Release
 from eventyard.core.draft import Draft
 from eventyard.core.errors import EventyardError, Failed, NotFound, Refused, Unavailable
-from eventyard.core.grants import Demands, Ledger
+from eventyard.core.grants import Demands, Ledger, demanded
 from eventyard.core.rule import RuleRecord
 from eventyard.core.system import DEFAULT_BUS, SYSTEM_BUS
 from eventyard.inbox import Done, Inbox, Ticket
@@ -262,9 +262,8 @@ class Writer:
         """When the next delivery of the bus falls due that somebody wants now."""
         if not state.due:
             return None
-        wanted = self._demands(state.record.number)
-        due = (at_ms for uid, at_ms in state.due.items() if any(uid in one for one in wanted) and state.gives_out(uid))
-        return min(due, default=None)
+        wanted = demanded(state.due, self._demands(state.record.number))
+        return min((state.due[uid] for uid in wanted if state.gives_out(uid)), default=None)
 
     def _demands(self, number: int) -> list[Demands]:
         return [receiver.demands(number) for receiver in self._receivers]

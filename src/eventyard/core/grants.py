@@ -4,7 +4,8 @@ A receiver (`holder`: dispatch, or the desk of consumers) tells for each rule th
 be for many rules of many buses, as that of a worker that pushes for all: its count is then shared between them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 import msgspec
@@ -16,9 +17,23 @@ from eventyard.core.commands import Demand
 class Demands(Protocol):
     """By rule uid, the claims on its deliveries in the order in which they are served. A dictionary is one."""
 
-    def __contains__(self, uid: int, /) -> bool: ...
+    def keys(self) -> AbstractSet[int]:
+        """The rules with a claim on them."""
+        ...
 
     def get(self, uid: int, default: tuple[()], /) -> Sequence[Demand]: ...
+
+
+def demanded(due: Mapping[int, int], demands: Iterable[Demands]) -> list[int]:
+    """Of the rules with something in their queues those that somebody waits for, in the order of `due`.
+
+    Thousands of rules may have a backlog that nobody asks for, and each step of the bus comes through here: so the shorter side is
+    looked through, and the longer one only where there is a match.
+    """
+    wanted: set[int] = set()
+    for one in demands:
+        wanted |= due.keys() & one.keys()
+    return [uid for uid in due if uid in wanted] if wanted else []
 
 
 class _Open(msgspec.Struct, eq=False):
@@ -51,6 +66,9 @@ class Grants:
         self._demands = demands
         self._ledger = ledger
         self._waiting: dict[int, list[tuple[Demand, _Open]]] = {}
+
+    def demanded(self, due: Mapping[int, int]) -> list[int]:
+        return demanded(due, self._demands)
 
     def wanted(self, uid: int) -> int:
         """How many more deliveries of the rule are taken now: a bound for a read, not a promise."""

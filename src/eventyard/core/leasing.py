@@ -43,10 +43,11 @@ def _lease_waiting(draft: Draft) -> None:
 
     However full the step is by then: publishers that fill every one of them must not keep consumers waiting for ever.
     """
-    for uid, due_ms in draft.state.due.items():
+    due = draft.state.due
+    for uid in draft.grants.demanded(due):
         if _is_enough(draft):
             return
-        if due_ms <= draft.time.work_ms and _gives_out(draft.find_rule(uid)) and draft.may_lease(uid) > 0:
+        if due[uid] <= draft.time.work_ms and _gives_out(draft.find_rule(uid)) and draft.may_lease(uid) > 0:
             _lease_runs(draft, uid, draft.state.queues[uid])
 
 
