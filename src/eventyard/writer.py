@@ -88,6 +88,7 @@ class Writer:
         self.has_failed = False
         self.losses = engine.losses
         self._is_open = False
+        self._turn = 0
         self.states: dict[int, BusState] = {}
         self.numbers: dict[str, int] = {}
         self.is_push_kept = False
@@ -252,7 +253,9 @@ class Writer:
         for number in [number for number in self._waiting if number not in self.states]:
             self._answer([_answered(ticket, NotFound("the bus was deleted")) for ticket in self._waiting.pop(number)])
         due = [number for number, state in self.states.items() if number not in self._waiting and self._is_due(state)]
-        return [*self._waiting, *due]
+        busy = [*self._waiting, *due]
+        self._turn = (self._turn + 1) % max(1, len(busy))
+        return busy[self._turn :] + busy[: self._turn]  # They share what one step gives out, so each is the first in its turn.
 
     def _is_due(self, state: BusState) -> bool:
         due_ms = self._due_ms(state)

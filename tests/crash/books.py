@@ -3,12 +3,14 @@
 import json
 import urllib.request
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 
 from tests.crash.clients import Client
 from tests.crash.follower import Follower
+from tests.crash.puller import Puller
 from tests.crash.receiver import Identity, Receiver
 
 Matches = Callable[[dict[str, Any]], bool]
@@ -89,6 +91,25 @@ def check_follower(log: list[dict[str, Any]], follower: Follower) -> None:
     wrong = next((pair for pair in zip(told, follower.seen, strict=False) if pair[0] != pair[1]), None)
     assert wrong is None, f"there is {wrong[0]}, and the follower was shown {wrong[1]}"
     assert len(follower.seen) == len(told), f"the follower was shown {follower.seen[len(told) : len(told) + 3]} too"
+
+
+def check_pullers(log: list[dict[str, Any]], pullers: list[Puller], matches: Matches, status: dict[str, Any]) -> None:
+    """Every event that matches was given out and is delivered; none again after an acknowledgement was answered; attempts count on."""
+    errors = [error for puller in pullers for error in puller.errors]
+    assert not errors, errors[:3]
+    owed = {_identity(event["event"]) for event in log if matches(event["event"])}
+    received = [each for puller in pullers for each in puller.received]
+    assert {each.identity for each in received} == owed, f"{len(received)} received, {len(owed)} owed"
+    assert (status["delivered"], status["dead"], status["discarded"]) == (len(owed), 0, 0), status
+    acknowledged = {name: lease for puller in pullers for name, lease in puller.acknowledged.items()}
+    assert acknowledged, "nothing was acknowledged"
+    for each in received:
+        assert each.lease <= acknowledged.get(each.id, each.lease), (
+            f"{each} was acknowledged with lease {acknowledged[each.id]}"
+        )
+    given = sorted((each.id, each.lease, each.attempt) for each in received)
+    for one, other in pairwise(given):
+        assert one[0] != other[0] or (one[1] < other[1] and one[2] < other[2]), f"{one} was followed by {other}"
 
 
 def _identity(event: dict[str, Any]) -> Identity:

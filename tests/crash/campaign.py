@@ -9,17 +9,19 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from tests.crash.books import Account, Matches, balance, call, check_follower, is_quiet, read_log
+from tests.crash.books import Account, Matches, balance, call, check_follower, check_pullers, is_quiet, read_log
 from tests.crash.clients import Address, Client
 from tests.crash.follower import Follower
 from tests.crash.process import Death, Server
+from tests.crash.puller import Puller
 from tests.crash.receiver import Receiver
 
 CLIENTS = 3
+PULLERS = 2
 LIFE_S_MAX = 1.0
 QUIET_S_MAX = 60.0
 POLL_S = 0.05
@@ -42,18 +44,39 @@ RULES: dict[str, tuple[dict[str, Any], Matches]] = {
 }
 """Pattern and what it means. `late` is put halfway, and starts at the beginning of the log."""
 
+PULLED: tuple[dict[str, Any], Matches] = ({"type": [{"prefix": "number."}]}, lambda event: event["type"].startswith("number."))
+"""The pattern of the rule `pulled`, and what it means."""
+
+
+class Parties(NamedTuple):
+    """Who speaks to the server while it lives."""
+
+    clients: list[Client]
+    pullers: list[Puller]
+    follower: Follower
+
+    def start(self) -> None:
+        self.follower.start()
+        for client in self.clients:
+            client.start()
+        for puller in self.pullers:
+            puller.start()
+
 
 def run(folder: Path, kills: int, seed: int, show: Callable[[str], None]) -> Campaign:
     """Kill the server `kills` times under load, then let it come to rest and balance the books."""
     receiver, server, address = Receiver(seed), Server(folder), Address()
-    clients, follower = [Client(number, address, seed) for number in range(CLIENTS)], Follower(address)
+    parties = Parties(
+        [Client(number, address, seed) for number in range(CLIENTS)],
+        [Puller(number, "pulled", address, seed) for number in range(PULLERS)],
+        Follower(address),
+    )
     receiver.start()
     rng = random.Random(seed)
     try:
         _put_rules(server, receiver, [name for name in RULES if name != "late"])
-        follower.start()
-        for client in clients:
-            client.start()
+        _put_pulled(server)
+        parties.start()
         deaths = [_choose(rng) for _ in range(kills)]
         at_calls = 0
         for number, death in enumerate(deaths, 1):
@@ -62,7 +85,7 @@ def run(folder: Path, kills: int, seed: int, show: Callable[[str], None]) -> Cam
             show(f"kill {number} of {kills}: {death if is_as_chosen else 'from outside'}")
             if number == kills // 2:
                 _put_rules(server, receiver, ["late"])
-        return Campaign(kills, at_calls, _settle(server, address, clients, receiver, follower))
+        return Campaign(kills, at_calls, _settle(server, address, receiver, parties))
     finally:
         server.end_surely()
         receiver.stop()
@@ -79,6 +102,14 @@ def _put_rules(server: Server, receiver: Receiver, names: list[str]) -> None:
             "delivery": {"backoff": {"initial_s": 0.05, "factor": 2, "max_s": 0.5}},
         }
         call(f"{server.url}/v1/buses/default/rules/{name}", method="PUT", document=document)
+    server.kill()
+
+
+def _put_pulled(server: Server) -> None:
+    """Leases are as short as may be, so that forgotten ones run out in the last life."""
+    assert server.start(Death()), "the server does not start"
+    document = {"pattern": PULLED[0], "target": {"queue": {"lease_s": 1}}, "start": "earliest"}
+    call(f"{server.url}/v1/buses/default/rules/pulled", method="PUT", document=document)
     server.kill()
 
 
@@ -109,21 +140,24 @@ def _choose(rng: random.Random) -> Death:
     return Death(moment, operation, 1 if operation == "truncate" else int(10 ** rng.uniform(0, 2.5)))
 
 
-def _settle(server: Server, address: Address, clients: list[Client], receiver: Receiver, follower: Follower) -> Account:
+def _settle(server: Server, address: Address, receiver: Receiver, parties: Parties) -> Account:
     """A last life in peace: what is unanswered is answered, what is owed is delivered, and the process ends in order."""
     assert server.start(Death()), "the server does not start"
     address.set(server.url)
-    for client in clients:
+    for client in parties.clients:
         client.stop()
-    _wait_until(lambda: is_quiet(server.url, list(RULES)))
+    _wait_until(lambda: is_quiet(server.url, [*RULES, "pulled"]))
+    for puller in parties.pullers:
+        puller.stop()
     log = read_log(server.url)
-    _wait_until(lambda: len(follower.seen) >= len(log))
-    account = balance(log, clients, receiver, {name: matches for name, (_, matches) in RULES.items()})
-    check_follower(log, follower)
+    _wait_until(lambda: len(parties.follower.seen) >= len(log))
+    account = balance(log, parties.clients, receiver, {name: matches for name, (_, matches) in RULES.items()})
+    check_follower(log, parties.follower)
+    check_pullers(log, parties.pullers, PULLED[1], call(f"{server.url}/v1/buses/default/rules/pulled/status"))
     address.set("")
     code = server.stop()
     assert code == 0, f"the server stopped with code {code}"
-    follower.stop()
+    parties.follower.stop()
     return account
 
 

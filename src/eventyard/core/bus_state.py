@@ -217,6 +217,8 @@ class BusState:
             if rule_queue := self.queues.get(uid):
                 queue = rule_queue.run(run)
                 queue.counts = [have + more for have, more in zip(queue.counts, delta, strict=True)]
+            if delta[LEASED] > 0 and uid in self.due:
+                self.due[uid] = self.due.pop(uid)  # Who was given something stands last for the next step.
 
     def _apply_backfills(self, backfills: Iterable[Backfill]) -> None:
         for backfill in backfills:
