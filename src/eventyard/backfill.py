@@ -16,7 +16,7 @@ from eventyard.core.changes import Backfill, StoredEvent
 from eventyard.core.commands import AdvanceBackfill, Command, Put
 from eventyard.core.errors import Unavailable
 from eventyard.core.loss import Gap, damaged_in
-from eventyard.core.order import lane_of
+from eventyard.core.order_key import lane_of
 from eventyard.core.pattern.language import parse
 from eventyard.core.pattern.projection import judge
 from eventyard.core.rule import RuleRecord, parse_pattern

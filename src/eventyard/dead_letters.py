@@ -9,7 +9,7 @@ from eventyard.core import limits
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import ALL_DEAD, Filter, StoredEvent
 from eventyard.core.delivery import Delivery, Key, State, delivery_id, is_skipped
-from eventyard.core.order import Lane, key_of
+from eventyard.core.order_key import key_of
 from eventyard.core.rule import RuleRecord
 from eventyard.core.view import View
 
@@ -98,5 +98,5 @@ def _with_event(state: BusState, record: RuleRecord, row: Delivery, event: Store
 def _parked_behind(state: BusState, row: Delivery) -> int:
     """How many wait behind a dead one. May be asked from any thread."""
     lanes = state.lanes.get(row.rule)
-    lane: Lane | None = lanes.lanes.get((row.run, row.lane)) if lanes is not None and row.lane else None
+    lane = lanes.lanes.get((row.run, row.lane)) if lanes is not None and row.lane else None
     return len(lane.behind) if lane is not None and lane.head == row.position else 0

@@ -59,7 +59,7 @@ from eventyard.core.draft import Draft
 from eventyard.core.errors import Refused, StorageFailed
 from eventyard.core.event import Event
 from eventyard.core.grants import Demands
-from eventyard.core.order import lane_of
+from eventyard.core.order_key import lane_of
 from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.pattern.language import parse
 from eventyard.core.rule import StartPosition, parse_pattern

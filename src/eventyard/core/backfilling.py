@@ -13,7 +13,7 @@ from eventyard.core.commands import AdvanceBackfill, Put
 from eventyard.core.delivery import State
 from eventyard.core.draft import Draft
 from eventyard.core.loss import damaged_in
-from eventyard.core.order import lane_of
+from eventyard.core.order_key import lane_of
 from eventyard.core.pattern.projection import judge
 from eventyard.core.rule import RuleRecord, Status, parse_pattern
 from eventyard.core.view import View

@@ -15,7 +15,8 @@ from eventyard.core.commands import Lease
 from eventyard.core.delivery import DELIVERED, LEASED, Delivery, Key, Note, Reason, State, encode_note
 from eventyard.core.event import Event
 from eventyard.core.grants import Demands, Grants, Ledger
-from eventyard.core.order import LanesDraft, lane_of
+from eventyard.core.order import LanesDraft
+from eventyard.core.order_key import lane_of
 from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.rule import RuleRecord, Tombstone
 from eventyard.core.strict_json import decode

@@ -13,7 +13,7 @@ from eventyard.core.commands import ContinueIntent, EnforceCap, Purge, Redrive, 
 from eventyard.core.delivery import Delivery, Key, Note, Reason, State, decode_note, is_skipped
 from eventyard.core.draft import Draft
 from eventyard.core.errors import InvalidRequest, NotFound
-from eventyard.core.order import lane_of
+from eventyard.core.order_key import lane_of
 from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.rule import RuleRecord, Status, Tombstone, parse_pattern
 from eventyard.core.strict_json import decode

@@ -1,97 +1,15 @@
-"""Order by key: which lane an event goes in, and what stands in each lane.
+"""Order by key: what stands in each lane. Which lane an event goes in is told by `order_key`.
 
 Theory of operation. A rule with `order: key` has one lane per key and run. A lane's head may be leased; everything behind it is
 BLOCKED and in no queue, so nothing can overtake. When the head is delivered or discarded the next one becomes the head, in the very
 step that ended it. A head that dies parks its lane: it stays the head, dead, until it is redriven, skipped or purged; other lanes
 flow. An event without the key is in no lane and in no order.
-
-Keys are kept as 63-bit hashes. Two keys of one hash share a lane: they then wait for each other, and nothing worse.
 """
 
-import json
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache, lru_cache
-from hashlib import blake2b
-from typing import Any
-
-import msgspec
+from collections.abc import Mapping
 
 from eventyard.core.delivery import Delivery, Key, State
-from eventyard.core.rule import DeliveryPolicy
-
-_KEYS_REMEMBERED = 65_536
-
-
-def lane_of(policy: DeliveryPolicy, event: bytes) -> int:
-    """The lane of an event in its structured form; 0 where the rule keeps no order or the event has no key."""
-    if policy.order == "none":
-        return 0
-    return lane_of_key(key_of(policy, event))
-
-
-def key_of(policy: DeliveryPolicy, event: bytes) -> Any:
-    """The key of an event under a policy that keeps order; None where it has none."""
-    key = _reader(policy.key)(event)
-    return None if key is msgspec.UNSET else key
-
-
-def lane_of_key(key: Any) -> int:
-    """The lane of a key: any JSON value, None for none. Numbers are equal by value: 1 and 1.0 are one key."""
-    if key is None:
-        return 0
-    if isinstance(key, str):
-        return _hash("s" + key)
-    if isinstance(key, float) and key.is_integer():
-        key = int(key)
-    return _hash("j" + json.dumps(key, sort_keys=True))
-
-
-@lru_cache(_KEYS_REMEMBERED)
-def _hash(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") >> 1 or 1
-
-
-@cache
-def _reader(path: str) -> Callable[[bytes], Any]:
-    """How the key is read from an event's bytes. Only what the path names is built; msgspec passes over the rest in C."""
-    if not path:
-        return _default_key
-    steps = path.split(".")
-    decode = msgspec.json.Decoder(_projection(tuple(steps))).decode
-    return lambda event: _follow(decode(event), steps)
-
-
-def _projection(steps: tuple[str, ...]) -> Any:
-    """A struct for the first step, in it one for the second, and so on. Other JSON may stand at each step but the outermost."""
-    inner: Any = Any
-    for step in reversed(steps):
-        struct = msgspec.defstruct("Step", [("step", inner, msgspec.UNSET)], rename={"step": step})
-        inner = struct | list[Any] | str | int | float | bool | None
-    return struct
-
-
-def _follow(found: Any, steps: Iterable[str]) -> Any:
-    for _ in steps:
-        if not isinstance(found, msgspec.Struct):
-            return None
-        found = found.step  # type: ignore[attr-defined]
-    return found
-
-
-class _Keyed(msgspec.Struct):
-    partitionkey: str | None = None
-    subject: str | None = None
-
-
-_read_keyed = msgspec.json.Decoder(_Keyed).decode
-
-
-def _default_key(event: bytes) -> str | None:
-    """`partitionkey` (the CloudEvents partitioning extension), else `subject`."""
-    keyed = _read_keyed(event)
-    return keyed.subject if keyed.partitionkey is None else keyed.partitionkey
-
 
 _NOBODY: list[int] = []
 """What stands behind the heads of most lanes. Never changed: there are as many lanes as keys under way."""

@@ -201,8 +201,9 @@ def _check_order(policy: DeliveryPolicy) -> None:
         return
     if policy.order == "none":
         raise InvalidRule(f'found the key "{policy.key}" and no order', wanted='"order": "key"', at="/delivery/key")
-    if not all(policy.key.split(".")):
-        raise InvalidRule(f'found "{policy.key}"', wanted="names joined by dots, as data.order_id", at="/delivery/key")
+    if not all(policy.key.split(".")) or not policy.key.isprintable() or '"' in policy.key or "\\" in policy.key:
+        wanted = "printable names joined by dots, without quotes and backslashes, as data.order_id"
+        raise InvalidRule(f'found "{policy.key}"', wanted=wanted, at="/delivery/key")
 
 
 def check_place(place: Any, *, at: str) -> None:

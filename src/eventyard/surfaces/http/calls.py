@@ -107,7 +107,7 @@ def json_answer(document: Any, status: int = 200) -> Answer:
     return Answer(status, _ENCODER.encode(document), JSON)
 
 
-_ENCODER = msgspec.json.Encoder()
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 def read_query(query: bytes, kind: type[Q]) -> Q:

@@ -1,18 +1,18 @@
 """Dead letters of a rule: pages of them, narrowed by why, when and under which key they died."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import msgspec
 
-from eventyard.core import limits
+from eventyard.core import limits, strict_json
 from eventyard.core.changes import Filter
 from eventyard.core.delivery import Note, decode_note
-from eventyard.core.errors import InvalidRequest
-from eventyard.core.order import lane_of_key
+from eventyard.core.errors import InvalidJSON, InvalidRequest
+from eventyard.core.order_key import lane_of_key
 from eventyard.dead_letters import DeadLetter
 from eventyard.surfaces.http.calls import Answer, Call, json_answer
-from eventyard.surfaces.http.schemas import NULL, AnyKey, Limit, MaybeCloudEvent, Time
+from eventyard.surfaces.http.schemas import NULL, AnyKey, KeyText, Limit, MaybeCloudEvent, Time
 from eventyard.surfaces.http.times import read_time_ms, rfc3339
 
 DeathReason = Literal["attempts", "age", "answer", "rejected", "evaluation", "forbidden-target", "damaged"]
@@ -85,21 +85,22 @@ class DeathFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Those that died for `reason`, under the order key `key` (any JSON value), in [`from`, `until`), where these are given."""
 
     reason: DeathReason | None = None
-    key: Annotated[Any, msgspec.Meta(description="An order key: any JSON value but null.")] = msgspec.UNSET
+    key: KeyText = msgspec.field(default_factory=msgspec.Raw)
     from_: Time = msgspec.field(default="", name="from")
     until: Time = ""
 
     def read(self, at: str) -> Filter:
         return Filter(
             reason=self.reason or "",
-            lanes=() if self.key is msgspec.UNSET else (read_lane(self.key, at=f"{at}/key"),),
+            lanes=(read_lane(self.key, at=f"{at}/key"),) if bytes(self.key) else (),
             from_ms=read_time_ms(self.from_, at=f"{at}/from") or 0,
             until_ms=_or_ever(read_time_ms(self.until, at=f"{at}/until")),
         )
 
 
-def read_lane(key: Any, *, at: str) -> int:
-    """The lane of a key in a document."""
+def read_lane(text: msgspec.Raw, *, at: str) -> int:
+    """The lane of a key in a document, read exactly: two numbers that are one double are two keys."""
+    key = strict_json.decode(bytes(text))
     if key is None:
         raise InvalidRequest("found null, which is no key", wanted="a key: a string, or any other JSON value", at=at)
     return lane_of_key(key)
@@ -110,8 +111,8 @@ def _lanes_of_text(text: str) -> tuple[int, ...]:
     if not text:
         return ()
     try:
-        value = msgspec.json.decode(text)
-    except (msgspec.MsgspecError, RecursionError):
+        value = strict_json.decode(text.encode())
+    except InvalidJSON:
         return (lane_of_key(text),)
     return tuple({lane_of_key(text), lane_of_key(text if value is None else value)})
 

@@ -1,6 +1,6 @@
 """What is done about dead letters: redrive, a trial on another target, purge, and skip."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -11,9 +11,10 @@ from eventyard.core.errors import InvalidRequest
 from eventyard.core.rule import HttpTarget
 from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
 from eventyard.surfaces.http.dead_letters import DeathFilter, read_lane
+from eventyard.surfaces.http.schemas import KeyText
 
 Ids = Annotated[list[str], msgspec.Meta(min_length=1, max_length=limits.REDRIVE_IDS_MAX)]
-Keys = Annotated[list[Any], msgspec.Meta(min_length=1, max_length=limits.REDRIVE_IDS_MAX, description="Order keys.")]
+Keys = Annotated[list[KeyText], msgspec.Meta(min_length=1, max_length=limits.REDRIVE_IDS_MAX)]
 PerSecond = Annotated[float, msgspec.Meta(gt=0, le=limits.REPLAY_PER_S_MAX)]
 
 

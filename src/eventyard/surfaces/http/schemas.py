@@ -49,4 +49,6 @@ MaybePatternText = Annotated[
 
 AnyKey = Annotated[Any, msgspec.Meta(description="An order key: any JSON value, null for none.")]
 
+KeyText = Annotated[msgspec.Raw, msgspec.Meta(description="An order key: any JSON value but null.")]
+
 NULL = msgspec.Raw(b"null")
