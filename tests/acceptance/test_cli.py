@@ -215,7 +215,7 @@ def test_a_bus_is_created_listed_and_deleted_only_when_sure(eventyard: Command) 
 def test_the_doctor_finds_the_server_well(eventyard: Command, tmp_path: Path) -> None:
     ended = eventyard("doctor", "--data", str(tmp_path), "--json")
     grades = {document["check"]: document["grade"] for document in ended.documents}
-    assert list(grades) == ["python", "sqlite", "sqlite3", "fsync", "disk", "server"]
+    assert list(grades) == ["python", "sqlite", "sqlite3", "fsync", "disk", "store", "server"]
     assert (grades["sqlite"], grades["server"]) == ("well", "well")
     assert list(tmp_path.iterdir()) == []
 

@@ -18,8 +18,12 @@ import apsw
 import msgspec
 
 from eventyard import __version__
+from eventyard.cli import repairing
 from eventyard.cli.options import connect
+from eventyard.cli.progress import Advance
 from eventyard.client import ClientError, ProblemError, Unreachable
+from eventyard.core.errors import InvalidSettings, Refused, Unavailable
+from eventyard.engines.sqlite import examining, files, hold
 
 PYTHON_MIN = (3, 11)
 WAL_RESET_FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
@@ -55,7 +59,7 @@ class Finding(msgspec.Struct, frozen=True):
     advice: str = ""
 
 
-def examine(data: str, url: str) -> Iterator[Finding]:
+def examine(data: str, url: str, advance: Advance) -> Iterator[Finding]:
     """Every check in turn."""
     folder = _nearest(Path(data))
     yield python(sys.version_info[:3])
@@ -63,6 +67,7 @@ def examine(data: str, url: str) -> Iterator[Finding]:
     yield stdlib_sqlite(sqlite3.sqlite_version)
     yield fsync_speed(folder)
     yield free_disk(folder)
+    yield store(files.database(data), advance)
     yield server(url)
 
 
@@ -144,6 +149,35 @@ def grade_free(folder: Path, free: int) -> Finding:
             "disk", Grade.DOUBTFUL, found, "the default retention keeps up to 10 GiB; watch it, or give it a larger disk"
         )
     return Finding("disk", Grade.WELL, found)
+
+
+def store(database: Path, advance: Advance) -> Finding:
+    """The whole store, from end to end, where no process holds it."""
+    if files.repaired(database).is_dir():
+        return Finding("store", Grade.WRONG, "a repair was decided and not carried out", files.repair_command(database))
+    if not (database.exists() or files.marks(database).exists()):
+        return Finding("store", Grade.WELL, f"none yet at {database}")
+    try:
+        with hold(database.parent):
+            return grade_store(database, examining.examine(database, advance))
+    except InvalidSettings as error:
+        return Finding("store", Grade.WELL, f"{error.found}: its own scrubber looks at it, and /readyz says what it finds")
+    except (Refused, Unavailable) as error:
+        return Finding("store", Grade.WRONG, error.found, error.wanted)
+
+
+def grade_store(database: Path, found: examining.Examined) -> Finding:
+    wrong = repairing.faults(found)
+    if wrong:
+        more = f"; and {len(wrong) - FAULTS_TOLD} more" if len(wrong) > FAULTS_TOLD else ""
+        return Finding("store", Grade.WRONG, "; ".join(wrong[:FAULTS_TOLD]) + more, files.repair_command(database))
+    told = f"{found.events} events, {found.bytes / 1024**2:.1f} MiB, sound"
+    if found.remarks:
+        return Finding("store", Grade.DOUBTFUL, f"{told}; {'; '.join(found.remarks)}", "start the server once")
+    return Finding("store", Grade.WELL, told)
+
+
+FAULTS_TOLD = 5
 
 
 def server(url: str) -> Finding:

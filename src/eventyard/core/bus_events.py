@@ -23,6 +23,7 @@ BUS_CREATED = "io.eventyard.bus.created"
 BUS_CHANGED = "io.eventyard.bus.changed"
 BUS_DELETED = "io.eventyard.bus.deleted"
 BUS_RESTORED = "io.eventyard.bus.restored"
+BUS_REPAIRED = "io.eventyard.bus.repaired"
 
 
 def bus_event(kind: str, *, bus: str, incarnation: str, position: int, time: str, subject: str, data: dict[str, Any]) -> Event:

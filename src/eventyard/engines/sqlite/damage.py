@@ -18,10 +18,12 @@ Stretch = tuple[int, int]
 class DamageLog:
     """The damage found since the start, by anybody who read: of each bus, stretches that do not overlap. Threads share it.
 
-    `on_damage(bus, position)` is called once for each event whose row is not as it was written, on the reading thread.
+    `on_damage(bus, position)` is called once for each event whose row is not as it was written, on the reading thread. `is_told`: in the
+    log of the process too.
     """
 
-    def __init__(self, on_damage: Callable[[int, int], None] | None = None) -> None:
+    def __init__(self, on_damage: Callable[[int, int], None] | None = None, *, is_told: bool = True) -> None:
+        self._is_told = is_told
         self._lock = threading.Lock()
         self._stretches: dict[int, list[Stretch]] = {}
         self._on_damage = on_damage
@@ -44,14 +46,18 @@ class DamageLog:
     def add(self, bus: int, position: int) -> None:
         """The row at `position` is not as it was written."""
         if self._note(bus, position, position):
-            log.error("the event at position %d of bus %d is damaged; it is not served", position, bus)
+            self._tell("the event at position %d of bus %d is damaged; it is not served", position, bus)
             if self._on_damage is not None:
                 self._on_damage(bus, position)
 
     def add_stretch(self, bus: int, first: int, last: int) -> None:
         """These positions cannot be read, or are not there, and nothing explains it."""
         for begin, end in self._note(bus, first, last):
-            log.error("positions %d to %d of bus %d are gone or cannot be read", begin, end, bus)
+            self._tell("positions %d to %d of bus %d are gone or cannot be read", begin, end, bus)
+
+    def _tell(self, text: str, *values: int) -> None:
+        if self._is_told:
+            log.error(text, *values)
 
     def _note(self, bus: int, first: int, last: int) -> list[Stretch]:
         """What of it is news."""

@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import apsw
-import msgspec
 
 from eventyard.core.bus_state import Loaded, Queue
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, QueueKey
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, State
+from eventyard.core.errors import InvalidSettings
 from eventyard.core.loss import Loss, Losses, Verified
 from eventyard.core.rule import RuleRecord, Tombstone
 from eventyard.core.system import SYSTEM_BUS
@@ -33,7 +33,8 @@ from eventyard.engines.sqlite.connection import Synchronous, failure, rows
 from eventyard.engines.sqlite.damage import DamageLog
 from eventyard.engines.sqlite.ids import LAYOUT, IdIndex, Layout, Staged
 from eventyard.engines.sqlite.marks import DiskMarks, MarkFile, Marks, NoMarks, standings
-from eventyard.engines.sqlite.migrating import migrate
+from eventyard.engines.sqlite.migrating import migrate, migrations
+from eventyard.engines.sqlite.record_rows import decode
 from eventyard.engines.sqlite.verifying import Verification, load_gaps
 from eventyard.engines.sqlite.view import SqliteView
 
@@ -73,16 +74,21 @@ class SqliteEngine:
         layout: Layout = LAYOUT,
         marks: MarkFile | None = None,
     ) -> None:
+        if vfs is None:
+            _check_repaired(path)
         self.damage = DamageLog(on_damage)
         self._path, self._vfs, self._is_exclusive = path, vfs, is_exclusive
         self._connection = connections.open_writer(path, vfs=vfs, synchronous=synchronous, is_exclusive=is_exclusive)
+        self._watch_log()
+        self._cut = self._broken_log()
+        if self._cut and self._connection.pragma("user_version") != len(migrations()):
+            raise Losses(tuple(self._cut), files.repair_command(path)).refusal()
         migrate(self._connection, path)
         self._layout = layout
         self._ids = IdIndex(self.damage, layout)
         self._view = SqliteView(self._connection, self.damage, lambda: self._ids)
         self._idle: deque[apsw.Connection] = deque()
         self._is_closed = False
-        self._watch_log()
         self._marks = Marks(marks or (DiskMarks(files.marks(path)) if vfs is None else NoMarks()))
         self._verification = Verification(self.damage)
         self._losses = self._begin()
@@ -119,7 +125,7 @@ class SqliteEngine:
 
     def load(self) -> list[Loaded]:
         found = rows(self._connection, "buses")
-        records = [(msgspec.json.decode(record, type=BusRecord), *progress) for record, *progress in found]
+        records = [(decode(record, BusRecord, self._path), *progress) for record, *progress in found]
         if not any(record.number == SYSTEM_BUS for record, *_ in records):
             return []
         others = tuple(record for record, *_ in records if record.number != SYSTEM_BUS)
@@ -170,7 +176,7 @@ class SqliteEngine:
     def _begin(self) -> Losses | None:
         """Compare with the marks and with the log's own end; where all is there, go on from it. Look at what is new."""
         stand = standings(self._connection)
-        found = [*self._broken_log(), *self._marks.losses(stand)]
+        found = [*self._cut, *self._marks.losses(stand)]
         self._verification.begin(self._connection, stand)
         if not found:
             self._marks.begin(stand)
@@ -182,7 +188,7 @@ class SqliteEngine:
         return [(bus.number, bus.mark.head) for bus in standings(self._connection) if not bus.is_deleted]
 
     def _broken_log(self) -> list[Loss]:
-        """A log of which SQLite took only the part before its damage."""
+        """A log of which SQLite took only the part before its damage. Told before anything is written behind that part."""
         log = files.log(self._path)
         if self._vfs is not None or not log.exists():
             return []
@@ -289,7 +295,7 @@ class SqliteEngine:
 
     def _records(self, name: str, bus: int, kind: type[_Record]) -> Iterator[_Record]:
         for (record,) in rows(self._connection, name, bus):
-            yield msgspec.json.decode(record, type=kind)
+            yield decode(record, kind, self._path)
 
     # Readers
 
@@ -315,3 +321,12 @@ class SqliteEngine:
             connection.close()
         else:
             self._idle.append(connection)
+
+
+def _check_repaired(path: str) -> None:
+    """A repair that was decided has yet to put its files in place: what is there now is the store as it was before."""
+    if files.repaired(path).is_dir():
+        raise InvalidSettings(
+            f"found that a repair of {path} was decided and not carried out",
+            wanted=f"to complete it: {files.repair_command(path)}",
+        )

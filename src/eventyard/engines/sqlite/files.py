@@ -31,6 +31,21 @@ def marks(path: str | Path) -> Path:
     return Path(path).with_suffix(".marks")
 
 
+def repairing(path: str | Path) -> Path:
+    """The folder in which a repaired copy is made. It means nothing until it is called `repaired`."""
+    return Path(path).with_suffix(".repairing")
+
+
+def repaired(path: str | Path) -> Path:
+    """The folder of a repaired copy that is whole and is to take the store's place."""
+    return Path(path).with_suffix(".repaired")
+
+
+def damaged(path: str | Path, stamp: str) -> Path:
+    """The folder in which a repair leaves the files as it found them."""
+    return Path(path).with_suffix(f".damaged-{stamp}")
+
+
 def repair_command(path: str | Path) -> str:
     """The command line that repairs the store at `path`. Its `--data` takes a data folder, or the database of an embedded bus."""
     where = Path(path)

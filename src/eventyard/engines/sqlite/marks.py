@@ -34,10 +34,11 @@ import apsw
 import msgspec
 
 from eventyard.core.changes import BusRecord, Changes
-from eventyard.core.errors import Damaged, InvalidSettings
+from eventyard.core.errors import InvalidSettings
 from eventyard.core.loss import Loss
 from eventyard.core.system import SYSTEM_BUS
 from eventyard.engines.sqlite.connection import rows
+from eventyard.engines.sqlite.record_rows import decode
 
 log = logging.getLogger("eventyard.store")
 
@@ -94,20 +95,17 @@ def standings(connection: apsw.Connection) -> list[Standing]:
     """Where every bus stands in the database."""
     found = []
     for number, text, head, commits, verified in rows(connection, "standings"):
-        record = _record(number, text)
+        record = _record(number, text, connection.filename)
         mark = Mark(life_of(record.incarnation) if text else _NO_LIFE, head, commits)
         found.append(Standing(number, record.name, record.is_deleted, mark, verified))
     return found
 
 
-def _record(number: int, text: bytes | None) -> BusRecord:
+def _record(number: int, text: bytes | None, path: str) -> BusRecord:
     """A bus that wrote before it was recorded has no record yet."""
     if text is None:
         return BusRecord(number, _name(number), "", 0)
-    try:
-        return msgspec.json.decode(text, type=BusRecord)
-    except (TypeError, msgspec.MsgspecError) as error:
-        raise Damaged(f"found the record of bus {number} damaged", wanted="the record as it was written") from error
+    return decode(text, BusRecord, path)
 
 
 class Marks:

@@ -106,7 +106,7 @@ def _contents(connection: apsw.Connection, version: int, size: int, progress: Pr
     gaps = _gaps(connection) if has_gaps else {}
     found = _rows(connection, "buses" if has_floor else "buses_1")
     logs = [_Log(_record(number, text), head, floor, gaps.get(number, [])) for number, text, head, floor in found]
-    faults = list(itertools.chain(_event_faults(connection, logs, progress), _count_faults(connection, version)))
+    faults = list(itertools.chain(_event_faults(connection, logs, progress), count_faults(connection, version)))
     buses = tuple(BusContents(log.name, log.head, log.count) for log in logs if not log.is_deleted)
     told = faults[:FAULTS_TOLD] + ([f"and {len(faults) - FAULTS_TOLD} more"] if len(faults) > FAULTS_TOLD else [])
     return Contents(buses, size, tuple(told))
@@ -195,7 +195,7 @@ _ENDED = (State.DELIVERED, State.DISCARDED)
 """Rows of these go with their events when retention removes them, and the counts go on."""
 
 
-def _count_faults(connection: apsw.Connection, version: int) -> Iterator[str]:
+def count_faults(connection: apsw.Connection, version: int) -> Iterator[str]:
     """The kept counts against the rows. A file of an older schema keeps others; it is not counted."""
     if version < len(migrations()):
         return

@@ -1,0 +1,51 @@
+"""Rows that hold a record as JSON: buses, rules and what is under way. A strict table vouches for bytes, nobody for what they say."""
+
+from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+
+import apsw
+import msgspec
+
+from eventyard.core.changes import Backfill, BusRecord, Intent
+from eventyard.core.errors import Damaged
+from eventyard.core.rule import RuleRecord, Tombstone
+from eventyard.engines.sqlite import files
+
+Record = TypeVar("Record", BusRecord, RuleRecord, Backfill, Intent, Tombstone)
+
+KINDS: Final = MappingProxyType(
+    {"bus": BusRecord, "rule": RuleRecord, "backfill": Backfill, "intent": Intent, "tombstone": Tombstone}
+)
+"""What the column `record` of each table holds."""
+
+
+def decode(text: Any, kind: type[Record], path: str) -> Record:
+    """The record, or `Damaged`."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (TypeError, msgspec.MsgspecError) as error:
+        raise Damaged(
+            f"found a {kind.__name__} in {path} that cannot be read",
+            wanted=f"it as it was written; {files.repair_command(path)}",
+        ) from error
+
+
+def is_readable(table: str, text: Any) -> bool:
+    """Whether a record of a table can be read; one that is not there is none."""
+    if text is None:
+        return table == "bus"
+    try:
+        msgspec.json.decode(text, type=KINDS[table])
+    except (TypeError, msgspec.MsgspecError):
+        return False
+    return True
+
+
+def faults(connection: apsw.Connection) -> Iterator[str]:
+    """Every record that cannot be read."""
+    for table in KINDS:
+        rows: Any = connection.execute(f"SELECT record FROM {table}")  # noqa: S608 - our own tables
+        bad = sum(not is_readable(table, text) for (text,) in rows)
+        if bad:
+            yield f"{bad} of the records in the table {table} cannot be read"
