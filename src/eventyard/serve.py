@@ -19,7 +19,7 @@ import uvloop
 from eventyard import process
 from eventyard import settings as settings_module
 from eventyard.bus import Eventyard
-from eventyard.core.errors import InvalidSettings
+from eventyard.core.errors import InvalidSettings, StorageFailed, StorageFull
 from eventyard.core.network import Policy
 from eventyard.engines.sqlite import DATABASE, SqliteEngine, hold
 from eventyard.settings import Settings
@@ -27,6 +27,9 @@ from eventyard.surfaces.http import Server, app
 from eventyard.transports.http import HttpTransport
 
 log = logging.getLogger("eventyard.serve")
+
+START_AGAIN_S = 5
+"""Between two tries to start on a disk that refuses: soon enough for who has just made room, seldom enough for a log."""
 
 
 class SystemClock:
@@ -48,8 +51,7 @@ def serve(settings: Settings) -> int:
     process.prepare(settings.log_level)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     with bind(settings) as listener, hold(settings.data):
-        yard = compose(str(Path(settings.data) / DATABASE), settings_module.policy(settings), is_pushing=settings.dispatch)
-        uvloop.run(_serve(settings, yard, listener))
+        uvloop.run(_serve(settings, listener))
     return 0
 
 
@@ -88,7 +90,8 @@ def compose(path: str, policy: Policy, *, is_pushing: bool = True) -> Eventyard:
     return Eventyard(SqliteEngine(path), HttpTransport(policy), SystemClock(), policy, is_pushing=is_pushing)
 
 
-async def _serve(settings: Settings, yard: Eventyard, listener: socket.socket) -> None:
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    yard = await _taken_up(settings)
     stopping = asyncio.Event()
     server = Server(
         app(yard, unready=lambda: ["stopping"] if stopping.is_set() else yard.unready()),
@@ -97,7 +100,6 @@ async def _serve(settings: Settings, yard: Eventyard, listener: socket.socket) -
         stopping=yard.stop_receiving,
     )
     try:
-        await asyncio.to_thread(yard.start)
         gc.freeze()
         _follow_signals(server, stopping)
         await server.serve([listener])
@@ -105,6 +107,27 @@ async def _serve(settings: Settings, yard: Eventyard, listener: socket.socket) -
         raise _cannot_bind(settings, error) from error
     finally:
         await yard.stop(settings.drain_s)
+
+
+async def _taken_up(settings: Settings) -> Eventyard:
+    """The bus, started. A disk that has no room for that, or fails, is waited for: a server that ended could only be started again."""
+    while True:
+        try:
+            return await _started(settings)
+        except (StorageFull, StorageFailed) as error:
+            log.error("the bus cannot start yet, and tries again every %d s: %s", START_AGAIN_S, error.detail)  # noqa: TRY400 - the disk's fault needs no trace
+        await asyncio.sleep(START_AGAIN_S)
+
+
+async def _started(settings: Settings) -> Eventyard:
+    path, policy = str(Path(settings.data) / DATABASE), settings_module.policy(settings)
+    yard = await asyncio.to_thread(compose, path, policy, is_pushing=settings.dispatch)
+    try:
+        await asyncio.to_thread(yard.start)
+    except BaseException:
+        await yard.stop(0)
+        raise
+    return yard
 
 
 def _follow_signals(server: Server, stopping: asyncio.Event) -> None:

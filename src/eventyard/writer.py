@@ -86,6 +86,7 @@ class Writer:
         self._time = BusTime(0, 0)
         self._read_ms = 0
         self.has_failed = False
+        self.failed_with: EventyardError | None = None
         self.losses = engine.losses
         self._is_open = False
         self._turn = 0
@@ -228,6 +229,7 @@ class Writer:
         admissions = self._admit_all()
         error = self._commit([admission.draft for admission in admissions if admission.draft])
         self.has_failed = error is not None or any(admission.draft is None for admission in admissions)
+        self.failed_with = error
         for admission in admissions:
             self._conclude(admission, error)
         for receiver in self._receivers:

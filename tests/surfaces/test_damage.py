@@ -168,3 +168,24 @@ def test_a_bus_with_damaged_events_is_ready_and_says_how_many(hit: Path) -> None
     assert answer.status_code == 200
     assert answer.json()["damaged"] == {"default": 2}
     assert set(answer.json()["scrub"]) == {"bus", "position", "of", "passes"}
+
+
+def test_a_database_that_cannot_be_written_any_more_says_what_repairs_it(tmp_path: Path) -> None:
+    """The page that new events are appended to is gone."""
+    path = tmp_path / files.DATABASE
+    with served_bus(SqliteEngine(str(path))) as bus:
+        for number in range(60):
+            bus.publish("default", {"specversion": "1.0", "id": str(number), "source": "/s", "type": "t", "data": "x" * 2_000})
+    page = path.read_bytes().index(b'"id": "59"') // 8192
+    with path.open("r+b") as file:
+        file.seek(page * 8192)
+        file.write(b"\xff" * 8192)
+    with served_bus(SqliteEngine(str(path))) as bus:
+        refused = bus.publish("default", {"specversion": "1.0", "id": "new", "source": "/s", "type": "t"})
+        told = bus.yard.unready()
+        read = bus.events("default")
+
+    assert (refused.status_code, refused.json()["type"]) == (500, "urn:eventyard:problem:damaged")
+    assert len(told) == 1
+    assert f"eventyard doctor --repair --data {tmp_path} saves what can be read" in told[0]
+    assert 50 <= len(read) < 60

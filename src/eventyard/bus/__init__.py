@@ -22,7 +22,7 @@ from eventyard.core import handout, machine, network, rule
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import BusRecord, Retention, StoredEvent
 from eventyard.core.commands import CreateBus, DeleteBus, Published, SetRetention
-from eventyard.core.errors import Refused
+from eventyard.core.errors import Damaged, Refused
 from eventyard.core.event import Event
 from eventyard.core.pattern.language import Pattern
 from eventyard.dispatch import Dispatch
@@ -115,7 +115,14 @@ class Eventyard(WorkerCalls, DeadLetterCalls):
         """What keeps the bus from working as it should, in words for an operator; nothing when it is ready."""
         ended = [f"the thread {thread.name} has ended" for thread in self._threads if not thread.is_alive()]
         lost = [f"a repair: {self._writer.losses.text}"] if self._writer.losses is not None else []
-        return ended + lost + (["the disk refuses what is written"] if self._writer.has_failed else [])
+        return ended + lost + self._failure()
+
+    def _failure(self) -> list[str]:
+        """Why the last step was not kept. What is damaged does not get well by itself, as a disk may."""
+        error = self._writer.failed_with
+        if isinstance(error, Damaged):
+            return [f"a repair: {error.detail}"]
+        return ["the disk refuses what is written"] if self._writer.has_failed else []
 
     def scrubbing(self) -> Progress:
         """How far the scrubber's pass has come."""

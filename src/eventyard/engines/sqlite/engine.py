@@ -78,20 +78,23 @@ class SqliteEngine:
             _check_repaired(path)
         self.damage = DamageLog(on_damage)
         self._path, self._vfs, self._is_exclusive = path, vfs, is_exclusive
-        self._connection = connections.open_writer(path, vfs=vfs, synchronous=synchronous, is_exclusive=is_exclusive)
-        self._watch_log()
-        self._cut = self._broken_log()
-        if self._cut and self._connection.pragma("user_version") != len(migrations()):
-            raise Losses(tuple(self._cut), files.repair_command(path)).refusal()
-        migrate(self._connection, path)
         self._layout = layout
         self._ids = IdIndex(self.damage, layout)
-        self._view = SqliteView(self._connection, self.damage, lambda: self._ids)
+        self._verification = Verification(self.damage)
         self._idle: deque[apsw.Connection] = deque()
         self._is_closed = False
-        self._marks = Marks(marks or (DiskMarks(files.marks(path)) if vfs is None else NoMarks()))
-        self._verification = Verification(self.damage)
-        self._losses = self._begin()
+        with contextlib.ExitStack() as undo:
+            self._connection = connections.open_writer(path, vfs=vfs, synchronous=synchronous, is_exclusive=is_exclusive)
+            undo.callback(self._connection.close)
+            self._watch_log()
+            self._cut = self._broken_log()
+            self._bring_up()
+            file = marks or (DiskMarks(files.marks(path)) if vfs is None else NoMarks())
+            undo.callback(file.close)
+            self._marks = Marks(file)
+            self._view = SqliteView(self._connection, self.damage, lambda: self._ids)
+            self._losses = self._begin()
+            undo.pop_all()
 
     @property
     def losses(self) -> Losses | None:
@@ -172,6 +175,12 @@ class SqliteEngine:
             self._connection.close()
 
     # Losses and damage
+
+    def _bring_up(self) -> None:
+        """To today's schema; but nothing is written behind a log that is cut, where a repair may find more."""
+        if self._cut and self._connection.pragma("user_version") != len(migrations()):
+            raise Losses(tuple(self._cut), files.repair_command(self._path)).refusal()
+        migrate(self._connection, self._path)
 
     def _begin(self) -> Losses | None:
         """Compare with the marks and with the log's own end; where all is there, go on from it. Look at what is new."""
