@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from eventyard.core import limits
-from eventyard.core.backfilling import was_delivered
+from eventyard.core.backfilling import was_settled
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import Backfill, StoredEvent
 from eventyard.core.commands import AdvanceBackfill, Command, Put
@@ -76,7 +76,7 @@ class BackfillStage:
         puts, unevaluated = _match(
             record, backfill, stored, range(max(backfill.next_position, state.floor), last + 1), state.gaps
         )
-        kept = tuple(put for put in puts if not was_delivered(view, number, backfill, put.position))
+        kept = tuple(put for put in puts if not was_settled(view, number, record, backfill.run, put.position))
         key = (number, *backfill.key)
         self._under_way.add(key)
         first = backfill.next_position

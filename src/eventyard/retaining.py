@@ -17,7 +17,7 @@ from eventyard.core.changes import Filter, StoredEvent
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command, EnforceCap, Purge, Retain
 from eventyard.core.delivery import Reason, State
-from eventyard.core.errors import Unavailable
+from eventyard.core.errors import EventyardError, Unavailable
 from eventyard.core.rule import RuleRecord
 from eventyard.core.system import SYSTEM_BUS
 from eventyard.core.view import View
@@ -94,8 +94,8 @@ class RetentionStage:
 
         def done(floor: Any) -> None:
             watch.is_under_way = False
-            if floor == before:
-                watch.floor = before  # Something unread is in the way: until the next look.
+            if floor == before or isinstance(floor, EventyardError):
+                watch.floor = before  # Something unread is in the way, or the disk is: until the next look.
 
         self._submit(state.record.number, Retain(watch.floor), done)
         return True

@@ -66,6 +66,7 @@ def answers(view: View, state: BusState, time: BusTime) -> Iterator[tuple[Any, A
         yield ("pending", uid), view.pending(number, uid, 5)
         yield ("pending of", uid), view.pending(number, uid, 5, run=record.run, below=state.head, is_leased_too=False)
         yield ("oldest", uid), view.oldest(number, uid)
+        yield ("oldest dead", uid), [view.oldest_dead(number, uid, run) for run in state.queues[uid].runs]
         yield ("dead", uid), view.dead(number, uid, (0, -1), 1_000)
         yield ("dead after", uid), view.dead(number, uid, (4, 0), 3)
         yield ("delivery", uid), [view.delivery(number, (uid, 0, position)) for position in range(state.head + 2)]

@@ -349,7 +349,7 @@ def test_rules_load_as_they_were_last_put_without_the_deleted(engine: Engine) ->
 
 
 def test_work_loads_until_it_is_done(engine: Engine) -> None:
-    backfill = Backfill(1, 0, 5, pace=Pace(per_s=0.3, last_ms=10 / 3), resumed=(3, 4))
+    backfill = Backfill(1, 0, 5, pace=Pace(per_s=0.3, last_ms=10 / 3))
     intent = Intent(9, 2, IntentKind.REDRIVE, filter=Filter("age", (2**62,), 3, 44), paced_ms=1.25)
     engine.commit([founding(1), Changes(BUS, TIME, 9, backfills=[Backfill(2, 0, 1), Backfill(1, 0, 1)], intents=[intent])])
     engine.commit([Changes(BUS, TIME, 9, backfills=[backfill, Backfill(2, 0, 9, is_done=True)])])

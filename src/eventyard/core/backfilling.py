@@ -10,7 +10,7 @@ import msgspec
 from eventyard.core import limits
 from eventyard.core.changes import Backfill, Pace
 from eventyard.core.commands import AdvanceBackfill, Put
-from eventyard.core.delivery import State
+from eventyard.core.delivery import Delivery, Reason, State, decode_note
 from eventyard.core.draft import Draft
 from eventyard.core.loss import damaged_in
 from eventyard.core.order_key import lane_of
@@ -85,14 +85,23 @@ def _put_stretch(draft: Draft, record: RuleRecord, backfill: Backfill) -> None:
         except Exception:  # noqa: BLE001 - a rule that fails on an event costs that rule a dead letter, nobody else anything
             draft.put_unevaluated(record.uid, record.run, stored.position)
             continue
-        if is_match and not was_delivered(draft.view, draft.bus, backfill, stored.position):
+        if is_match and not was_settled(draft.view, draft.bus, record, record.run, stored.position):
             draft.put_old(record.uid, record.run, stored.position, lane_of(record.rule.delivery, stored.json), 0)
 
 
-def was_delivered(view: View, bus: int, backfill: Backfill, position: int) -> bool:
-    """Whether the deleted rule that this one goes on for had the event delivered."""
-    if backfill.resumed is None or position > backfill.resumed_until:
+def was_settled(view: View, bus: int, record: RuleRecord, run: int, position: int) -> bool:
+    """Whether a deleted rule that this one goes on for had the event delivered, or somebody discarded it on purpose.
+
+    A seek or a replay delivers again what was delivered before.
+    """
+    if run:
         return False
-    uid, run = backfill.resumed
-    before = view.delivery(bus, (uid, run, position))
-    return before is not None and before.state is State.DELIVERED
+    keys = [(done.uid, done.run, position) for done in record.resumed if position <= done.until]
+    return any(_is_settled(row) for row in view.deliveries(bus, keys)) if keys else False
+
+
+def _is_settled(row: Delivery) -> bool:
+    """What was discarded because its rule was deleted, or did not match, is for the new rule to judge."""
+    if row.state is State.DISCARDED:
+        return decode_note(row.note).reason not in {Reason.RULE_DELETED, Reason.NO_MATCH}
+    return row.state is State.DELIVERED

@@ -57,8 +57,7 @@ class Backfill(msgspec.Struct, frozen=True):
     """A rule that reads an old stretch of the log in one of its runs: everything below `next_position` has been put for it.
 
     A live run's has no `last`: it ends by switching the rule to live. A replay reads up to `last` and is kept when it is done, until it
-    `is_removed`. `pattern` narrows a replay further. `resumed` names the deleted rule (uid, run) whose deliveries up to
-    `resumed_until` are not put again where they were delivered.
+    `is_removed`. `pattern` narrows a replay further.
     """
 
     rule: int
@@ -69,8 +68,6 @@ class Backfill(msgspec.Struct, frozen=True):
     last: int | None = None
     pattern: bytes = b""
     pace: Pace = Pace()
-    resumed: tuple[int, int] | None = None
-    resumed_until: int = 0
     created_ms: int = 0
     ended_ms: int = 0
     is_cancelled: bool = False

@@ -3,7 +3,7 @@
 Reads go through the draft: what the step itself changed first, then memory, then the engine's view.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from eventyard.core import limits
@@ -225,17 +225,17 @@ class Draft:
 
     def has_pending(self, uid: int, run: int | None = None) -> bool:
         """Whether this very step leaves a delivery of the rule (in that run) pending."""
-        return any(run is None or delivery.run == run for delivery in self._pending_touched(uid))
+        return any(delivery.state.is_pending and (run is None or delivery.run == run) for delivery in self._touched_of(uid))
 
-    def oldest_pending(self, uid: int) -> int | None:
-        """The least position that the rule owes, as near as the step knows: never too high."""
-        stored = self.view.oldest(self.bus, uid)
-        own = [delivery.position for delivery in self._pending_touched(uid)]
-        return min([stored, *own] if stored is not None else own, default=None)
+    def oldest_owed(self, uid: int, run: int) -> int | None:
+        """The least position that a run of the rule owes, pending or dead, as near as the step knows: never too high."""
+        stored = (self.view.oldest(self.bus, uid, run), self.view.oldest_dead(self.bus, uid, run))
+        own = [delivery.position for delivery in self._touched_of(uid) if delivery.run == run and delivery.state.is_owed]
+        return min([*own, *(position for position in stored if position is not None)], default=None)
 
-    def _pending_touched(self, uid: int) -> list[Delivery]:
+    def _touched_of(self, uid: int) -> Iterator[Delivery]:
         touched = [*self._puts.values(), *(move.now for move in self._moves.values())]
-        return [delivery for delivery in touched if delivery.rule == uid and delivery.state.is_pending]
+        return (delivery for delivery in touched if delivery.rule == uid)
 
     def is_touched(self, key: Key) -> bool:
         return key in self._puts or key in self._moves

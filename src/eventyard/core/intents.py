@@ -3,6 +3,8 @@
 Each function is one step. Where it stopped is a change like any other, so a crash costs at most the step under way.
 """
 
+from collections.abc import Collection
+
 import msgspec
 
 from eventyard.core import bus_events, limits
@@ -73,6 +75,8 @@ def enforce_cap(draft: Draft, command: EnforceCap) -> None:
         return
     backfill = draft.backfill(record.uid, command.run)
     is_unread = backfill is not None and not backfill.is_done and backfill.next_position < command.below
+    if not is_unread and not _is_any_over(draft, command):
+        return  # All of it is leased: to be looked at again when that has ended.
     oldest = draft.view.oldest(draft.bus, record.uid, command.run)
     owed = [backfill.next_position] if backfill is not None and is_unread else []
     data: dict[str, object] = {
@@ -86,6 +90,10 @@ def enforce_cap(draft: Draft, command: EnforceCap) -> None:
         draft.set_backfill(_passed_over(draft, backfill, command.below))
     intent = Intent(position, record.uid, IntentKind.DISCARD, reason=Reason.CAP, run=command.run, below=command.below)
     _begin(draft, intent)
+
+
+def _is_any_over(draft: Draft, command: EnforceCap) -> bool:
+    return bool(draft.view.pending(draft.bus, command.rule, 1, run=command.run, below=command.below, is_leased_too=False))
 
 
 def _passed_over(draft: Draft, backfill: Backfill, below: int) -> Backfill:
@@ -300,13 +308,23 @@ def discard(draft: Draft, delivery: Delivery, reason: str, by: str = "") -> None
     draft.end(delivery, State.DISCARDED, Note(reason=reason, at_ms=draft.time.time_ms, by=by))
 
 
+def closed_runs(draft: Draft) -> Collection[tuple[int, int]]:
+    """By rule uid, the runs of which a seek or a cancelled replay is discarding all that is pending just now."""
+    return {
+        (intent.rule, intent.run)
+        for intent in draft.intents()
+        if intent.kind is IntentKind.DISCARD and not intent.is_done and intent.run is not None and not intent.below
+    }
+
+
 def bury(draft: Draft, record: RuleRecord) -> None:
-    """Leave the tombstone of a rule that is being deleted: where one that goes on under its name begins."""
+    """Leave the tombstone of a rule that is being deleted: where one that goes on for its live run begins."""
     unread = draft.backfill(record.uid, record.run)
-    oldest = draft.oldest_pending(record.uid)
-    dead = draft.view.dead(draft.bus, record.uid, (0, -1), 1)
+    oldest = draft.oldest_owed(record.uid, record.run)
     places = [record.version]
     places += [unread.next_position] if unread is not None and not unread.is_done else []
     places += [oldest] if oldest is not None else []
-    places += [dead[0].position] if dead else []
-    draft.set_tombstone(Tombstone(record.name, record.uid, record.run, min(places), record.version, draft.time.time_ms))
+    first = min(places)
+    before = tuple(done for done in record.resumed if done.until >= first)
+    tombstone = Tombstone(record.name, record.uid, record.run, first, record.version, draft.time.time_ms, before)
+    draft.set_tombstone(tombstone)

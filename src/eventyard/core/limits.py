@@ -91,6 +91,9 @@ TOMBSTONE_S = 30 * 24 * 60 * 60
 TOMBSTONES_MAX = 10_000
 """Deleted rules remembered on one bus, about 200 bytes each; past it the oldest are forgotten."""
 
+RESUMED_MAX = 100
+"""Deleted rules of one name that a rule goes on for at once, each looked at for every event that they may have had."""
+
 REPLAYS_PER_RULE_MAX = 10
 """Replays of one rule under way at once. Each keeps up to BACKFILL_UNSETTLED_MAX deliveries pending."""
 

@@ -107,6 +107,14 @@ class Status(enum.StrEnum):
     DELETED = "deleted"
 
 
+class Done(msgspec.Struct, frozen=True):
+    """A run of a deleted rule: what it has settled up to the position `until` is not put again for the one that goes on for it."""
+
+    uid: int
+    run: int
+    until: int
+
+
 class RuleRecord(msgspec.Struct, frozen=True):
     """A rule as the bus keeps it. `uid` is the position of the edit event that created it, `version` of the last edit.
 
@@ -122,6 +130,8 @@ class RuleRecord(msgspec.Struct, frozen=True):
     changed_ms: int
     is_paused: bool = False
     run: int = 0
+    resumed: tuple[Done, ...] = ()
+    """The deleted rules of its name that it goes on for, in its first run."""
 
     @property
     def is_deleted(self) -> bool:
@@ -151,7 +161,8 @@ class RuleRecord(msgspec.Struct, frozen=True):
 class Tombstone(msgspec.Struct, frozen=True):
     """What is kept of a deleted rule, so that one created again by its name may go on. It holds nothing back.
 
-    `resume_position`: everything below it was settled. `deleted_position`: of the event that recorded the deletion.
+    `resume_position`: everything below it was settled in its live run. `deleted_position`: of the event that recorded the deletion.
+    `before`: those that the deleted rule itself went on for, as far as they still matter.
     """
 
     name: str
@@ -160,7 +171,13 @@ class Tombstone(msgspec.Struct, frozen=True):
     resume_position: int
     deleted_position: int
     deleted_ms: int
+    before: tuple[Done, ...] = ()
     is_removed: bool = False
+
+    @property
+    def resumed(self) -> tuple[Done, ...]:
+        """What a rule that goes on for this one need not be given."""
+        return (Done(self.uid, self.run, self.deleted_position), *self.before)
 
 
 def parse(body: bytes) -> tuple[Rule, "language.Pattern"]:

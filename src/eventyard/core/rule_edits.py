@@ -32,21 +32,21 @@ def _create(draft: Draft, command: PutRule) -> RuleRecord:
     first = tombstone.resume_position if tombstone is not None else _first_position(draft, rule)
     now_ms = draft.time.time_ms
     record = RuleRecord(draft.head + 1, command.name, draft.head + 1, rule, Status.LIVE, now_ms, now_ms)
+    if tombstone is not None:
+        record = msgspec.structs.replace(record, resumed=tombstone.resumed)
     _record(draft, bus_events.RULE_CREATED, record, command.principal)
     if tombstone is not None:
         draft.set_tombstone(msgspec.structs.replace(tombstone, is_removed=True))
-    return begin(draft, record, first, tombstone)
+    return begin(draft, record, first)
 
 
-def begin(draft: Draft, record: RuleRecord, first: int | None, resumed: Tombstone | None = None) -> RuleRecord:
+def begin(draft: Draft, record: RuleRecord, first: int | None) -> RuleRecord:
     """The rule's run begins at the position `first`, read by a backfill, or (None) with what is yet to come."""
     if first is None or first > draft.head:
         record = msgspec.structs.replace(record, status=Status.LIVE)
         draft.set_rule(record)
         return record
     backfill = Backfill(record.uid, record.run, first, first=first, created_ms=draft.time.time_ms)
-    if resumed is not None:
-        backfill = msgspec.structs.replace(backfill, resumed=(resumed.uid, resumed.run), resumed_until=resumed.deleted_position)
     draft.set_rule(msgspec.structs.replace(record, status=Status.BACKFILLING))
     draft.set_backfill(backfill)
     backfilling.finish_if_near(draft, record.uid)
@@ -66,6 +66,12 @@ def _tombstone(draft: Draft, name: str) -> Tombstone:
         raise InvalidRule(
             f'found old deliveries of the deleted rule "{name}" still being discarded',
             wanted="to try again shortly",
+            at="/start",
+        )
+    if len(tombstone.before) >= limits.RESUMED_MAX:
+        raise InvalidRule(
+            f"found it deleted and gone on for {limits.RESUMED_MAX} times, and something from before the first still owed",
+            wanted='"earliest"',
             at="/start",
         )
     if tombstone.resume_position < draft.floor:

@@ -9,7 +9,7 @@ import msgspec
 from eventyard.core import bus_events, intents, limits, places, rule_edits
 from eventyard.core.changes import Backfill, Intent, IntentKind, Pace
 from eventyard.core.commands import EndReplay, Replay, Seek
-from eventyard.core.delivery import Reason
+from eventyard.core.delivery import Reason, State
 from eventyard.core.draft import Draft
 from eventyard.core.errors import InvalidRequest, NotFound
 from eventyard.core.rule import RuleRecord
@@ -26,7 +26,7 @@ def seek(draft: Draft, command: Seek) -> RuleRecord:
     _close_run(draft, before)
     draft.set_intent(Intent(number, before.uid, IntentKind.DISCARD, reason=Reason.SEEK, by=command.principal, run=before.run))
     intents.step(draft, number)
-    record = msgspec.structs.replace(before, run=number, changed_ms=draft.time.time_ms)
+    record = msgspec.structs.replace(before, run=number, changed_ms=draft.time.time_ms, resumed=())
     return rule_edits.begin(draft, record, None if is_latest else first)
 
 
@@ -71,30 +71,47 @@ def _stretch(draft: Draft, command: Replay) -> tuple[int, int]:
 
 
 def _check_room(draft: Draft, record: RuleRecord) -> None:
-    """So many under way at once; of the ended ones the oldest are forgotten."""
+    """So many under way at once; of those that owe nothing more the oldest are forgotten."""
     own = sorted((one for one in draft.backfills() if one.rule == record.uid and one.is_replay), key=lambda one: one.run)
-    going = [one for one in own if not one.is_done]
+    going = [one for one in own if not one.is_done or _owes(draft, one)]
     if len(going) >= limits.REPLAYS_PER_RULE_MAX:
         raise InvalidRequest(
             f'found {len(going)} replays to rule "{record.name}" under way', wanted="to let one end, or to cancel one"
         )
-    ended = [one for one in own if one.is_done and not one.is_removed]
+    ended = [one for one in own if one not in going and not one.is_removed and not _dead(draft, one)]
     for old in ended[: max(0, len(ended) + 1 - limits.REPLAYS_KEPT_MAX)]:
         draft.set_backfill(msgspec.structs.replace(old, is_removed=True))
 
 
 def end_replay(draft: Draft, command: EndReplay) -> Backfill:
-    """Cancel: read no further, and discard what is still owed in its run. One that has ended before is forgotten instead."""
+    """Cancel: read no further, and discard what is still owed in its run. One that has ended before is forgotten instead.
+
+    Asked again while what it owed is being discarded, nothing more is done.
+    """
     record = intents.named(draft, command.name)
     found = draft.backfill(record.uid, command.run)
     if found is None or not found.is_replay or found.is_removed:
         raise NotFound(f'found no replay {command.run} to rule "{record.name}"', wanted="one that GET .../replays lists")
-    queue = draft.state.queues[record.uid].runs.get(command.run)
-    if found.is_done and (queue is None or not queue.pending):
-        forgotten = msgspec.structs.replace(found, is_removed=True)
-        draft.set_backfill(forgotten)
-        return forgotten
-    return _cancel(draft, record, found, command.principal)
+    if not found.is_done or _owes(draft, found):
+        return found if found.is_cancelled else _cancel(draft, record, found, command.principal)
+    if dead := _dead(draft, found):
+        raise InvalidRequest(
+            f"found {dead} dead letters of replay {found.run}, which are known as its own while it is kept",
+            wanted="to redrive or purge them first",
+        )
+    forgotten = msgspec.structs.replace(found, is_removed=True)
+    draft.set_backfill(forgotten)
+    return forgotten
+
+
+def _owes(draft: Draft, replay: Backfill) -> bool:
+    queue = draft.state.queues[replay.rule].runs.get(replay.run)
+    return (queue is not None and queue.pending > 0) or draft.has_pending(replay.rule, replay.run)
+
+
+def _dead(draft: Draft, replay: Backfill) -> int:
+    queue = draft.state.queues[replay.rule].runs.get(replay.run)
+    return queue.counts[State.DEAD] if queue is not None else 0
 
 
 def _cancel(draft: Draft, record: RuleRecord, found: Backfill, principal: str) -> Backfill:

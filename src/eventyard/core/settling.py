@@ -4,8 +4,8 @@ from collections.abc import Collection
 
 import msgspec
 
-from eventyard.core import limits, rule_edits
-from eventyard.core.changes import IntentKind, QueueKey
+from eventyard.core import intents, limits, rule_edits
+from eventyard.core.changes import QueueKey
 from eventyard.core.commands import Expire, Release, Settle, Settlement
 from eventyard.core.delivery import (
     DELIVERED,
@@ -27,7 +27,7 @@ from eventyard.core.verdict import Dead, Delivered, GivenBack, Gone, Renewed, Re
 
 def settle_all(draft: Draft, command: Settle) -> list[StaleLease | None]:
     draft.fetch([settlement.key for settlement in command.settlements])
-    closed = _closed_runs(draft)
+    closed = intents.closed_runs(draft)
     return [_settle(draft, settlement, closed) for settlement in command.settlements]
 
 
@@ -48,9 +48,19 @@ def _settle(draft: Draft, settlement: Settlement, closed: Collection[QueueKey]) 
     if closed and (delivery.rule, delivery.run) in closed:
         draft.end(delivery, State.DISCARDED, Note(reason=Reason.SEEK, at_ms=draft.time.time_ms))
         return StaleLease(Stale.CLOSED, "found a lease of a run that has been closed", wanted="a lease of the rule's run now")
-    if delivery.state is not LEASED and _is_given_back(delivery, settlement):
-        return StaleLease(Stale.RELEASED, "found a lease that was given back", wanted="to receive the delivery again")
+    if delivery.state is not LEASED and (stale := _not_any_more(delivery, settlement)) is not None:
+        return stale
     return _settle_pending(draft, delivery, record, settlement)
+
+
+def _not_any_more(delivery: Delivery, settlement: Settlement) -> StaleLease | None:
+    """Why a verdict on a delivery that waits again does not count, where it does not."""
+    if _is_given_back(delivery, settlement):
+        return StaleLease(Stale.RELEASED, "found a lease that was given back", wanted="to receive the delivery again")
+    if not delivery.attempts and not isinstance(settlement.verdict, Delivered):
+        # It died under this lease and was put back since. That it was done after all counts; that it was not is known.
+        return StaleLease(Stale.SUPERSEDED, "found a lease from before a redrive", wanted="to receive the delivery again")
+    return None
 
 
 def _is_given_back(delivery: Delivery, settlement: Settlement) -> bool:
@@ -115,15 +125,6 @@ def _renew(draft: Draft, delivery: Delivery, lease_ms: int) -> StaleLease | None
         return StaleLease(Stale.EXPIRED, "found a lease that ran out", wanted="to receive the delivery again")
     draft.move(delivery, msgspec.structs.replace(delivery, at_ms=draft.time.work_ms + lease_ms))
     return None
-
-
-def _closed_runs(draft: Draft) -> Collection[QueueKey]:
-    """The runs of which a seek or a cancelled replay is discarding all that is pending just now."""
-    return {
-        (intent.rule, intent.run)
-        for intent in draft.intents()
-        if intent.kind is IntentKind.DISCARD and not intent.is_done and intent.run is not None and not intent.below
-    }
 
 
 def _is_repeated(delivery: Delivery, settlement: Settlement) -> bool:

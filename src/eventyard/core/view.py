@@ -95,6 +95,10 @@ class View(Protocol):
         """The least position of the rule's pending deliveries, of one run or of all."""
         ...
 
+    def oldest_dead(self, bus: int, rule: int, run: int) -> int | None:
+        """The least position of the run's dead deliveries."""
+        ...
+
     def dead(self, bus: int, rule: int, after: tuple[int, int], limit: int) -> list[Delivery]:
         """Dead deliveries with (position, run) above `after`, ascending."""
         ...

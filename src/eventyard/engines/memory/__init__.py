@@ -216,6 +216,9 @@ class MemoryView:
     def oldest(self, bus: int, rule: int, run: int | None = None) -> int | None:
         return min((row.position for row in self._pending(bus, rule, run)), default=None)
 
+    def oldest_dead(self, bus: int, rule: int, run: int) -> int | None:
+        return min((row.position for row in self._rows(bus, rule) if row.state is State.DEAD and row.run == run), default=None)
+
     def dead(self, bus: int, rule: int, after: tuple[int, int], limit: int) -> list[Delivery]:
         dead = (row for row in self._rows(bus, rule) if row.state is State.DEAD and (row.position, row.run) > after)
         return sorted(dead, key=lambda row: (row.position, row.run))[:limit]

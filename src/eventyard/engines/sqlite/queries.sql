@@ -135,6 +135,9 @@ SELECT rule, run, position, state, at_ms, attempts, leases, first_ms, note, lane
 FROM delivery INDEXED BY delivery_dead WHERE bus = ?1 AND rule = ?2 AND state = 5 AND (position, run) > (?3, ?4)
 ORDER BY position, run LIMIT ?5
 
+-- name: oldest_dead
+SELECT min(position) FROM delivery WHERE bus = ?1 AND rule = ?2 AND state = 5 AND run = ?3
+
 -- name: add_tally
 INSERT INTO tally (bus, rule, run, waiting, retrying, leased, blocked, delivered, dead, discarded)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

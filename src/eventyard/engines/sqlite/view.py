@@ -128,6 +128,10 @@ class SqliteView:
         position: int | None = rows(self._connection, "oldest", bus, rule, run)[0][0]
         return position
 
+    def oldest_dead(self, bus: int, rule: int, run: int) -> int | None:
+        position: int | None = rows(self._connection, "oldest_dead", bus, rule, run)[0][0]
+        return position
+
     def leased(self, bus: int, rule: int) -> list[Delivery]:
         """Every leased delivery of the rule, in no order."""
         return self._deliveries("leased", bus, rule)
