@@ -237,6 +237,19 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        "damage_watch",
+        ("--events", "100000"),
+        (
+            Line(
+                "us for a commit of 30 events, with marks; without",
+                "",
+                rf"commits of  30:{NUMBER} us",
+                rf"of  30:.*?with marks,{NUMBER} us",
+                rf"of  30:.*?ratio{NUMBER}",
+            ),
+        ),
+    ),
+    Benchmark(
         "history_http",
         ("--events", "100000"),
         (
