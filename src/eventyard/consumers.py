@@ -1,7 +1,7 @@
 """Consumers that receive: what each waits for, until a step of the writer has something for it.
 
 A receive is a claim: up to so many deliveries of one rule, each leased for so long. A worker's claim is on the deliveries of every push
-rule of every bus. Claims of one rule are served in the order in which they came. A claim is answered at the end of the first step that has
+rule of every bus. Claims of one rule are served in the order in which they came, those of workers in turn. A claim is answered at the end of the first step that has
 anything for it; one that waits no longer, with nothing.
 
 `wait`, `hurry` and `stop` are called from any thread; all the rest on the writer's.
@@ -211,7 +211,7 @@ class _Demands:
     def get(self, uid: int, _default: tuple[()], /) -> Sequence[Demand]:
         if self._workers and uid in self._pushed:
             lease_ms = self.records[uid].push_lease_ms
-            return [Demand(number, claim.count, lease_ms) for number, claim in self._workers.items()]
+            return [Demand(number, claim.count, lease_ms, is_shared=True) for number, claim in self._workers.items()]
         return list(self._claims.get(uid, {}).values())
 
 

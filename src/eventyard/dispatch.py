@@ -140,7 +140,7 @@ class Dispatch:
         if record is not None and not record.is_paused:
             room = record.rule.delivery.concurrency - self._under_way.get((bus, rule), 0)
         if room > 0 and record is not None:
-            demands[rule] = (Demand(_claim(bus, rule), room, record.push_lease_ms),)
+            demands[rule] = (Demand(_claim(bus, rule), room, record.push_lease_ms, is_shared=True),)
         else:
             demands.pop(rule, None)
 
@@ -154,7 +154,7 @@ class Dispatch:
         if self._is_abandoned:
             return  # The transport gave the push up; the lease is released at the next start.
         time = self._now()
-        if self._is_giving_up:
+        if self._is_giving_up and not answer.status:
             note = Note(failure="its worker stopped before it was answered", at_ms=time.time_ms)
             self._settle(push, Retry(0, note))
             return
@@ -191,9 +191,9 @@ class Dispatch:
         return self._count
 
     @property
-    def has_verdicts(self) -> bool:
-        """Whether there is anything to `collect`, or was before and could not be written."""
-        return bool(self._settled or self._unwritten)
+    def verdicts(self) -> int:
+        """How many there are to `collect`, those included that could not be written before."""
+        return len(self._settled) + len(self._unwritten)
 
     def drain(self) -> None:
         """Demand nothing more. What is under way may still be answered until `abandon`."""

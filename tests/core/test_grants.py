@@ -37,6 +37,13 @@ def test_the_first_claim_is_served_whole_before_the_next_one() -> None:
     assert of.wanted(1) == 0
 
 
+def test_claims_that_are_shared_are_served_in_turn() -> None:
+    server, one, other = (Demand(claim, count, LEASE_MS, is_shared=True) for claim, count in ((7, 9), (8, 9), (9, 1)))
+    of = grants({1: (server,)}, {1: (one, other)})
+    assert of.wanted(1) == 19
+    assert served(of, 1, 6) == [(0, 7), (1, 8), (1, 9), (0, 7), (1, 8), (0, 7)]
+
+
 def test_a_holder_that_stands_first_is_served_first() -> None:
     assert served(grants({1: (demand(7, 1),)}, {1: (demand(7, 1),)}), 1, 3) == [(0, 7), (1, 7), None]
 

@@ -144,13 +144,14 @@ def test_what_is_no_hand_out_is_said_to_be_none(body: bytes) -> None:
 @given(st.lists(st.tuples(number, number, number, number, verdicts), max_size=20))
 def test_verdicts_are_read_as_they_were_written(sent: list[tuple[int, int, int, int, PushVerdict]]) -> None:
     settlements = [Settlement((rule, run, position), lease, verdict) for rule, run, position, lease, verdict in sent]
-    (found,) = handout.read_verdicts(handout.encode_verdicts([(a_bus(3), settlements)]))
-    assert (found.bus, found.incarnation) == ("bus-3", "life3")
+    report = handout.read_report(handout.encode_report(17, [(a_bus(3), settlements)]))
+    (found,) = report.by_bus
+    assert (report.room, found.bus, found.incarnation) == (17, "bus-3", "life3")
     assert handout.settlements(found.settled) == settlements
 
 
 def one(*settled: Any) -> bytes:
-    return msgspec.msgpack.encode([["bus", "life", [list(settled)]]])
+    return msgspec.msgpack.encode([0, [["bus", "life", [list(settled)]]]])
 
 
 OK = ["delivered", {}]
@@ -161,7 +162,10 @@ OK = ["delivered", {}]
     [
         (b"", "truncated"),
         (b"{}", "array"),
-        (json.dumps([["bus", "life", []]]).encode(), "array"),
+        (json.dumps([0, [["bus", "life", []]]]).encode(), "array"),
+        (msgspec.msgpack.encode([["bus", "life", []]]), "length"),
+        (msgspec.msgpack.encode([-1, []]), ">= 0"),
+        (msgspec.msgpack.encode([limits.WORKER_RECEIVE_MAX + 1, []]), "<= 1000"),
         (one(1, 0, 1, 1), "length"),
         (one("1", 0, 1, 1, OK), "int"),
         (one(-1, 0, 1, 1, OK), ">= 0"),
@@ -178,14 +182,29 @@ OK = ["delivered", {}]
         (one(1, 0, 1, 1, ["dead", {"status": 1000}]), "status 1000"),
     ],
 )
-def test_what_is_no_verdict_is_refused_with_what_was_found(body: bytes, found: str) -> None:
+def test_what_is_no_report_is_refused_with_what_was_found(body: bytes, found: str) -> None:
     with pytest.raises(InvalidRequest, match=found):
-        handout.read_verdicts(body)
+        handout.read_report(body)
+
+
+def test_the_note_of_what_was_delivered_is_not_kept_and_not_looked_at() -> None:
+    assert handout.read_report(one(1, 0, 1, 1, ["delivered", {"answer": "x" * 3_000}]))
+
+
+def test_a_receipt_is_read_as_it_was_written() -> None:
+    results: list[list[str | None]] = [[None, "superseded"], []]
+    granted = [(a_bus(), a_lease(a_record(), position)) for position in (4, 5)]
+    body = handout.encode_receipt(results, TIME, granted, handout.Records())
+    told, taken = handout.Reader().read_receipt(body)
+    assert (told, taken.time) == (results, TIME)
+    assert [lease.delivery.position for _, leases in taken.leases for lease in leases] == [4, 5]
+    with pytest.raises(ValueError, match="cannot be read"):
+        handout.Reader().read_receipt(handout.encode(TIME, granted, handout.Records()))
 
 
 def test_no_more_verdicts_are_taken_than_a_worker_may_have_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PUSHES_UNDER_WAY_MAX", 3)
     settlements = [Settlement((1, 0, position), 1, Delivered(Note())) for position in range(1, 5)]
-    assert handout.read_verdicts(handout.encode_verdicts([(a_bus(), settlements[:3])]))
+    assert handout.read_report(handout.encode_report(0, [(a_bus(), settlements[:3])])).by_bus
     with pytest.raises(InvalidRequest, match="found 4 verdicts"):
-        handout.read_verdicts(handout.encode_verdicts([(a_bus(1), settlements[:2]), (a_bus(2), settlements[2:])]))
+        handout.read_report(handout.encode_report(0, [(a_bus(1), settlements[:2]), (a_bus(2), settlements[2:])]))

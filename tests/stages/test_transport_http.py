@@ -555,3 +555,77 @@ def test_a_fault_of_the_transport_itself_answers_everyone(monkeypatch: pytest.Mo
         assert {answer.failure for answer in answers.next_many(2)} == {"the bus is stopping"}
     transport.close()
     assert len(hooked) == 1
+
+
+# Between two turns
+
+
+def test_whoever_is_called_between_two_turns_is_on_the_thread_that_answers_and_may_send(transport: HttpTransport) -> None:
+    answers = Answers()
+    threads: set[int] = set()
+    to_send: queue.Queue[PushRequest] = queue.Queue()
+
+    def between(_was_idle: bool) -> float:
+        threads.add(threading.get_ident())
+        while not to_send.empty():
+            transport.send(to_send.get(), answered)
+        return 60.0
+
+    def answered(answer: PushAnswer) -> None:
+        threads.add(threading.get_ident())
+        answers.put(answer)
+
+    with Target(targets.answers(204)) as target:
+        transport.between = between
+        to_send.put(request_to(target.url))
+        transport.wake()
+        assert answers.next().status == 204
+    assert threads == {transport._thread.ident}
+
+
+def test_whoever_is_called_between_is_called_again_when_it_wants_to_be_and_told_that_nothing_came(
+    transport: HttpTransport,
+) -> None:
+    calls: queue.Queue[bool] = queue.Queue()
+
+    def between(was_idle: bool) -> float:
+        calls.put(was_idle)
+        return 0.001 if calls.qsize() < 3 else 60.0
+
+    transport.between = between
+    transport.wake()
+    assert [calls.get(timeout=WAIT_S) for _ in range(3)] == [True, True, True]
+
+
+def test_whoever_is_called_between_is_told_that_targets_have_something_to_say(transport: HttpTransport) -> None:
+    answers = Answers()
+    busy = threading.Event()
+
+    def between(was_idle: bool) -> float:
+        if not was_idle:
+            busy.set()
+        return 60.0
+
+    transport.between = between
+    with Target(targets.answers(204)) as target:
+        transport.send(request_to(target.url), answers.put)
+        assert answers.next().status == 204
+        assert busy.wait(WAIT_S)
+
+
+def test_a_fault_between_two_turns_answers_everyone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(_was_idle: bool) -> float:
+        raise ZeroDivisionError
+
+    answers = Answers()
+    hooked: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", hooked.append)
+    transport = HttpTransport(HOME)
+    with Target(targets.hang_before_headers) as target:
+        transport.send(request_to(target.url), answers.put)
+        target.wait_for_requests(1)
+        transport.between = break_down
+        transport.wake()
+        assert answers.next().failure == "the bus is stopping"
+    transport.close()
+    assert len(hooked) == 1

@@ -48,13 +48,19 @@ def receive(door: ServedBus, count: int = 100, wait_s: float = WAIT_S) -> list[t
 
 def settle(door: ServedBus, *verdicts: tuple[BusRecord, Lease, PushVerdict]) -> list[list[str | None]]:
     """Each under a bus of its own, in the order of the arguments."""
-    body = handout.encode_verdicts(
-        [(bus, [Settlement(lease.delivery.key, lease.delivery.leases, verdict)]) for bus, lease, verdict in verdicts]
-    )
-    answer = door.post("/v1/dispatch/settle", content=body, headers=MESSAGE)
-    assert answer.status_code == 200, answer.text
-    results: list[list[str | None]] = answer.json()["results"]
+    by_bus = [(bus, [Settlement(lease.delivery.key, lease.delivery.leases, verdict)]) for bus, lease, verdict in verdicts]
+    results, more = report(door, handout.encode_report(0, by_bus))
+    assert more == []
     return results
+
+
+def report(door: ServedBus, body: bytes) -> tuple[list[list[str | None]], list[Lease]]:
+    """What became of the verdicts, and what was leased with them."""
+    answer = door.post("/v1/dispatch/report", content=body, headers=MESSAGE)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/msgpack"
+    results, taken = handout.Reader().read_receipt(answer.content)
+    return results, [lease for _, leases in taken.leases for lease in leases]
 
 
 def status(door: ServedBus) -> dict[str, Any]:
@@ -176,9 +182,38 @@ def test_many_verdicts_are_written_in_parts(door: ServedBus, monkeypatch: pytest
     publish(door, *range(5))
     granted = receive(door)
     settlements = [Settlement(lease.delivery.key, lease.delivery.leases, OK) for _, lease in granted]
-    answer = door.post("/v1/dispatch/settle", content=handout.encode_verdicts([(granted[0][0], settlements)]), headers=MESSAGE)
-    assert answer.json() == {"results": [[None] * 5]}
+    results, _ = report(door, handout.encode_report(0, [(granted[0][0], settlements)]))
+    assert results == [[None] * 5]
     assert status(door)["delivered"] == 5
+
+
+def test_a_report_brings_what_it_made_room_for(door: ServedBus) -> None:
+    assert door.put("/v1/buses/default/rules/r", json=RULE | {"delivery": {"concurrency": 2}}).status_code == 200
+    publish(door, *range(5))
+    (bus, first), (_, second) = receive(door)
+    assert receive(door, wait_s=0) == []
+    settled = [Settlement(lease.delivery.key, lease.delivery.leases, OK) for lease in (first, second)]
+    results, more = report(door, handout.encode_report(10, [(bus, settled)]))
+    assert results == [[None, None]]
+    assert len(more) == 2
+    results, more = report(door, handout.encode_report(1, [(bus, [Settlement(more[0].delivery.key, 1, OK)])]))
+    assert len(more) == 1
+
+
+def test_a_report_of_several_buses_is_one_report(door: ServedBus) -> None:
+    assert door.put("/v1/buses/other").status_code == 201
+    assert door.put("/v1/buses/other/rules/r", json=RULE).status_code == 201
+    publish(door, 1)
+    publish(door, 1, bus="other")
+    granted = receive(door, wait_s=0) + receive(door, wait_s=0)
+    assert sorted(bus.name for bus, _ in granted) == ["default", "other"]
+    by_bus = [(bus, [Settlement(lease.delivery.key, 1, OK)]) for bus, lease in granted]
+    assert report(door, handout.encode_report(5, by_bus)) == ([[None], [None]], [])
+    assert door.get("/v1/buses/other/rules/r/status").json()["delivered"] == 1
+
+
+def test_a_report_waits_for_nothing(door: ServedBus) -> None:
+    assert report(door, handout.encode_report(100, [])) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -188,7 +223,7 @@ def test_many_verdicts_are_written_in_parts(door: ServedBus, monkeypatch: pytest
         b"\xc1",
         b'{"results": []}',
         b"<html>",
-        msgspec.msgpack.encode([["default", "life", [[1, 0, 1]]]]),
+        msgspec.msgpack.encode([0, [["default", "life", [[1, 0, 1]]]]]),
         b"\xdd\xff\xff\xff\xff",
     ],
 )
@@ -196,20 +231,20 @@ def test_garbage_is_refused_and_changes_nothing(door: ServedBus, body: bytes) ->
     publish(door, 1)
     receive(door)
     before = status(door)
-    assert problem(door.post("/v1/dispatch/settle", content=body, headers=MESSAGE)) == (400, "invalid-request")
+    assert problem(door.post("/v1/dispatch/report", content=body, headers=MESSAGE)) == (400, "invalid-request")
     assert status(door) == before
 
 
 def test_verdicts_of_another_content_type_are_refused(door: ServedBus) -> None:
-    answer = door.post("/v1/dispatch/settle", json=[])
+    answer = door.post("/v1/dispatch/report", json=[])
     assert problem(answer) == (415, "unsupported-content-type")
     assert answer.json()["wanted"] == "application/msgpack"
 
 
 def test_more_bytes_than_verdicts_can_have_are_refused(door: ServedBus) -> None:
-    head = b"POST /v1/dispatch/settle HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/msgpack\r\ncontent-length: %d\r\n\r\n"
+    head = b"POST /v1/dispatch/report HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/msgpack\r\ncontent-length: %d\r\n\r\n"
     with door.connect() as connection:
-        connection.sendall(head % (limits.VERDICTS_BYTES_MAX + 1))
+        connection.sendall(head % (limits.REPORT_BYTES_MAX + 1))
         assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
@@ -220,3 +255,12 @@ def test_workers_are_answered_before_a_server_stops(door: ServedBus) -> None:
         door.on_loop(door.yard.stop_receiving)
         assert waiting.result(WAIT_S) == []
         assert problem(door.post("/v1/dispatch/receive", json={"max": 1})) == (503, "stopping")
+
+
+def test_a_server_that_stops_takes_verdicts_and_hands_nothing_out(door: ServedBus) -> None:
+    publish(door, 1, 2)
+    ((bus, lease),) = receive(door, 1)
+    door.on_loop(door.yard.stop_receiving)
+    results, more = report(door, handout.encode_report(10, [(bus, [Settlement(lease.delivery.key, 1, OK)])]))
+    assert (results, more) == ([[None]], [])
+    assert status(door)["leased"] == 0

@@ -61,7 +61,10 @@ class Asking:
                 log.warning("a caller's event loop was closed before %d answers reached it", len(own))
 
     async def _command(self, bus: str, command: Command, *, size: int = 0) -> Any:
-        return await self._ask(lambda done: self._writer.submit(bus, command, done, size=size))
+        return await self._ask_for(bus, command, size=size)
+
+    def _ask_for(self, bus: str, command: Command, *, size: int = 0) -> "asyncio.Future[Any]":
+        return self._ask(lambda done: self._writer.submit(bus, command, done, size=size))
 
     async def _system_command(self, command: Command) -> Any:
         return await self._ask(lambda done: self._writer.submit_system(command, done))

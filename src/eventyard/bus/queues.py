@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from eventyard.bus.rules import RuleCalls
-from eventyard.consumers import Claim, Consumers, Granted
+from eventyard.consumers import Claim, Consumers, Granted, RuleKey
 from eventyard.core.commands import Lease, Settle, Settlement
 from eventyard.core.delivery import RELEASED, Note, Reason, is_lease_token, lease_tokens
 from eventyard.core.errors import InvalidRequest, Stale, StaleLease
@@ -42,13 +42,9 @@ class QueueCalls(RuleCalls):
         """Lease deliveries of push rules of any bus, for a worker that sends them."""
         return await self._claim(None, count, 0, wait_s)
 
-    async def _claim(self, key: tuple[int, int] | None, count: int, lease_ms: int, wait_s: float) -> list[Granted]:
-        self._writer.check_whole()
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[Granted]] = loop.create_future()
-        claim = Claim(key, count, lease_ms, lambda answer: self._answered.append((future, answer)), is_impatient=wait_s <= 0)
-        self._consumers.wait(claim)
-        timer = loop.call_later(wait_s, self._consumers.hurry, claim) if wait_s > 0 else None
+    async def _claim(self, key: RuleKey | None, count: int, lease_ms: int, wait_s: float) -> list[Granted]:
+        claim, future = self._begin_claim(key, count, lease_ms, is_impatient=wait_s <= 0)
+        timer = asyncio.get_running_loop().call_later(wait_s, self._consumers.hurry, claim) if wait_s > 0 else None
         try:
             # Shielded: a step may lease for the claim in the very moment in which its caller leaves.
             return await asyncio.shield(future)
@@ -59,6 +55,16 @@ class QueueCalls(RuleCalls):
         finally:
             if timer is not None:
                 timer.cancel()
+
+    def _begin_claim(
+        self, key: RuleKey | None, count: int, lease_ms: int, *, is_impatient: bool
+    ) -> "tuple[Claim, asyncio.Future[list[Granted]]]":
+        """Never cancel the future: what was leased for it would be nobody's. `_take_back` is for who leaves."""
+        self._writer.check_whole()
+        future: asyncio.Future[list[Granted]] = asyncio.get_running_loop().create_future()
+        claim = Claim(key, count, lease_ms, lambda answer: self._answered.append((future, answer)), is_impatient=is_impatient)
+        self._consumers.wait(claim)
+        return claim, future
 
     def _take_back(self, future: "asyncio.Future[list[Granted]]") -> None:
         """Nobody waits for these any more: back into their queues, not counted."""

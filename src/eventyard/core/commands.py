@@ -272,11 +272,16 @@ class EmptyBus(msgspec.Struct, frozen=True):
 
 
 class Demand(msgspec.Struct, frozen=True):
-    """How many more deliveries the claim takes now, over all rules that it is for, and for how long each is leased (work time)."""
+    """How many more deliveries the claim takes now, over all rules that it is for, and for how long each is leased (work time).
+
+    `is_shared`: those who wait for a rule get its deliveries one after the other in turn, so that all who push have something to do; else
+    whoever came first is served whole.
+    """
 
     claim: int
     count: int
     lease_ms: int
+    is_shared: bool = False
 
 
 Command = (

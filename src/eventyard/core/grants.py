@@ -84,6 +84,8 @@ class Grants:
                 claim.left -= 1
                 ledger.rooms[claim.holder] -= 1
                 ledger.bytes -= size
+                if demand.is_shared and len(waiting) > 1:
+                    waiting.insert(0, waiting.pop())
                 return claim.holder, demand
             waiting.pop()  # Neither grows again in this step.
         return None

@@ -1,4 +1,4 @@
-"""What a server and a worker tell each other: deliveries to push one way, verdicts on them the other.
+"""What a server and a worker tell each other: deliveries to push one way (a hand-out), verdicts on them the other (a report).
 
 MessagePack, because it carries the bytes of an event as they are stored, with nothing to escape, and is read in one go. A rule's
 record and a bus's name stand once in a hand-out, however many of its deliveries belong to them; a record goes without its pattern and
@@ -19,7 +19,7 @@ from eventyard.core.commands import Lease, Settlement
 from eventyard.core.delivery import Delivery, Note, State
 from eventyard.core.errors import InvalidRequest
 from eventyard.core.rule import RuleRecord
-from eventyard.core.verdict import PushVerdict
+from eventyard.core.verdict import Delivered, PushVerdict
 
 CONTENT_TYPE = "application/msgpack"
 
@@ -84,6 +84,20 @@ class Verdicts(msgspec.Struct, frozen=True, array_like=True):
     settled: list[Settled]
 
 
+class Report(msgspec.Struct, frozen=True, array_like=True):
+    """What came of pushes, and how many deliveries more are taken at once, if there are any."""
+
+    room: Annotated[int, msgspec.Meta(ge=0, le=limits.WORKER_RECEIVE_MAX)]
+    by_bus: list[Verdicts]
+
+
+class Receipt(msgspec.Struct, frozen=True, array_like=True):
+    """The answer to a report: for each bus and verdict, in its order, None where it counts and else why not in a word; and a hand-out."""
+
+    results: list[list[str | None]]
+    handout: Handout
+
+
 class Taken(NamedTuple):
     """A hand-out, read: what is to push, by bus."""
 
@@ -118,6 +132,16 @@ _NO_PATTERN = msgspec.Raw(b"{}")
 
 
 def encode(time: BusTime, granted: Iterable[tuple[BusRecord, Lease]], records: Records) -> bytes:
+    return _ENCODER.encode(_handout(time, granted, records))
+
+
+def encode_receipt(
+    results: list[list[str | None]], time: BusTime, granted: Iterable[tuple[BusRecord, Lease]], records: Records
+) -> bytes:
+    return _ENCODER.encode(Receipt(results, _handout(time, granted, records)))
+
+
+def _handout(time: BusTime, granted: Iterable[tuple[BusRecord, Lease]], records: Records) -> Handout:
     buses: dict[int, tuple[int, OfBus]] = {}
     rules: dict[tuple[int, int], tuple[int, OfRule]] = {}
     given: list[Given] = []
@@ -141,9 +165,7 @@ def encode(time: BusTime, granted: Iterable[tuple[BusRecord, Lease]], records: R
                 lease.event,
             )
         )
-    return _ENCODER.encode(
-        Handout(time.time_ms, time.work_ms, [bus for _, bus in buses.values()], [rule for _, rule in rules.values()], given)
-    )
+    return Handout(time.time_ms, time.work_ms, [bus for _, bus in buses.values()], [rule for _, rule in rules.values()], given)
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -158,15 +180,25 @@ class Reader:
     def read(self, body: bytes) -> Taken:
         """ValueError where it is no hand-out of this version."""
         try:
-            handout = _HANDOUT.decode(body)
-            buses = [BusRecord(bus.number, bus.name, bus.incarnation, 0) for bus in handout.buses]
-            records = [self._record(rule.record) for rule in handout.rules]
-            by_rule: list[list[Lease]] = [[] for _ in records]
-            for given in handout.given:
-                by_rule[given.rule].append(_lease(given, records[given.rule]))
-            leases = [(buses[rule.bus], of_rule) for rule, of_rule in zip(handout.rules, by_rule, strict=True)]
+            return self._taken(_HANDOUT.decode(body))
         except (msgspec.MsgspecError, LookupError) as error:
             raise ValueError(f"it cannot be read: {error}") from error
+
+    def read_receipt(self, body: bytes) -> tuple[list[list[str | None]], Taken]:
+        """As `read`."""
+        try:
+            receipt = _RECEIPT.decode(body)
+            return receipt.results, self._taken(receipt.handout)
+        except (msgspec.MsgspecError, LookupError) as error:
+            raise ValueError(f"it cannot be read: {error}") from error
+
+    def _taken(self, handout: Handout) -> Taken:
+        buses = [BusRecord(bus.number, bus.name, bus.incarnation, 0) for bus in handout.buses]
+        records = [self._record(rule.record) for rule in handout.rules]
+        by_rule: list[list[Lease]] = [[] for _ in records]
+        for given in handout.given:
+            by_rule[given.rule].append(_lease(given, records[given.rule]))
+        leases = [(buses[rule.bus], of_rule) for rule, of_rule in zip(handout.rules, by_rule, strict=True)]
         return Taken(BusTime(handout.time_ms, handout.work_ms), leases)
 
     def _record(self, text: bytes) -> RuleRecord:
@@ -186,15 +218,15 @@ def _lease(given: Given, record: RuleRecord) -> Lease:
 
 
 _HANDOUT = msgspec.msgpack.Decoder(Handout)
+_RECEIPT = msgspec.msgpack.Decoder(Receipt)
 
 
 # Verdicts
 
 
-def encode_verdicts(by_bus: Sequence[tuple[BusRecord, Sequence[Settlement]]]) -> bytes:
-    return _ENCODER.encode(
-        [Verdicts(bus.name, bus.incarnation, [_settled(each) for each in settlements]) for bus, settlements in by_bus]
-    )
+def encode_report(room: int, by_bus: Sequence[tuple[BusRecord, Sequence[Settlement]]]) -> bytes:
+    verdicts = [Verdicts(bus.name, bus.incarnation, [_settled(each) for each in settlements]) for bus, settlements in by_bus]
+    return _ENCODER.encode(Report(room, verdicts))
 
 
 def _settled(settlement: Settlement) -> Settled:
@@ -202,22 +234,23 @@ def _settled(settlement: Settlement) -> Settled:
     return Settled(rule, run, position, settlement.lease, settlement.verdict)  # type: ignore[arg-type]  # of a push
 
 
-def read_verdicts(body: bytes) -> list[Verdicts]:
-    """`InvalidRequest` where they are none of this version, or too many or too long."""
+def read_report(body: bytes) -> Report:
+    """`InvalidRequest` where it is none of this version, or has too many verdicts or too long ones."""
     try:
-        by_bus = _VERDICTS.decode(body)
+        report = _REPORT.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{error}", wanted="verdicts as a worker of this server's version sends them") from None
-    count = sum(len(of_bus.settled) for of_bus in by_bus)
+        raise InvalidRequest(f"{error}", wanted="a report as a worker of this server's version sends it") from None
+    count = sum(len(of_bus.settled) for of_bus in report.by_bus)
     if count > limits.PUSHES_UNDER_WAY_MAX:
         raise InvalidRequest(f"found {count} verdicts", wanted=f"at most {limits.PUSHES_UNDER_WAY_MAX}")
-    for number, of_bus in enumerate(by_bus):
+    for number, of_bus in enumerate(report.by_bus):
         for index, settled in enumerate(of_bus.settled):
-            _check_note(settled.verdict.note, f"/{number}/2/{index}")
-    return by_bus
+            if not isinstance(settled.verdict, Delivered):  # Of these nothing is kept but that they are.
+                _check_note(settled.verdict.note, f"/1/{number}/2/{index}/4")
+    return report
 
 
-_VERDICTS = msgspec.msgpack.Decoder(list[Verdicts])
+_REPORT = msgspec.msgpack.Decoder(Report)
 
 
 def _check_note(note: Note, at: str) -> None:

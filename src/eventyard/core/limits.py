@@ -180,8 +180,18 @@ has asked for, which may hold leases; one request a second costs nothing."""
 WORKER_REQUEST_S_MAX = 30.0
 """A request of a worker: the wait, a stalled disk, and the bytes of a hand-out at 5 Mbit/s."""
 
-WORKER_SPACING_S = 0.002
-"""Between two requests with verdicts of one worker: each costs the server about as much as ten verdicts."""
+WORKER_IDLE_S = 60.0
+"""How long a worker sleeps that waits for answers only: they wake it."""
+
+WORKER_LULL_S = 0.001
+"""How long targets say nothing before a worker reports what it has: as many verdicts with one report as come on one another's heels."""
+
+WORKER_VERDICTS_ENOUGH = 64
+"""Verdicts that a worker reports even while more come in: what a report costs by itself is then little beside them, and the server has
+something to do meanwhile."""
+
+WORKER_REST_S = 0.005
+"""How long a worker that was handed something relies on its reports to bring it more: after it, what it pushes takes long."""
 
 WORKER_WAIT_S_MAX = 5.0
 """The longest that a worker lets a server rest that was away."""
@@ -198,8 +208,8 @@ HANDOUT_BYTES_MAX = 2 * STEP_BYTES_MAX
 HANDOUT_RECORDS_MAX = RULES_PER_BUS_MAX
 """Records of rules that a server keeps encoded, and a worker decoded; past it they forget all and start again."""
 
-VERDICTS_BYTES_MAX = 16 * 1024 * 1024
-"""One request of verdicts: on everything that a process may have under way, each with a whole note."""
+REPORT_BYTES_MAX = 16 * 1024 * 1024
+"""One report of a worker: a verdict on everything that a process may have under way, each with a whole note."""
 
 VERDICTS_PER_STEP = 500
 """Verdicts of a request that are written together: a worker that was cut off may bring thousands, and others wait for a step."""

@@ -33,6 +33,7 @@ import ssl
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,8 @@ from eventyard.transports.resolver import Names, Resolve, Resolver, system_resol
 
 _log = logging.getLogger(__name__)
 
+Between = Callable[[bool], float]
+
 _CLOSED = "the bus is stopping"
 _POLL_S_MAX = 60.0
 
@@ -69,6 +72,9 @@ class HttpTransport:
     `resolve` turns a name into addresses (blocking, on the resolver's threads). `ca_file` is the operator's own set of
     certificate authorities; else the system's, else certifi's. An answer whose body has exactly `answer_bytes_max` bytes
     may have been longer: reading stops there and the status counts.
+
+    `between` is called on the transport's thread after each turn, with whether the turn found nothing to do. It may send, and tells in how
+    many seconds at the latest it wants to be called again; `wake` has it called soon.
     """
 
     def __init__(
@@ -81,12 +87,15 @@ class HttpTransport:
         connect_timeout_s: float = limits.PUSH_CONNECT_TIMEOUT_S,
         ca_file: str = "",
     ) -> None:
+        self.between: Between = _nothing_between
+        self._idle_s = _POLL_S_MAX
         self._policy = policy
         self._connect_timeout_s = connect_timeout_s
         self._ca_file = ca_file or _default_ca_file()
         self._lock = threading.Lock()
         self._is_closed = False
         self._is_asleep = False
+        self._is_due = False
         self._inbox: deque[Push] = deque()
         self._learned: deque[tuple[str, Names]] = deque()
         self._resolver = Resolver(resolve, threads_max=resolver_threads, learned=self._learn)
@@ -123,6 +132,12 @@ class HttpTransport:
         if not is_taken:
             _tell(push, push.failed(_CLOSED))
 
+    def wake(self) -> None:
+        """Have `between` called soon. Also from a signal's handler, on a thread that neither sends nor closes."""
+        with self._lock:
+            self._is_due = True
+            self._wake()
+
     def close(self) -> None:
         """End every push under way, each with a failure. Harmless twice, and from within `done`."""
         with self._lock:
@@ -148,25 +163,29 @@ class HttpTransport:
     def _run(self) -> None:
         try:
             while not self._is_closed:
-                self._turn()
+                was_idle = not self._turn()
+                self._is_due = False
+                self._idle_s = self.between(was_idle)
         finally:
             self._end()
 
-    def _turn(self) -> None:
-        """What ended is taken before the poll too: a fast target answers while libcurl starts the push, and no event follows."""
+    def _turn(self) -> bool:
+        """True where sockets were ready. What ended is taken before the poll too: a fast target answers while libcurl starts the push, and no event follows."""
         self._take_inbox()
         self._take_names()
         self._end_late_waits()
         self._fire_timer()
         self._take_ended()
-        for descriptor, events in self._poll():
+        ready = self._poll()
+        for descriptor, events in ready:
             self._multi.socket_action(descriptor, events)
         self._take_ended()
+        return bool(ready)
 
     def _poll(self) -> list[tuple[int, int]]:
         timeout_s = self._sleep_s()
         with self._lock:
-            if self._inbox or self._learned or self._is_closed:
+            if self._inbox or self._learned or self._is_due or self._is_closed:
                 timeout_s = 0
             self._is_asleep = timeout_s > 0
         ready = self._poller.poll(timeout_s)
@@ -175,7 +194,7 @@ class HttpTransport:
 
     def _sleep_s(self) -> float:
         wanted_at = min(self._timer_at, self._deadlines[0][0] if self._deadlines else math.inf)
-        return min(max(0.0, wanted_at - time.monotonic()), _POLL_S_MAX)
+        return max(0.0, min(wanted_at - time.monotonic(), self._idle_s, _POLL_S_MAX))
 
     def _fire_timer(self) -> None:
         if time.monotonic() >= self._timer_at:
@@ -350,6 +369,10 @@ def _tell(push: Push, answer: PushAnswer) -> None:
         push.done(answer)
     except BaseException:  # noqa: BLE001 - ruff lets a logged Exception pass, not this one
         _log.exception("The receiver of a push's answer raised")
+
+
+def _nothing_between(_was_idle: bool) -> float:
+    return _POLL_S_MAX
 
 
 def _default_ca_file() -> str:

@@ -1,9 +1,11 @@
 """A worker as a process: put together, and run until it is told to stop."""
 
 import gc
+import math
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -31,12 +33,12 @@ def work(settings: Settings, server: str) -> bool:
     process.prepare(settings.log_level)
     policy = Policy(is_loopback_allowed=_is_loopback(url), allowed=settings_module.policy(settings).allowed)
     pushes, line = HttpTransport(policy), HttpTransport(_ANYWHERE, resolver_threads=1, connections_max=4)
-    worker = Worker(pushes, line, url, say=process.say, now=time.monotonic, rng=random.SystemRandom())
+    worker = Worker(pushes, line, url, wake=pushes.wake, say=process.say, now=time.monotonic, rng=random.SystemRandom())
     _follow_signals(worker)
     _greet(settings, policy, url)
     gc.freeze()
     try:
-        return _run(worker, settings.drain_s, end_pushes=pushes.close)
+        return _run(worker, pushes, settings.drain_s)
     finally:
         pushes.close()
         line.close()
@@ -87,27 +89,58 @@ def _follow_signals(worker: Worker) -> None:
         signal.signal(number, stop)
 
 
-def _run(worker: Worker, drain_s: float, *, end_pushes: Callable[[], None]) -> bool:
-    while not worker.is_stopping:
-        worker.step()
-        if worker.refusal is not None:
-            raise worker.refusal
-        worker.wait(limits.WORKER_WAIT_S_MAX)
-    if not _step_until(worker, time.monotonic() + drain_s):
+def _run(worker: Worker, pushes: HttpTransport, drain_s: float) -> bool:
+    """The transport's thread works; this one waits for the end, and sees to it that there is one."""
+    life = _Life(worker)
+    pushes.between = life.step
+    pushes.wake()
+    life.wait_until(lambda: worker.is_stopping, math.inf)
+    if not life.wait_until(lambda: worker.is_over, drain_s):
         worker.give_up()
-        end_pushes()
-        _step_until(worker, time.monotonic() + limits.WORKER_LAST_S)
+        pushes.close()
+        _step(worker, time.monotonic() + limits.WORKER_LAST_S)
     return _tell_end(worker)
 
 
-def _step_until(worker: Worker, ends_at: float) -> bool:
-    """Whether all was over in time."""
-    while True:
+class _Life:
+    """A worker that is stepped on one thread and waited for on another."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._stepped = threading.Event()
+        self._failure: BaseException | None = None
+
+    def step(self, was_idle: bool) -> float:
+        """What goes wrong here is raised where it is waited for."""
+        try:
+            wait_s = self._worker.step(was_idle)
+        except BaseException as error:
+            self._failure = error
+            self._stepped.set()
+            raise
+        if self._worker.is_stopping or self._worker.refusal is not None:
+            self._stepped.set()
+        return wait_s
+
+    def wait_until(self, is_so: Callable[[], bool], longest_s: float) -> bool:
+        """Whether it came to be so in time. It is looked at after each step of a worker that stops."""
+        ends_at = time.monotonic() + longest_s
+        while not is_so():
+            left_s = min(ends_at - time.monotonic(), threading.TIMEOUT_MAX)
+            if not self._stepped.wait(max(0.0, left_s)):
+                return False
+            self._stepped.clear()
+            failure = self._failure or self._worker.refusal
+            if failure is not None:
+                raise failure
+        return True
+
+
+def _step(worker: Worker, ends_at: float) -> None:
+    """Until all is told, or the time is over. The transport's thread has ended."""
+    while not worker.is_over and time.monotonic() < ends_at:
         worker.step()
-        left_s = ends_at - time.monotonic()
-        if worker.is_over or left_s <= 0:
-            return worker.is_over
-        worker.wait(left_s)
+        worker.wait(ends_at - time.monotonic())
 
 
 def _tell_end(worker: Worker) -> bool:

@@ -1,10 +1,14 @@
 """What a worker does: keeps leases coming, has them pushed, and tells the server what came of each.
 
 Theory of operation. The pushing itself is the server's own `Dispatch`, unchanged: it takes leases, decides verdicts, and tells what is
-under way. Where a server has its writer, a worker has two lines to the server, each with one request under way at most. One waits for
-leases (a long poll, asked again as soon as it is answered, while pushes go on); the other carries verdicts, all that are in since the
-last request. Everything here happens on the thread that calls `step`; transports hand over what they have as calls to be made
-in the next step.
+under way. Where a server has its writer, a worker has two lines to the server, each with one request under way at most. One carries
+reports: all verdicts that are in since the last one, sent when targets say nothing for a moment, and room for more. The step of the server
+that writes them leases what they made room for, and the answer brings it. While there is much to do that is all: one request for many
+deliveries. On the other line a worker waits for deliveries where a report brought none, or none is due.
+
+Everything here happens on the thread that pushes: its transport calls `step` between two of its turns, so whatever targets have
+answered is in by then. What others have to say (the server's answers, a wish to stop) waits as a call to be made in the next
+step. A thread of its own would do, but each report would change threads four times, and wait for Python's lock as often.
 
 Nothing is lost with a worker: what it held is leased, and its leases run out. Nothing is lost with the server either: what could not be
 told is kept, bounded by what may be under way, and told when it is back; a server that leaves pushing to workers keeps their leases over
@@ -14,6 +18,7 @@ Time is the server's. Each hand-out carries bus time, and the worker's own clock
 old, does so for a moment only: while the server is away it stands still there, too.
 """
 
+import contextlib
 import logging
 import queue
 import random
@@ -34,7 +39,7 @@ from eventyard.worker.line import Away, Line, Refused, Reply, Taken
 log = logging.getLogger("eventyard.worker")
 
 RECEIVE = "/v1/dispatch/receive"
-SETTLE = "/v1/dispatch/settle"
+REPORT = "/v1/dispatch/report"
 
 
 class _Part(NamedTuple):
@@ -58,7 +63,10 @@ class Unsent(errors.Unavailable):
 
 
 class Worker:
-    """`pushes` goes to targets, `server` to the server at `url`. `now` is any monotonic clock, in seconds."""
+    """`pushes` goes to targets, `server` to the server at `url`. `now` is any monotonic clock, in seconds.
+
+    `wake` has the thread that pushes call `step` soon.
+    """
 
     def __init__(
         self,
@@ -66,6 +74,7 @@ class Worker:
         server: Transport,
         url: str,
         *,
+        wake: Callable[[], None],
         say: Callable[[str], None],
         now: Callable[[], float],
         rng: random.Random,
@@ -73,15 +82,16 @@ class Worker:
         self._url = url
         self._say = say
         self._now = now
+        self._wake = wake
         self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._is_woken = False
-        self._dispatch = Dispatch(pushes, self._bus_time, self._wake, rng)
-        self._receiving = Line(server, url + RECEIVE, "application/json", hand_over=self._news.put, now=now, rng=rng)
-        self._settling = Line(server, url + SETTLE, handout.CONTENT_TYPE, hand_over=self._news.put, now=now, rng=rng)
+        self._dispatch = Dispatch(pushes, self._bus_time, _nothing, rng)
+        self._receiving = Line(server, url + RECEIVE, "application/json", hand_over=self._tell_news, now=now, rng=rng)
+        self._reporting = Line(server, url + REPORT, handout.CONTENT_TYPE, hand_over=self._tell_news, now=now, rng=rng)
         self._reader = handout.Reader()
         self._buses: dict[int, BusRecord] = {}
         self._met = (BusTime(0, 0), 0.0)
         self._asked_at = 0.0
+        self._ask_at = 0.0
         self._told_at = 0.0
         self._is_met = False
         self._is_away = False
@@ -95,46 +105,39 @@ class Worker:
 
     def stop(self) -> None:
         """Take no more leases. What is under way may end until `give_up`."""
-        self._news.put(self._stop)
+        self._tell_news(self._stop)
 
-    def _wake(self) -> None:
-        if not self._is_woken:
-            self._is_woken = True
-            self._news.put(_nothing)
+    def _tell_news(self, news: Callable[[], None]) -> None:
+        self._news.put(news)
+        self._wake()
 
-    # On the thread that steps
+    # On the thread that pushes
 
-    def step(self) -> None:
-        """Take up what is new, tell verdicts, and ask for more; all as far as there is reason to."""
-        while True:
-            try:
-                news = self._news.get_nowait()
-            except queue.Empty:
-                break
-            news()
-        self._tell()
-        self._ask()
+    def step(self, was_idle: bool = True) -> float:
+        """Take up what is new, report, and ask for more; all as far as there is reason to. In how many seconds there may be again.
+
+        `was_idle`: no target had anything to say for a moment.
+        """
+        while not self._news.empty():
+            self._news.get()()
+        if was_idle or self._dispatch.verdicts >= limits.WORKER_VERDICTS_ENOUGH:
+            self._report()
+        if was_idle:
+            self._ask()
+        return self._wait_s()
 
     def wait(self, longest_s: float) -> None:
-        """Until there is something new, or time for the next request, `longest_s` at most."""
-        self._is_woken = False
-        self._is_woken = (
-            self._dispatch.has_verdicts
-        )  # Their time comes by itself; in between the flag was down, so none is missed.
-        wait_s = min(longest_s, self._wait_s())
-        try:
-            news = self._news.get(timeout=max(0.0, wait_s))
-        except queue.Empty:
-            return
-        news()
+        """Until there is news, or time for the next request, `longest_s` at most: where no transport calls `step` any more."""
+        with contextlib.suppress(queue.Empty):
+            self._news.get(timeout=max(0.0, min(longest_s, self._wait_s())))()
 
     def _wait_s(self) -> float:
         now, moments = self._now(), []
-        if not self._settling.is_busy and self._dispatch.has_verdicts:
-            moments.append(max(self._settling.ready_at, self._told_at + limits.WORKER_SPACING_S))
-        if not self._receiving.is_busy and self._room() > 0:
-            moments.append(self._receiving.ready_at)
-        return min(moments, default=now + 60.0) - now
+        if not self._reporting.is_busy and self._dispatch.verdicts:
+            moments.append(max(self._reporting.ready_at, now + limits.WORKER_LULL_S))
+        if not self._receiving.is_busy and not self._reporting.is_busy and self._room() > 0:
+            moments.append(max(self._receiving.ready_at, self._ask_at))
+        return min(moments) - now if moments else limits.WORKER_IDLE_S
 
     @property
     def is_over(self) -> bool:
@@ -156,10 +159,9 @@ class Worker:
 
     # Leases
 
-    def _ask(self, taking: int = 0) -> None:
-        """For as many more as there is room for beside the `taking` that are about to be taken."""
-        room = self._room() - taking
-        if room > 0 and self._receiving.is_free:
+    def _ask(self) -> None:
+        room = self._room()
+        if room > 0 and self._receiving.is_free and not self._reporting.is_busy and self._now() >= self._ask_at:
             self._asked_at = self._now()
             self._receiving.send(msgspec.json.encode({"max": room, "wait_s": limits.WORKER_RECEIVE_S}), self._received)
 
@@ -177,16 +179,22 @@ class Worker:
 
     def _read(self, body: bytes) -> None:
         try:
-            taken = self._reader.read(body)
+            handed = self._reader.read(body)
         except ValueError as error:
             self._receiving.put_off()
             self._misunderstand(str(error))
             return
-        self._meet(taken.time)
+        # What had to be waited for was all that there was. Of what was there at once there may be more, which reports will bring.
+        has_waited = self._now() - self._asked_at > limits.WORKER_REST_S
+        self._take(handed, self._asked_at, rest_s=0.0 if has_waited else limits.WORKER_REST_S)
+
+    def _take(self, handed: handout.Taken, asked_at: float, *, rest_s: float) -> None:
+        """Have it pushed, and rest a moment before more is waited for."""
+        self._meet(handed.time)
+        self._ask_at = self._now() + (rest_s if handed.leases else 0.0)
         # A process that was stopped, or a machine that slept, finds leases that ran out meanwhile: others may have them by now.
-        latest_ms = taken.time.work_ms + int((self._now() - self._asked_at) * 1000)
-        self._ask(taking=sum(len(leases) for _, leases in taken.leases))
-        for bus, leases in taken.leases:
+        latest_ms = handed.time.work_ms + int((self._now() - asked_at) * 1000)
+        for bus, leases in handed.leases:
             self._buses[bus.number] = bus
             if self.is_stopping:
                 self._dispatch.give_back(bus, leases)
@@ -217,24 +225,24 @@ class Worker:
 
     # Verdicts
 
-    def _tell(self) -> None:
-        """All that are in. Not more often than makes sense: a request costs the server as much as a few verdicts."""
-        if not self._settling.is_free or self._now() < self._told_at + limits.WORKER_SPACING_S:
+    def _report(self) -> None:
+        """All verdicts that are in, once the last report was answered: the longer that takes the more there are in the next."""
+        if not self._dispatch.verdicts or not self._reporting.is_free:
             return
-        self._is_woken = False
         self._dispatch.step()
         parts = [_Part(self._buses[number], command.settlements, done) for number, command, done in self._dispatch.collect()]
         if parts:
             self._told_at = self._now()
-            body = handout.encode_verdicts([(part.bus, part.settlements) for part in parts])
-            self._settling.send(body, partial(self._conclude, parts))
+            room = 0 if self._receiving.is_busy else self._room()
+            body = handout.encode_report(room, [(part.bus, part.settlements) for part in parts])
+            self._reporting.send(body, partial(self._conclude, parts))
 
     def _conclude(self, parts: Sequence[_Part], reply: Reply) -> None:
         count = sum(len(part.settlements) for part in parts)
         answer: Unsent | None = None
         match reply:
-            case Taken():
-                self.told += count
+            case Taken(body):
+                answer = self._read_receipt(body, count)
             case Away(reason):
                 self._miss(reason)
                 answer = Unsent(reason)
@@ -245,6 +253,20 @@ class Worker:
         for part in parts:
             part.done(answer)
 
+    def _read_receipt(self, body: bytes, count: int) -> Unsent | None:
+        try:
+            results, handed = self._reader.read_receipt(body)
+        except ValueError as error:
+            self._reporting.put_off()
+            self._miss(str(error))
+            return Unsent(str(error))
+        self.told += count
+        late = sum(1 for of_bus in results for word in of_bus if word is not None)
+        if late:
+            log.info("%d of %d verdicts came too late", late, count)
+        self._take(handed, self._told_at, rest_s=limits.WORKER_REST_S)
+        return None
+
     # Time
 
     def _bus_time(self) -> BusTime:
@@ -254,4 +276,4 @@ class Worker:
 
 
 def _nothing() -> None:
-    """The news is that there are verdicts."""
+    """Verdicts come on the thread that steps, and a step follows."""

@@ -1,4 +1,4 @@
-"""The workers' own protocol: deliveries to push one way, verdicts on them the other, in messages of `core.handout`."""
+"""The workers' own protocol: deliveries to push one way, what came of them the other, in messages of `core.handout`."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import msgspec
 
 from eventyard.core import document, handout, limits
 from eventyard.core.errors import InvalidRequest, UnsupportedContentType
-from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
+from eventyard.surfaces.http.calls import Answer, Call, NoFields
 
 MESSAGE = handout.CONTENT_TYPE.encode()
 
@@ -26,23 +26,15 @@ class HandOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     wait_s: Annotated[float, msgspec.Meta(ge=0, le=limits.RECEIVE_WAIT_S_MAX)] = 0.0
 
 
-class VerdictsAnswer(msgspec.Struct, frozen=True):
-    """In the order in which they were sent, by bus: null where a verdict counts, else why it does not, in a word."""
-
-    results: list[list[str | None]]
-
-
 async def hand_out(call: Call[NoFields]) -> Answer:
     asked = document.read(call.body, HandOut, InvalidRequest)
     receiving = call.yard.hand_out(count=asked.max, wait_s=asked.wait_s)
     return Answer(200, await (call.while_there(receiving) if asked.wait_s else receiving), MESSAGE)
 
 
-async def take_verdicts(call: Call[NoFields]) -> Answer:
+async def take_report(call: Call[NoFields]) -> Answer:
     content_type = dict(call.headers).get(b"content-type", b"")
     if content_type != MESSAGE:
         found = f"the content type {content_type[:100].decode('latin-1')}"
         raise UnsupportedContentType(found, wanted=handout.CONTENT_TYPE, at="header content-type")
-    answers = await call.yard.take_verdicts(call.body)
-    results = [[None if stale is None else str(stale.reason) for stale in of_bus] for of_bus in answers]
-    return json_answer(VerdictsAnswer(results))
+    return Answer(200, await call.yard.take_report(call.body), MESSAGE)
