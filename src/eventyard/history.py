@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from eventyard.core import limits
-from eventyard.core.bus_state import BusState, Queue
+from eventyard.core.bus_state import BusState, Queue, RuleQueue
 from eventyard.core.changes import Backfill, BusRecord, IntentKind, Pace, StoredEvent
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import State
@@ -133,7 +133,8 @@ class RuleStatus(msgspec.Struct, frozen=True):
 
 
 def status(view: View, state: BusState, record: RuleRecord, time: BusTime) -> RuleStatus:
-    counts, lanes = state.queues[record.uid].counts, state.lanes.get(record.uid)
+    queue = state.queues.get(record.uid) or RuleQueue()  # None: it was deleted since its record was read.
+    counts, lanes = queue.counts, state.lanes.get(record.uid)
     backfill = state.live_backfill(record.uid)
     unread = max(0, state.head + 1 - backfill.next_position) if backfill is not None else 0
     under_way = {intent.kind for intent in state.intents.copy().values() if intent.rule == record.uid}

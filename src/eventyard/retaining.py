@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from eventyard.core import limits
-from eventyard.core.bus_state import BusState
+from eventyard.core.bus_state import BusState, RuleQueue
 from eventyard.core.changes import Filter, StoredEvent
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command, EnforceCap, Purge, Retain
@@ -33,13 +33,17 @@ Submit = Callable[[int, Command, Callable[[Any], None]], None]
 
 
 class _Watch(msgspec.Struct):
-    """When a bus is looked at next (work time), the floor that it is on its way to, and the first event that it keeps."""
+    """When a bus is looked at next (work time), the floor that it is on its way to, and the first event that it keeps.
+
+    `dead`: by rule, up to which (position, run) its dead letters were looked at.
+    """
 
     floor_ms: int
     rules_ms: int
     floor: int = 0
     first: StoredEvent | None = None
     is_under_way: bool = False
+    dead: dict[int, tuple[int, int]] = {}
 
 
 class RetentionStage:
@@ -56,6 +60,8 @@ class RetentionStage:
         """One bounded step for each bus that wants one. False when none did, or the disk could not be read: then later."""
         time = self._now()
         did_something = False
+        for gone in self._watches.keys() - self._states.keys():
+            del self._watches[gone]
         for number, state in list(self._states.items()):
             watch = self._watches.get(number)
             if watch is None:  # At a start there is more urgent work.
@@ -73,7 +79,7 @@ class RetentionStage:
         did_something = self._lower(state, watch)
         if time.work_ms >= watch.rules_ms and state.record.number != SYSTEM_BUS:
             watch.rules_ms = time.work_ms + RULES_EVERY_MS
-            did_something |= self._look_at_rules(state, time)
+            did_something |= self._look_at_rules(state, watch, time)
         return did_something
 
     def _look_at_floor(self, state: BusState, watch: _Watch, time: BusTime) -> None:
@@ -100,12 +106,13 @@ class RetentionStage:
         self._submit(state.record.number, Retain(watch.floor), done)
         return True
 
-    def _look_at_rules(self, state: BusState, time: BusTime) -> bool:
+    def _look_at_rules(self, state: BusState, watch: _Watch, time: BusTime) -> bool:
         owed = [record for record in list(state.by_name.values()) if _owes(state, record)]
+        watch.dead = {record.uid: watch.dead[record.uid] for record in owed if record.uid in watch.dead}
         if not owed:
             return False
         with self._engine.reader() as view:
-            wanted = [command for record in owed for command in _of_rule(view, state, record, time)]
+            wanted = [command for record in owed for command in _of_rule(view, state, record, watch, time)]
         for command in wanted:
             self._submit(state.record.number, command, _ignore)
         return bool(wanted)
@@ -129,20 +136,31 @@ def _wanted_floor(view: View, state: BusState, time: BusTime) -> int:
 
 def _owes(state: BusState, record: RuleRecord) -> bool:
     """Whether anything of the rule is pending, unread or dead."""
-    counts = state.queues[record.uid].counts
+    counts = _queue(state, record).counts
     is_unread = any(one.rule == record.uid and not one.is_done for one in list(state.backfills.values()))
     return is_unread or bool(sum(counts[: State.BLOCKED + 1]) or counts[State.DEAD])
 
 
-def _of_rule(view: View, state: BusState, record: RuleRecord, time: BusTime) -> Iterator[Command]:
-    for run in list(state.queues[record.uid].runs):
+def _queue(state: BusState, record: RuleRecord) -> RuleQueue:
+    """Empty where the rule was deleted since its record was read."""
+    return state.queues.get(record.uid) or RuleQueue()
+
+
+def _of_rule(view: View, state: BusState, record: RuleRecord, watch: _Watch, time: BusTime) -> Iterator[Command]:
+    for run in list(_queue(state, record).runs):
         if (cap := _cap(view, state, record, run, time)) is not None:
             yield cap
-    if state.queues[record.uid].counts[State.DEAD]:
+    if _queue(state, record).counts[State.DEAD]:
         until_ms = time.time_ms - int(state.record.retention.dead_letters_s * 1000)
-        rows = view.dead(state.record.number, record.uid, (0, -1), limits.PAGE_MAX)
-        if any(row.at_ms < until_ms for row in rows):
+        if _is_any_dead_before(view, state, record, watch, until_ms):
             yield Purge(record.name, None, filter=Filter(until_ms=until_ms), reason=Reason.EXPIRED)
+
+
+def _is_any_dead_before(view: View, state: BusState, record: RuleRecord, watch: _Watch, until_ms: int) -> bool:
+    """Of one page of the rule's dead letters, and the next time of the page after it: they stand by position, not by age."""
+    rows = view.dead(state.record.number, record.uid, watch.dead.get(record.uid, (0, -1)), limits.PAGE_MAX)
+    watch.dead[record.uid] = (rows[-1].position, rows[-1].run) if len(rows) == limits.PAGE_MAX else (0, -1)
+    return any(row.at_ms < until_ms for row in rows)
 
 
 def _cap(view: View, state: BusState, record: RuleRecord, run: int, time: BusTime) -> EnforceCap | None:
@@ -165,7 +183,8 @@ def _cap(view: View, state: BusState, record: RuleRecord, run: int, time: BusTim
 def _oldest_owed(view: View, state: BusState, record: RuleRecord, run: int) -> int | None:
     backfill = state.backfills.get((record.uid, run))
     unread = [backfill.next_position] if backfill is not None and not backfill.is_done else []
-    oldest = view.oldest(state.record.number, record.uid, run) if state.queues[record.uid].runs[run].pending else None
+    queue = _queue(state, record).runs.get(run)
+    oldest = view.oldest(state.record.number, record.uid, run) if queue is not None and queue.pending else None
     return min([*unread, *([oldest] if oldest is not None else [])], default=None)
 
 
