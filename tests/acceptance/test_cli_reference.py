@@ -1,6 +1,7 @@
 """docs/reference/cli.md and client.md hold what the commands and the client have, and their help teaches."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,26 @@ def test_a_commands_help_has_an_example_and_names_the_next_one(name: str) -> Non
 def test_every_method_of_the_client_is_described() -> None:
     page = (REFERENCE / "client.md").read_text()
     assert [name for name in vars(Methods) if not name.startswith("_") and f"`{name}(" not in page] == []
+
+
+def shown() -> list[tuple[str, str]]:
+    """Every command line that a page shows in a block, with its page."""
+    pages = sorted((REFERENCE.parent).rglob("*.md"))
+    blocks = [
+        (page, text) for page in pages for text in re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    ]
+    lines = [(page.name, line) for page, text in blocks for line in text.replace("\\\n", " ").splitlines()]
+    return [(page, line) for page, line in lines if line.startswith("eventyard ")]
+
+
+@pytest.mark.parametrize(("page", "line"), shown(), ids=lambda value: value)
+def test_a_command_line_that_a_page_shows_can_be_read(page: str, line: str) -> None:
+    """Every option is there and takes what it is given; nothing is carried out."""
+    words = shlex.split(line.partition(" | ")[0].partition(" > ")[0].partition(" < ")[0], comments=True)[1:]
+    node, context = command(), None
+    while hasattr(node, "commands") and words:
+        name = words.pop(0)
+        assert name in node.commands, page
+        node = node.commands[name]
+    context = node.make_context("eventyard", [word for word in words if word != "&"])
+    assert context.command is node
