@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import importlib.util
 import itertools
-import json
+import re
 import shutil
 import socket
 import sys
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.support.processes import Running, program, wait_until
 
+_LISTENING = re.compile(r"Listening for client connections on 127\.0\.0\.1:([0-9]+)")
 TOGETHER = 500
 """Messages that are added before any of them has to be answered."""
 
@@ -50,16 +51,15 @@ def jetstream(folder: Path, *, sync: str = "") -> Iterator[Running]:
     interval = f"sync_interval: {sync}" if sync else ""
     settings = folder / "nats.conf"
     settings.write_text(
-        f'host: 127.0.0.1\nport: -1\nports_file_dir: "{folder}"\njetstream {{\n  store_dir: "{folder}"\n  {interval}\n}}\n',
+        f'host: 127.0.0.1\nport: -1\njetstream {{\n  store_dir: "{folder}"\n  {interval}\n}}\n',
         encoding="utf-8",
     )
     command = [_find("nats-server") or "", "--config", str(settings)]
     log = folder / "log"
     with program(command, log) as process:
         wait_until(lambda: "Server is ready" in log.read_text(encoding="utf-8"), "nats-server is ready")
-        wait_until(lambda: any(folder.glob("*.ports")), "nats-server names its port")
-        ports = json.loads(next(folder.glob("*.ports")).read_text(encoding="utf-8"))
-        yield Running(ports["nats"][0], process.pid)
+        port = _LISTENING.search(log.read_text(encoding="utf-8"))
+        yield Running(f"nats://127.0.0.1:{port[1] if port else 0}", process.pid)
 
 
 def fill_jetstream(url: str, name: str, bodies: Iterable[bytes], *, acknowledges_all: bool) -> None:
