@@ -187,14 +187,14 @@ BENCHMARKS = (
     ),
     Benchmark(
         "retention",
-        ("--events", "60000", "--rounds", "2"),
+        ("--events", "100000", "--rounds", "2"),
         (
             Line(
                 "MB after retention left a tenth; a new store",
                 "",
                 rf"full,{NUMBER} MB after",
                 rf"{NUMBER} MB a new store",
-                rf"ratio{NUMBER}",
+                rf"came back{NUMBER}",
             ),
             Line(
                 "events/s published while retention removes as many; while it rests",
