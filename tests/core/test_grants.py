@@ -82,6 +82,12 @@ def test_a_step_gives_out_no_more_bytes_than_it_may_but_for_its_last_event(monke
     assert of.is_spent
 
 
+def test_one_claim_is_given_no_more_bytes_than_one_answer_holds() -> None:
+    of = grants({1: (demand(7, 9), demand(8, 9))})
+    size = limits.ANSWER_BYTES_MAX // 2
+    assert served(of, 1, 4, size=size) == [(0, 7), (0, 7), (0, 8), (0, 8)]
+
+
 def test_one_event_larger_than_a_step_is_given_out_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "STEP_BYTES_MAX", 100)
     assert served(grants({1: (demand(7, 9),)}), 1, 2, size=1_000) == [(0, 7), None]

@@ -37,10 +37,11 @@ def demanded(due: Mapping[int, int], demands: Iterable[Demands]) -> list[int]:
 
 
 class _Open(msgspec.Struct, eq=False):
-    """How much more a claim takes in this step, over all its rules."""
+    """How much more a claim takes in this step, over all its rules: deliveries, and bytes of their events."""
 
     holder: int
     left: int
+    bytes: int = limits.ANSWER_BYTES_MAX
 
 
 class Ledger:
@@ -80,8 +81,9 @@ class Grants:
         ledger, waiting = self._ledger, self._of(uid)
         while waiting and ledger.bytes > 0:
             demand, claim = waiting[-1]
-            if claim.left > 0 and ledger.rooms[claim.holder] > 0:
+            if claim.left > 0 and claim.bytes > 0 and ledger.rooms[claim.holder] > 0:
                 claim.left -= 1
+                claim.bytes -= size
                 ledger.rooms[claim.holder] -= 1
                 ledger.bytes -= size
                 if demand.is_shared and len(waiting) > 1:

@@ -118,7 +118,7 @@ LEASE_S_MAX = 12 * 60 * 60
 """One lease; a consumer that works for longer renews it. As SQS has it."""
 
 RECEIVE_MAX = 1_000
-"""Deliveries of one receive. Their bytes are bounded by those of the step that leases them."""
+"""Deliveries of one receive. The bytes of their events are bounded as those of a page are (ANSWER_BYTES_MAX)."""
 
 RECEIVE_WAIT_S_MAX = 60.0
 """How long a receive may wait for something to come: less than what proxies cut."""
@@ -383,7 +383,7 @@ flood of events it does the rest."""
 # The HTTP door
 
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
-"""Event bytes in one page: it is held whole until the caller has read it. One event always fits."""
+"""Event bytes in one answer, a page or what was received: it is held whole until the caller has read it. One event always fits."""
 
 REQUEST_BYTES_MAX = 256 * 1024
 """A request's JSON document other than events and rules: a thousand delivery ids and room to spare."""
