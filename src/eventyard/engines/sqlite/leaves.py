@@ -6,7 +6,7 @@ what he wants. (The format of pages, cells and records: sqlite.org/fileformat.ht
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,11 +25,11 @@ _PAYLOAD_MAX = 64 * 1024 * 1024
 """No row is larger; a size that says so is no size."""
 
 
-def events_in(path: Path, progress: Progress) -> Iterator[EventRow]:
-    """Every whole event in any page of the file, in no order, some more than once."""
+def events_in(path: Path, progress: Progress, pages: Iterable[int] | None = None) -> Iterator[EventRow]:
+    """Every whole event in any page of the file (or in some, by their numbers from 0), in no order, some more than once."""
     with path.open("rb") as file:
         count = path.stat().st_size // PAGE_BYTES
-        for number in range(1, count):
+        for number in range(1, count) if pages is None else pages:
             if number % 1_000 == 0:
                 progress("looking at every page", number, count)
             file.seek(number * PAGE_BYTES)

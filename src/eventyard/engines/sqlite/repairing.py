@@ -2,7 +2,7 @@
 
 Theory of operation. Everything is done to a copy of the files in a folder of its own, and the originals are only read:
 
-    mend     a log that is cut off by damage, so that what stands behind it is read again (`mending`)
+    mend     a log that is cut off by damage, so that what stands behind it is read again (`mending`, `log_choice`)
     salvage  where the structure is broken, row by row into a new file (`salvaging`)
     settle   what is still missing becomes a known gap; heads go above the marks; counts are made those of the rows
     begin    a new incarnation of each bus that lost something, which says so in its log
@@ -40,8 +40,8 @@ from eventyard.engines.sqlite import examining, files, log_tail, replacement, sa
 from eventyard.engines.sqlite import place as places
 from eventyard.engines.sqlite.damage import Stretch
 from eventyard.engines.sqlite.engine import SqliteEngine
+from eventyard.engines.sqlite.log_choice import choose_log
 from eventyard.engines.sqlite.marks import DiskMarks, Mark, Marks, Standing, boot_id, standings, sync_folder
-from eventyard.engines.sqlite.mending import Mended, mend
 from eventyard.engines.sqlite.migrating import migrate
 from eventyard.engines.sqlite.part import disk_failures_named
 from eventyard.engines.sqlite.salvaging import Salvaged, salvage
@@ -130,7 +130,7 @@ class _Repairing:
             self._marks = Marks(file)
 
     def run(self) -> Repair:
-        is_mended = self._mend()
+        is_mended = choose_log(self._copy, self._marks, self._progress)
         self._is_uncertain = self._is_cut()
         salvaged = self._salvage()
         losses = self._settle(salvaged)
@@ -160,39 +160,6 @@ class _Repairing:
             whole, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
             return log_tail.lost_commits(log.read_bytes(), connections.PAGE_BYTES, whole) > 0
         return False
-
-    def _mend(self) -> bool:
-        """Try the log up to a last commit that may be one, up to the last that is sure, and leave it where neither is better."""
-        log = files.log(self._copy)
-        if not log.exists() or not log.stat().st_size:
-            return False
-        before = log.read_bytes()
-        mended = mend(before, connections.PAGE_BYTES)
-        if not mended.damaged:
-            return False
-        self._progress("mending the log", 0, 0)
-        for content in self._candidates(mended):
-            log.write_bytes(content)
-            files.index(self._copy).unlink(missing_ok=True)
-            if self._is_better(is_sure=content == mended.sure):
-                return True
-        log.write_bytes(before)
-        files.index(self._copy).unlink(missing_ok=True)
-        return False
-
-    def _candidates(self, mended: Mended) -> list[bytes]:
-        return [mended.hopeful, mended.sure] if mended.hopeful != mended.sure else [mended.sure]
-
-    def _is_better(self, *, is_sure: bool) -> bool:
-        """Its structure holds; and, for a commit that is not proven, the store stands exactly where the marks say."""
-        try:
-            with examining.opened(self._copy) as connection:
-                if examining.structure_faults(connection, self._progress):
-                    return False
-                stand = standings(connection)
-        except (Corrupt, apsw.Error):
-            return False
-        return is_sure or all(self._marks.found.get(bus.number) == bus.mark for bus in stand if bus.mark.commits)
 
     # The structure
 

@@ -6,6 +6,7 @@ the deliveries, and the ids of the dedup window are read anew from the events. W
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -21,9 +22,10 @@ from eventyard.core.delivery import Note, Reason, encode_note
 from eventyard.core.errors import Damaged
 from eventyard.core.system import SYSTEM_BUS
 from eventyard.engines.sqlite import connection as connections
-from eventyard.engines.sqlite import event_rows, first_pages, id_segments, leaves, record_rows
+from eventyard.engines.sqlite import event_rows, files, first_pages, id_segments, leaves, log_tail, record_rows
 from eventyard.engines.sqlite import place as places
 from eventyard.engines.sqlite.damage import DamageLog, Stretch
+from eventyard.engines.sqlite.event_rows import EventRow
 from eventyard.engines.sqlite.id_segments import Segment, hash_id
 from eventyard.engines.sqlite.ids import LAYOUT
 from eventyard.engines.sqlite.migrating import migrate, migrations
@@ -67,14 +69,23 @@ def salvage(source: Path, target: Path, progress: Progress, *, now_ms: int) -> S
         first_pages.fill_up(source)
         if not first_pages.is_readable(source):
             first_pages.lend(source)
+        covered = list(leaves.events_in(source, progress, _covered(source)))
         _take_log_in(source)
         old = _opened(source)
         try:
-            return _Salvage(old, new, source, progress, now_ms).run()
+            return _Salvage(_Source(old, source, covered), new, progress, now_ms).run()
         finally:
             old.close()
     finally:
         connections.close_in_order(new)
+
+
+def _covered(source: Path) -> list[int]:
+    """The pages that the log will be written over: of a log that was cut they can be older than what a checkpoint had moved already."""
+    log = files.log(source)
+    content = log.read_bytes() if log.exists() else b""
+    header = log_tail.read_header(content, connections.PAGE_BYTES)
+    return sorted({frame.page - 1 for _, frame in log_tail.frames(content, header)})
 
 
 def _take_log_in(source: Path) -> None:
@@ -101,11 +112,19 @@ def _rows(connection: apsw.Connection, name: str, *bindings: Any) -> list[Any]:
     return connection.execute(SQL[name], bindings).fetchall()
 
 
+class _Source(msgspec.Struct, frozen=True):
+    """Where rows are read from: over a connection, from the pages of the file, and `covered`, from pages that its log is now over."""
+
+    connection: apsw.Connection
+    path: Path
+    covered: list[EventRow]
+
+
 class _Salvage:
-    def __init__(self, old: apsw.Connection, new: apsw.Connection, source: Path, progress: Progress, now_ms: int) -> None:
-        self._old = old
-        self._new = new
+    def __init__(self, source: _Source, new: apsw.Connection, progress: Progress, now_ms: int) -> None:
+        self._old = source.connection
         self._source = source
+        self._new = new
         self._progress = progress
         self._now_ms = now_ms
         self._salvaged = Salvaged()
@@ -170,7 +189,7 @@ class _Salvage:
 
     def _keep_strays(self, floors: dict[int, int]) -> None:
         """`floors`: by bus that is wanted, the first position that is."""
-        found = leaves.events_in(self._source, self._progress)
+        found = itertools.chain(self._source.covered, leaves.events_in(self._source.path, self._progress))
         wanted = (row for row in found if places.position(row[0]) >= floors.get(places.bus(row[0]), places.POSITION_MAX))
         while part := list(islice(wanted, EVENTS_AT_ONCE)):
             self._new.executemany(SQL["keep_event"], part)
