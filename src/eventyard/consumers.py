@@ -10,7 +10,7 @@ anything for it; one that waits no longer, with nothing.
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -141,10 +141,11 @@ class Consumers:
                 self._served.append(claim)
             claim.leases.append((bus, lease))
 
-    def conclude(self, error: EventyardError | None) -> None:
+    def conclude(self, error: EventyardError | None, unreached: Collection[RuleKey]) -> None:
         """Answer whoever waits for what is gone, what was served, and whoever waits no longer (`error`: why nothing could be leased).
 
-        What was leased of a rule that went away in this very step runs out by itself.
+        What was leased of a rule that went away in this very step runs out by itself. A queue that was not reached is no empty one:
+        who waits for it is answered by a later step.
         """
         if self._ended:
             self._end_waiting(dict(self._ended))
@@ -152,9 +153,12 @@ class Consumers:
         for claim in served:
             if claim.number in self._claims:
                 self._end(claim, claim.leases)
-        while self._hurried:
-            claim = self._hurried.popleft()
-            if claim.number in self._claims:
+        for claim in [self._hurried.popleft() for _ in range(len(self._hurried))]:
+            if claim.number not in self._claims:
+                continue
+            if error is None and claim.rule in unreached:
+                self._hurried.append(claim)
+            else:
                 self._end(claim, error or [])
         if self._is_stopping:
             for claim in list(self._claims.values()):

@@ -11,7 +11,7 @@ thread: it decides, leaves the verdict for `collect`, and wakes the writer.
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -99,7 +99,7 @@ class Dispatch:
             self._change_under_way(bus.number, lease, 1)
             self._settle(_Push(bus, lease), Retry(0, Note(failure="given back unsent"), is_counted=False))
 
-    def conclude(self, error: EventyardError | None) -> None:
+    def conclude(self, error: EventyardError | None, unreached: Collection[tuple[int, int]]) -> None:
         """What was leased is on its way already."""
 
     def collect(self) -> Iterable[tuple[int, Settle, Callable[[Any], None]]]:

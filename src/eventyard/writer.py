@@ -11,7 +11,7 @@ Everything here but `submit`, `submit_own` and `now` belongs to the thread that 
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -32,6 +32,10 @@ from eventyard.ports import Clock, Engine
 log = logging.getLogger("eventyard.writer")
 
 IDLE_S_MAX = 1.0
+HELD_S = 0.002
+"""What is due and was not given out by the step just made is held by something that another step has to change, as the end of a run that
+is being discarded: it is not asked for again and again meanwhile."""
+
 FAILED_S = 0.2
 """After a failed step deliveries that are due wait this long before the disk is asked again; callers ask at once."""
 
@@ -63,8 +67,10 @@ class Receiver(Protocol):
         """The bus is deleted."""
         ...
 
-    def conclude(self, error: EventyardError | None) -> None:
-        """A step is over, and what it leased was taken; with an `error` nothing was."""
+    def conclude(self, error: EventyardError | None, unreached: Collection[tuple[int, int]]) -> None:
+        """A step is over, and what it leased was taken; with an `error` nothing was. `unreached`: of these rules (bus number, uid)
+        there may be more to give, but it was enough for one step.
+        """
         ...
 
 
@@ -232,8 +238,9 @@ class Writer:
         self.failed_with = error
         for admission in admissions:
             self._conclude(admission, error)
+        unreached = _unreached(admissions)
         for receiver in self._receivers:
-            receiver.conclude(error)
+            receiver.conclude(error, unreached)
         self.after_step()
         return not self.has_failed and any(_did_something(admission) for admission in admissions)
 
@@ -274,9 +281,10 @@ class Writer:
         return [receiver.demands(number) for receiver in self._receivers]
 
     def _idle_s(self) -> float:
+        """How long there will be nothing to do, now that a step found nothing."""
         due = [due_ms for state in self.states.values() if (due_ms := self._due_ms(state)) is not None]
         wait_ms = min(due) - self.now().work_ms if due else IDLE_S_MAX * 1000
-        return min(IDLE_S_MAX, max(FAILED_S if self.has_failed else 0.0, wait_ms / 1000))
+        return min(IDLE_S_MAX, max(FAILED_S if self.has_failed else HELD_S, wait_ms / 1000))
 
     def _admit_all(self) -> list[Admission]:
         ledger = Ledger([receiver.room() if self._is_open else 0 for receiver in self._receivers])
@@ -420,6 +428,14 @@ def _is_of_system_bus(changes: Changes) -> bool:
 def _answered(ticket: Ticket, answer: Any) -> Ticket:
     ticket.answer = answer
     return ticket
+
+
+def _unreached(admissions: Iterable[Admission]) -> set[tuple[int, int]]:
+    return {
+        (admission.state.record.number, uid)
+        for admission in admissions
+        for uid in (admission.draft.unreached if admission.draft else ())
+    }
 
 
 def _did_something(admission: Admission) -> bool:

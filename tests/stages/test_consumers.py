@@ -7,12 +7,12 @@ import pytest
 
 from eventyard.consumers import Claim, Consumers
 from eventyard.core import limits
-from eventyard.core.commands import CreateBus, DeleteBus, DeleteRule, Expire, Publish, SetPaused, Settle, Settlement
+from eventyard.core.commands import CreateBus, DeleteBus, DeleteRule, Expire, Publish, Seek, SetPaused, Settle, Settlement
 from eventyard.core.delivery import Note
 from eventyard.core.errors import InvalidRequest, NotFound, Overloaded, Stopping, StorageFull
 from eventyard.core.verdict import Delivered
 from eventyard.engines.memory import MemoryEngine
-from eventyard.writer import Writer
+from eventyard.writer import HELD_S, Writer
 from tests.support.builders import URL, ManualClock, an_event, put_rule
 
 LEASE_MS = 30_000
@@ -228,6 +228,19 @@ def test_a_lease_that_ran_out_goes_to_whoever_waits(desk: Desk) -> None:
     assert desk.answers["b"][0][1].delivery.attempts == 2
 
 
+@pytest.mark.parametrize("by_ms", [86_400_000, -86_400_000])
+def test_a_wall_clock_that_jumps_ends_no_lease(desk: Desk, by_ms: int) -> None:
+    uid = desk.put("pulled")
+    desk.publish(1)
+    desk.claim("a", uid)
+    desk.step()
+    desk.clock.wall_ms += by_ms
+    desk.clock.advance(LEASE_MS - 1)
+    assert desk.do(Expire(100)) == 0
+    desk.clock.advance(1)
+    assert desk.do(Expire(100)) == 1
+
+
 def test_publishers_that_fill_every_step_keep_nobody_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     uid = desk.put("pulled")
     desk.publish(1)
@@ -237,6 +250,35 @@ def test_publishers_that_fill_every_step_keep_nobody_waiting(desk: Desk, monkeyp
     desk.claim("a", uid, 1)
     desk.step()
     assert (published, desk.given()) == ([], {"a": [2]})
+
+
+def test_a_queue_that_a_step_did_not_reach_is_no_empty_one(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    uids = {name: desk.put(name) for name in ("a", "b")}
+    idle = desk.put("idle", pattern={"type": ["order.imaginary"]})
+    desk.publish(*range(4))
+    monkeypatch.setattr(limits, "LEASES_PER_STEP_MAX", 2)
+    for name, uid in uids.items():
+        desk.claim(f"{name}1", uid, 2, is_impatient=True)
+        desk.claim(f"{name}2", uid, 2, is_impatient=True)
+    desk.claim("idle", idle, is_impatient=True)
+    desk.step()
+    assert desk.given() == {"a1": [4, 5], "idle": []}
+    while desk.writer.step():
+        pass
+    assert {name: len(given) for name, given in desk.given().items()} == {"a1": 2, "a2": 2, "b1": 2, "b2": 2, "idle": 0}
+
+
+def test_what_is_due_in_a_run_that_is_being_closed_does_not_keep_the_writer_busy(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "INTENT_ROWS_PER_STEP", 1)
+    uid = desk.put("pulled")
+    desk.publish(*range(4))
+    desk.do(Seek("pulled", "latest"))
+    desk.claim("a", uid)
+    assert not desk.writer.step()
+    assert desk.writer._idle_s() == HELD_S
+    assert desk.answers == {}
 
 
 def test_rules_with_long_queues_are_served_in_turns(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

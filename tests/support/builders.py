@@ -87,7 +87,7 @@ class ManualReceiver:
     def forget(self, bus: Any) -> None:
         """Nothing is kept by bus."""
 
-    def conclude(self, error: Any) -> None:
+    def conclude(self, error: Any, unreached: Any) -> None:
         """Nobody waits."""
 
     def want(self, rule: int, count: int, lease_ms: int = 40_000) -> None:

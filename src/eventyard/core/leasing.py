@@ -45,11 +45,13 @@ def _lease_waiting(draft: Draft) -> None:
     However full the step is by then: publishers that fill every one of them must not keep consumers waiting for ever.
     """
     due = draft.state.due
-    for uid in draft.grants.demanded(due):
-        if _is_enough(draft):
-            return
+    wanted = draft.grants.demanded(due)
+    for number, uid in enumerate(wanted):
         if due[uid] <= draft.time.work_ms and _gives_out(draft.find_rule(uid)) and draft.may_lease(uid) > 0:
             _lease_runs(draft, uid, draft.state.queues[uid])
+        if _is_enough(draft):
+            draft.unreached = wanted[number:]
+            return
 
 
 def _is_enough(draft: Draft) -> bool:
