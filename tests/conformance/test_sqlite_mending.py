@@ -1,5 +1,6 @@
 """A log that is damaged in one place is mended: what stands behind the damage is not lost with it."""
 
+import io
 import random
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import apsw
 import pytest
 
 from eventyard.engines.sqlite import SqliteEngine, files, log_tail
-from eventyard.engines.sqlite.mending import mend
+from eventyard.engines.sqlite.mending import look, write
 from tests.conformance.engines import BUS, SMALL, changes, event, founding
 from tests.support.harm import crashed, flip
 
@@ -50,6 +51,20 @@ def whole_frames(content: bytes) -> int:
     return max(number + 1 for number, frame in log_tail.frames(content, header) if frame.database_pages)
 
 
+class Mended:
+    """A log with its candidates, as bytes."""
+
+    def __init__(self, content: bytes) -> None:
+        found = look(content, PAGE)
+        self.damaged = found.damaged
+        self.sure, self.hopeful = (self._of(content, frames) for frames in (found.sure, found.hopeful))
+
+    def _of(self, content: bytes, frames: int) -> bytes:
+        target = io.BytesIO()
+        write(content, PAGE, frames, target)
+        return target.getvalue()
+
+
 def opened_with(written: Path, log: bytes) -> SqliteEngine:
     copy = crashed(written, f"mended{random.Random().getrandbits(40)}")
     files.log(copy).write_bytes(log)
@@ -59,7 +74,7 @@ def opened_with(written: Path, log: bytes) -> SqliteEngine:
 
 def test_a_whole_log_is_mended_into_what_it_was(written: Path) -> None:
     content = log_of(written)
-    mended = mend(content, PAGE)
+    mended = Mended(content)
 
     assert len(content) > log_tail.HEADER_BYTES + whole_frames(content) * FRAME
     assert mended.damaged == 0
@@ -75,7 +90,7 @@ def test_a_flipped_bit_costs_no_more_than_the_events_that_it_hit(written: Path, 
     path = tmp_path / "log"
     path.write_bytes(content)
     at = flip(path, random.Random(seed), within=range(log_tail.HEADER_BYTES + whole_frames(content) * FRAME))
-    mended = mend(path.read_bytes(), PAGE)
+    mended = Mended(path.read_bytes())
     if (at - log_tail.HEADER_BYTES) % FRAME < 8:
         return  # A frame's page number: which page it was, its own content has to tell (`test_sqlite_repair`).
     engine = opened_with(written, mended.hopeful)
@@ -90,7 +105,7 @@ def test_a_flipped_bit_costs_no_more_than_the_events_that_it_hit(written: Path, 
 def test_the_header_may_be_what_is_damaged(written: Path) -> None:
     content = bytearray(log_of(written))
     content[:32] = bytes(32)
-    engine = opened_with(written, mend(bytes(content), PAGE).sure)
+    engine = opened_with(written, Mended(bytes(content)).sure)
 
     assert len(engine.view.events(BUS, 1, HEAD, HEAD)) == HEAD
     engine.close()
@@ -104,7 +119,7 @@ def test_a_single_commit_behind_the_damage_is_hoped_for_and_not_sure(written: Pa
         if frame.database_pages
     ]
     content[log_tail.HEADER_BYTES + (ends[-2] + 1) * FRAME + 5_000] ^= 1
-    mended = mend(bytes(content), PAGE)
+    mended = Mended(bytes(content))
 
     assert len(mended.sure) == log_tail.HEADER_BYTES + (ends[-2] + 1) * FRAME
     assert len(mended.hopeful) == log_tail.HEADER_BYTES + (ends[-1] + 1) * FRAME
@@ -114,7 +129,7 @@ def test_two_bad_places_are_two_bad_places(written: Path) -> None:
     content = bytearray(log_of(written))
     for frame in (5, 40):
         content[log_tail.HEADER_BYTES + frame * FRAME + 4_000] ^= 255
-    mended = mend(bytes(content), PAGE)
+    mended = Mended(bytes(content))
     engine = opened_with(written, mended.sure)
 
     assert mended.damaged == 2
@@ -124,4 +139,4 @@ def test_two_bad_places_are_two_bad_places(written: Path) -> None:
 
 @pytest.mark.parametrize("length", [0, 1, 31, 32, 33, 5_000])
 def test_a_log_without_a_commit_is_mended_into_none(written: Path, length: int) -> None:
-    assert mend(log_of(written)[:length], PAGE).hopeful == b""
+    assert Mended(log_of(written)[:length]).hopeful == b""

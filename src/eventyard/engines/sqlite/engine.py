@@ -202,7 +202,8 @@ class SqliteEngine:
         if self._vfs is not None or not log.exists():
             return []
         whole, _ = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
-        lost = log_tail.lost_commits(log.read_bytes(), self._page_bytes, whole)
+        with log_tail.content_of(log) as content:
+            lost = log_tail.lost_commits(content, self._page_bytes, whole)
         return [Loss("", 1, 0, lost)] if lost else []
 
     # Committing

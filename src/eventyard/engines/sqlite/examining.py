@@ -19,7 +19,7 @@ from eventyard.engines.sqlite import files, log_tail, record_rows
 from eventyard.engines.sqlite.damage import DamageLog, Stretch
 from eventyard.engines.sqlite.marks import DiskMarks, MarkFile, Marks, NoMarks, Standing, standings
 from eventyard.engines.sqlite.migrating import migrations
-from eventyard.engines.sqlite.soundness import SQL, Progress, check_version, count_faults
+from eventyard.engines.sqlite.soundness import INTERRUPT_STEPS, SQL, Progress, check_version, count_faults
 from eventyard.engines.sqlite.verifying import Bounds, verify
 
 FAULTS_TOLD = 20
@@ -105,6 +105,7 @@ def opened(database: Path) -> Iterator[apsw.Connection]:
     connection = connections.open_reader(str(database), vfs=None)
     try:
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0 if is_logless else 1)
+        connection.set_progress_handler(lambda: False, INTERRUPT_STEPS)
         yield connection
     finally:
         connection.close()
@@ -150,7 +151,8 @@ def _broken_log(connection: apsw.Connection, database: Path) -> list[Loss]:
     if not log.exists():
         return []
     whole, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
-    lost = log_tail.lost_commits(log.read_bytes(), connection.pragma("page_size"), whole)
+    with log_tail.content_of(log) as content:
+        lost = log_tail.lost_commits(content, connection.pragma("page_size"), whole)
     return [Loss("", 1, 0, lost)] if lost else []
 
 

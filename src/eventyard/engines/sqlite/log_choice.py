@@ -14,17 +14,26 @@ import apsw
 import msgspec
 
 from eventyard.core.errors import Corrupt
-from eventyard.engines.sqlite import examining, files, first_pages
+from eventyard.engines.sqlite import examining, files, first_pages, log_tail, mending
 from eventyard.engines.sqlite.connection import PAGE_BYTES
+from eventyard.engines.sqlite.log_tail import Content
 from eventyard.engines.sqlite.marks import Marks, Standing, standings
-from eventyard.engines.sqlite.mending import mend
 from eventyard.engines.sqlite.soundness import Progress
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    content: bytes
-    is_mended: bool = False
+    """A log of the first `frames` with new checksums; -1: as it was found."""
+
+    frames: int
     is_proven: bool = True
+
+    @property
+    def is_mended(self) -> bool:
+        return self.frames > 0
+
+
+AS_IT_IS = Candidate(-1)
+NONE = Candidate(0)
 
 
 def choose_log(database: Path, marks: Marks, progress: Progress) -> bool:
@@ -32,11 +41,19 @@ def choose_log(database: Path, marks: Marks, progress: Progress) -> bool:
     log = files.log(database)
     if not log.exists() or not log.stat().st_size:
         return False
-    before = log.read_bytes()
+    found = log.rename(log.with_suffix(".found"))
+    try:
+        with log_tail.content_of(found) as content:
+            return _choose(database, content, marks, progress)
+    finally:
+        found.unlink()
+
+
+def _choose(database: Path, content: Content, marks: Marks, progress: Progress) -> bool:
     best: tuple[int, Candidate] | None = None
-    for candidate in _candidates(before):
+    for candidate in _candidates(content):
         progress("choosing the log", 0, 0)
-        _set(database, candidate.content)
+        _set(database, content, candidate)
         stand = _standings(database, progress)
         if stand is None or not (candidate.is_proven or _is_marked(stand, marks)):
             continue
@@ -45,26 +62,30 @@ def choose_log(database: Path, marks: Marks, progress: Progress) -> bool:
             best = commits, candidate
         if not marks.losses(stand):
             break
-    _set(database, before if best is None else best[1].content)
+    _set(database, content, AS_IT_IS if best is None else best[1])
     if best is None and not first_pages.is_readable(database):
-        _set(database, b"")
+        _set(database, content, NONE)
     return best is not None and best[1].is_mended
 
 
-def _candidates(before: bytes) -> Iterator[Candidate]:
-    mended = mend(before, PAGE_BYTES)
-    if mended.damaged:
-        if mended.hopeful != mended.sure:
-            yield Candidate(mended.hopeful, is_mended=True, is_proven=False)
-        yield Candidate(mended.sure, is_mended=True)
-    yield Candidate(before)
-    yield Candidate(b"")
+def _candidates(content: Content) -> Iterator[Candidate]:
+    mendable = mending.look(content, PAGE_BYTES)
+    if mendable.damaged:
+        if mendable.hopeful != mendable.sure:
+            yield Candidate(mendable.hopeful, is_proven=False)
+        yield Candidate(mendable.sure)
+    yield AS_IT_IS
+    yield NONE
 
 
-def _set(database: Path, content: bytes) -> None:
+def _set(database: Path, content: Content, candidate: Candidate) -> None:
     """Its index in shared memory is of the log before."""
-    files.log(database).write_bytes(content)
     files.index(database).unlink(missing_ok=True)
+    with files.log(database).open("wb") as log:
+        if candidate == AS_IT_IS:
+            log.write(content)
+        else:
+            mending.write(content, PAGE_BYTES, candidate.frames, log)
 
 
 def _standings(database: Path, progress: Progress) -> list[Standing] | None:

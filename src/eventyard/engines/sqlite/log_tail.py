@@ -10,10 +10,13 @@ That the frames fit together matters: a commit whose sync failed leaves frames b
 frames of two such attempts never fit. Frames of the log's earlier rounds carry other salts. (sqlite.org/fileformat2.html#walformat)
 """
 
+import contextlib
+import mmap
 import struct
 from array import array
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 
@@ -41,16 +44,28 @@ class Header(msgspec.Struct, frozen=True):
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """`database_pages` above 0: the last frame of a commit. `covered` is what its checksum is reckoned over."""
+    """A frame's header. `database_pages` above 0: it is the last of a commit."""
 
     page: int
     database_pages: int
     salts: Sum
     sum: Sum
-    covered: bytes
 
 
-def lost_commits(content: bytes, page_bytes: int, whole: int) -> int:
+Content = bytes | mmap.mmap
+
+
+@contextlib.contextmanager
+def content_of(log: Path) -> Iterator[Content]:
+    """A log as if it were in memory, however long it is; nothing where there is none."""
+    if not log.exists() or not log.stat().st_size:
+        yield b""
+        return
+    with log.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        yield content
+
+
+def lost_commits(content: Content, page_bytes: int, whole: int) -> int:
     """How many commits stand, whole or not, behind the `whole` frames that SQLite takes; 0 unless damage is certain.
 
     A lower bound: the last one is not counted, for a crash may have torn it.
@@ -62,35 +77,54 @@ def lost_commits(content: bytes, page_bytes: int, whole: int) -> int:
     return len(ends) - 1 if is_certain else 0
 
 
-def read_header(content: bytes, page_bytes: int) -> Header:
+def read_header(content: Content, page_bytes: int) -> Header:
     """The log's header; where it is damaged itself, what the first frame tells of it."""
-    content = content.ljust(HEADER_BYTES, b"\0")
-    magic, _, said_bytes, _, *salts, first, second = _header.unpack_from(content)
+    start = content[:HEADER_BYTES].ljust(HEADER_BYTES, b"\0")
+    magic, _, said_bytes, _, *salts, first, second = _header.unpack_from(start)
     is_big = magic == _MAGIC_BIG
     is_whole = (
         magic in (_MAGIC_LITTLE, _MAGIC_BIG)
         and said_bytes == page_bytes
-        and checksum((0, 0), content[:24], is_big=is_big) == (first, second)
+        and checksum((0, 0), start[:24], is_big=is_big) == (first, second)
     )
     if not is_whole and len(content) >= HEADER_BYTES + FRAME_HEADER_BYTES:
         salts = list(_frame.unpack_from(content, HEADER_BYTES)[2:4])
     return Header(page_bytes, (salts[0], salts[1]), (first, second), is_big, is_whole)
 
 
-def frames(content: bytes, header: Header) -> Iterator[tuple[int, Frame]]:
+def frames(content: Content, header: Header) -> Iterator[tuple[int, Frame]]:
     """The frames of this round by number, from 0, whether they fit or not."""
-    size = FRAME_HEADER_BYTES + header.page_bytes
-    for number in range((len(content) - HEADER_BYTES) // size):
+    for number in range(count_frames(content, header)):
         frame = frame_at(content, header, number)
         if frame.salts == header.salts:
             yield number, frame
 
 
-def frame_at(content: bytes, header: Header, number: int) -> Frame:
-    at = HEADER_BYTES + number * (FRAME_HEADER_BYTES + header.page_bytes)
-    page, database_pages, *rest = _frame.unpack_from(content, at)
-    body = content[at + FRAME_HEADER_BYTES : at + FRAME_HEADER_BYTES + header.page_bytes]
-    return Frame(page, database_pages, (rest[0], rest[1]), (rest[2], rest[3]), content[at : at + 8] + body)
+def count_frames(content: Content, header: Header) -> int:
+    """How many frames there is room for, of this round or of others."""
+    return max(0, (len(content) - HEADER_BYTES) // (FRAME_HEADER_BYTES + header.page_bytes))
+
+
+def frame_at(content: Content, header: Header, number: int) -> Frame:
+    page, database_pages, *rest = _frame.unpack_from(content, _place(header, number))
+    return Frame(page, database_pages, (rest[0], rest[1]), (rest[2], rest[3]))
+
+
+def fits(content: Content, header: Header, number: int, before: Sum) -> bool:
+    """Whether a frame's checksum goes on from `before`."""
+    sum_of = frame_at(content, header, number).sum
+    return checksum(before, covered(content, header, number), is_big=header.is_big) == sum_of
+
+
+def covered(content: Content, header: Header, number: int) -> bytes:
+    """What a frame's checksum is reckoned over: page and end of commit, and the page itself."""
+    at = _place(header, number)
+    body = at + FRAME_HEADER_BYTES
+    return content[at : at + 8] + content[body : body + header.page_bytes]
+
+
+def _place(header: Header, number: int) -> int:
+    return HEADER_BYTES + number * (FRAME_HEADER_BYTES + header.page_bytes)
 
 
 def checksum(before: Sum, data: bytes, *, is_big: bool) -> Sum:
@@ -105,12 +139,12 @@ def checksum(before: Sum, data: bytes, *, is_big: bool) -> Sum:
     return first, second
 
 
-def _is_joined(content: bytes, header: Header, end: int, later_end: int) -> bool:
+def _is_joined(content: Content, header: Header, end: int, later_end: int) -> bool:
     """Whether every frame behind `end`, up to `later_end`, fits onto the one before it."""
     before = frame_at(content, header, end).sum
     for number in range(end + 1, later_end + 1):
         frame = frame_at(content, header, number)
-        if frame.salts != header.salts or checksum(before, frame.covered, is_big=header.is_big) != frame.sum:
+        if frame.salts != header.salts or not fits(content, header, number, before):
             return False
         before = frame.sum
     return True

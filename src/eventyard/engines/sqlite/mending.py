@@ -11,16 +11,18 @@ later one. A single one may be the last that was ever kept, or a leftover of one
 
 import struct
 from itertools import pairwise
+from typing import BinaryIO
 
 import msgspec
 
 from eventyard.engines.sqlite.log_tail import (
-    FRAME_HEADER_BYTES,
-    HEADER_BYTES,
-    Frame,
+    Content,
     Header,
     Sum,
     checksum,
+    count_frames,
+    covered,
+    fits,
     frame_at,
     read_header,
 )
@@ -31,58 +33,48 @@ _MAGIC = 0x377F0682
 _VERSION = 3007000
 
 
-class Mended(msgspec.Struct, frozen=True):
-    """`sure` is the log up to the last commit that is proven, `hopeful` goes on to one that may be a leftover. `damaged` counts bad places."""
+class Mendable(msgspec.Struct, frozen=True):
+    """What stands in a log. `sure`: how many frames there are up to the last commit that is proven; `hopeful`: up to one that may be a
+    leftover. `damaged` counts bad places; none, and there is nothing to mend.
+    """
 
-    sure: bytes
-    hopeful: bytes
+    sure: int
+    hopeful: int
     damaged: int
 
 
-def mend(content: bytes, page_bytes: int) -> Mended:
-    """The log with every commit that stands in it, whatever is damaged before. Where nothing is to be gained both are what SQLite takes."""
+def look(content: Content, page_bytes: int) -> Mendable:
     header = read_header(content, page_bytes)
-    frames = _frames(content, header)
-    runs = _runs(frames, header)
-    ends = [[number for number in run if _ends_commit(frames[number], header)] for run in runs]
-    is_anchored = bool(frames) and header.is_whole and _fits(frames[0], header.sum, header)
+    runs = _runs(content, header)
+    ends = [[number for number in run if _ends_commit(content, header, number)] for run in runs]
+    is_anchored = bool(runs[0]) and header.is_whole and fits(content, header, 0, header.sum)
     sure = max((of[-1] + 1 for number, of in enumerate(ends) if len(of) > (0 if number == 0 and is_anchored else 1)), default=0)
     hopeful = max((of[-1] + 1 for of in ends if of), default=0)
-    bad = sum(0 < run.start < hopeful for run in runs) + (not is_anchored)
-    return Mended(_written(frames[:sure], header), _written(frames[:hopeful], header), bad)
+    return Mendable(sure, hopeful, sum(0 < run.start < hopeful for run in runs) + (not is_anchored))
 
 
-def _frames(content: bytes, header: Header) -> list[Frame]:
-    """All frames there are room for; those of other rounds too, for a salt may be what is damaged."""
-    size = FRAME_HEADER_BYTES + header.page_bytes
-    return [frame_at(content, header, number) for number in range((len(content) - HEADER_BYTES) // size)]
-
-
-def _runs(frames: list[Frame], header: Header) -> list[range]:
-    """Stretches of frames each of which fits onto the one before it."""
-    starts = [0] + [
-        number + 1 for number, (before, frame) in enumerate(pairwise(frames)) if not _fits(frame, before.sum, header)
-    ]
-    return [range(start, end) for start, end in pairwise([*starts, len(frames)])]
-
-
-def _fits(frame: Frame, before: Sum, header: Header) -> bool:
-    return checksum(before, frame.covered, is_big=header.is_big) == frame.sum
-
-
-def _ends_commit(frame: Frame, header: Header) -> bool:
-    """Whether it is the last of a commit of this round of the log; those of earlier rounds fit onto one another too."""
-    return frame.database_pages > 0 and frame.salts == header.salts
-
-
-def _written(frames: list[Frame], header: Header) -> bytes:
-    """A log of these frames with new checksums all along; an empty one has no header."""
+def write(content: Content, page_bytes: int, frames: int, target: BinaryIO) -> None:
+    """The first `frames` of a log as a log of their own, with new checksums all along. None is an empty file."""
     if not frames:
-        return b""
-    start = _header.pack(_MAGIC, _VERSION, header.page_bytes, 0, *header.salts)
+        return
+    header = read_header(content, page_bytes)
+    start = _header.pack(_MAGIC, _VERSION, page_bytes, 0, *header.salts)
     before: Sum = checksum((0, 0), start, is_big=False)
-    parts = [start, _sum.pack(*before)]
-    for frame in frames:
-        before = checksum(before, frame.covered, is_big=False)
-        parts += [frame.covered[:8], _sum.pack(*header.salts), _sum.pack(*before), frame.covered[8:]]
-    return b"".join(parts)
+    target.write(start + _sum.pack(*before))
+    for number in range(frames):
+        frame = covered(content, header, number)
+        before = checksum(before, frame, is_big=False)
+        target.write(frame[:8] + _sum.pack(*header.salts) + _sum.pack(*before) + frame[8:])
+
+
+def _runs(content: Content, header: Header) -> list[range]:
+    """Stretches of frames each of which fits onto the one before it. Frames of other rounds are among them: a salt may be what is damaged."""
+    count = count_frames(content, header)
+    starts = [n for n in range(1, count) if not fits(content, header, n, frame_at(content, header, n - 1).sum)]
+    return [range(start, end) for start, end in pairwise([0, *starts, count])]
+
+
+def _ends_commit(content: Content, header: Header, number: int) -> bool:
+    """Whether a frame is the last of a commit of this round of the log; those of earlier rounds fit onto one another too."""
+    frame = frame_at(content, header, number)
+    return frame.database_pages > 0 and frame.salts == header.salts

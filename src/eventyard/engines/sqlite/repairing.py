@@ -158,7 +158,8 @@ class _Repairing:
         with contextlib.suppress(Corrupt, apsw.Error), examining.opened(self._copy) as connection:
             connection.pragma("user_version")
             whole, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
-            return log_tail.lost_commits(log.read_bytes(), connections.PAGE_BYTES, whole) > 0
+            with log_tail.content_of(log) as content:
+                return log_tail.lost_commits(content, connections.PAGE_BYTES, whole) > 0
         return False
 
     # The structure

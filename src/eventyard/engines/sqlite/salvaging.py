@@ -82,10 +82,9 @@ def salvage(source: Path, target: Path, progress: Progress, *, now_ms: int) -> S
 
 def _covered(source: Path) -> list[int]:
     """The pages that the log will be written over: of a log that was cut they can be older than what a checkpoint had moved already."""
-    log = files.log(source)
-    content = log.read_bytes() if log.exists() else b""
-    header = log_tail.read_header(content, connections.PAGE_BYTES)
-    return sorted({frame.page - 1 for _, frame in log_tail.frames(content, header)})
+    with log_tail.content_of(files.log(source)) as content:
+        header = log_tail.read_header(content, connections.PAGE_BYTES)
+        return sorted({frame.page - 1 for _, frame in log_tail.frames(content, header)})
 
 
 def _take_log_in(source: Path) -> None:
