@@ -6,6 +6,7 @@ from pathlib import Path
 from unittest import mock
 
 import apsw
+import msgspec
 import pytest
 
 from eventyard.core import limits
@@ -135,6 +136,19 @@ def test_a_bad_page_at_the_very_end_leaves_the_log_to_be_read(store: Path) -> No
         engine.commit([changes(event(HEAD + 1))])
     assert len(engine.view.events(BUS, 1, HEAD, HEAD)) == HEAD - engine.damaged(BUS)
     assert engine.view.events(BUS, HEAD + 1, HEAD + 1, 1) == []
+    engine.close()
+
+
+def test_a_bad_page_that_retention_comes_to_stands_in_nobodys_way(store: Path) -> None:
+    """Who publishes in the same commit is not refused because of it."""
+    _put_page(store, _page_of(store, 60), b"\xff" * PAGE)
+    engine = opened(store)
+    forgetting = msgspec.structs.replace(changes(event(HEAD + 1)), floor=100, forgotten=[(1, 99)])
+    engine.commit([forgetting])
+
+    assert engine.load()[1].floor == 100
+    assert engine.view.event(BUS, HEAD + 1) == event(HEAD + 1)
+    assert engine.view.events(BUS, 100, HEAD, 2)[0].position == 100
     engine.close()
 
 

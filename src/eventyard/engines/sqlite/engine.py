@@ -12,17 +12,19 @@ publishers that were told to come back find, at worst, their events already acce
 """
 
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import apsw
+import msgspec
 
 from eventyard.core.bus_state import Loaded, Queue
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, QueueKey
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, State
-from eventyard.core.errors import InvalidSettings
+from eventyard.core.errors import Damaged, InvalidSettings
 from eventyard.core.loss import Loss, Losses, Verified
 from eventyard.core.rule import RuleRecord, Tombstone
 from eventyard.core.system import SYSTEM_BUS
@@ -37,6 +39,8 @@ from eventyard.engines.sqlite.migrating import migrate, migrations
 from eventyard.engines.sqlite.record_rows import decode
 from eventyard.engines.sqlite.verifying import Verification, load_gaps
 from eventyard.engines.sqlite.view import SqliteView
+
+log = logging.getLogger("eventyard.store")
 
 WAL_BYTES = 16 * 1024 * 1024
 """A checkpoint follows the commit that takes the log past this. Larger ones wait longer each (a pause for who publishes
@@ -82,7 +86,7 @@ class SqliteEngine:
         self._ids = IdIndex(self.damage, layout)
         self._verification = Verification(self.damage)
         self._idle: deque[apsw.Connection] = deque()
-        self._is_closed = False
+        self._is_closed = self._is_stuck = False
         with contextlib.ExitStack() as undo:
             self._connection = connections.open_writer(path, vfs=vfs, synchronous=synchronous, is_exclusive=is_exclusive)
             undo.callback(self._connection.close)
@@ -144,7 +148,7 @@ class SqliteEngine:
             raise self._losses.refusal()
         staged = self._ids.stage(self._connection, batch)
         try:
-            self._transact(batch, staged)
+            self._transact_around(batch, staged)
         except apsw.Error as error:
             raise failure(error, self._path) from error
         self._ids.apply(staged)
@@ -207,6 +211,27 @@ class SqliteEngine:
         return [Loss("", 1, 0, lost)] if lost else []
 
     # Committing
+
+    def _transact_around(self, batch: Sequence[Changes], staged: Sequence[Staged]) -> None:
+        """Where a page that cannot be read is in the way of a removal, all else of the batch is kept without it.
+
+        Else whoever publishes in the same commit would be refused, each time that retention tries it. What was to be removed stays below
+        the floor until a repair. SQLite lets a transaction that met such a page commit nothing, so it is done again.
+        """
+        try:
+            self._transact(batch, staged)
+        except (apsw.CorruptError, Damaged) as error:
+            if not any(changes.forgotten or changes.emptied_bus for changes in batch):
+                raise
+            self._tell_stuck(error)
+            kept = [msgspec.structs.replace(changes, forgotten=[], emptied_bus=0) for changes in batch]
+            self._transact(kept, staged)
+
+    def _tell_stuck(self, error: Exception) -> None:
+        """Once: it is tried again and again."""
+        if not self._is_stuck:
+            self._is_stuck = True
+            log.error("what retention or a deletion was to remove stays, for it cannot be read: %s", error)
 
     def _transact(self, batch: Sequence[Changes], staged: Sequence[Staged]) -> None:
         connection = self._connection
