@@ -9,7 +9,7 @@ import pytest
 
 from eventyard.cli.application import command
 from eventyard.cli.exits import Exit
-from eventyard.client.shells import Methods
+from eventyard.client.methods import Methods
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
 COMMON = {"--url", "--bus", "--json", "--help"}

@@ -14,11 +14,11 @@ import httpx
 import pytest
 
 from eventyard.client import AsyncClient, Client, Patience, ProblemError, Unreachable, Verdict, new_event
-from eventyard.client.shells import Methods
+from eventyard.client.methods import Methods
 
 PARTS = (
     *("answers", "building", "call", "consuming", "dead_letters", "errors", "event"),
-    *("following", "messages", "patience", "protocol", "pulling", "runs", "shells"),
+    *("following", "messages", "methods", "patience", "protocol", "pulling", "runs", "shells"),
 )
 AT_ONCE = Patience(attempts_max=3, first_s=0.0)
 PUBLISHED = {"id": "1", "source": "/shop", "position": 7, "duplicate": False}

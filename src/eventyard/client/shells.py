@@ -1,159 +1,30 @@
 """The two clients: thin shells over one pure core. What they share is everything but how to wait and how to send.
 
-`Methods` lists the methods once. Each is a descriptor around a pure function of `protocol`: on a `Client` it sends the call and
-returns the answer, on an `AsyncClient` it returns an awaitable of the same. Type checkers see both with all their arguments.
+What can be asked stands in `methods`.
 """
 
 import asyncio
 import contextlib
-import functools
 import inspect
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
-from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from typing import Any, Self, TypeVar
 
 import httpx
 
-from eventyard.client import dead_letters as letters
-from eventyard.client import protocol, pulling, runs
 from eventyard.client.answers import Page, StoredEvent
 from eventyard.client.call import Attempt, Call, Request, Walk, attempts
-from eventyard.client.consuming import Consume, Handle, Step, consume, consuming
+from eventyard.client.consuming import Consume, Handle, Step, consuming
 from eventyard.client.errors import Unreachable
 from eventyard.client.following import SILENCE_S, Follow, Following
+from eventyard.client.methods import Methods
 from eventyard.client.patience import Outcome, Patience, Response
 
 T = TypeVar("T")
-P = ParamSpec("P")
 
 DEFAULT_URL = "http://127.0.0.1:8410"
 TIMEOUT_S = 30.0
-
-
-class Method(Generic[P, T]):
-    """One answer per call. On the class itself it is the pure function that describes the call."""
-
-    def __init__(self, describe: Callable[P, Call[T]]) -> None:
-        self._describe = describe
-
-    @overload
-    def __get__(self, shell: None, owner: type) -> Callable[P, Call[T]]: ...
-    @overload
-    def __get__(self, shell: "Client", owner: type) -> Callable[P, T]: ...
-    @overload
-    def __get__(self, shell: "AsyncClient", owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
-
-    def __get__(self, shell: "Client | AsyncClient | None", owner: type) -> Callable[P, Any]:
-        return self._describe if shell is None else _bound(self._describe, shell.send)
-
-
-class Stream(Generic[P, T]):
-    """Many answers per call, asked for as they are consumed."""
-
-    def __init__(self, describe: Callable[P, Walk[T]]) -> None:
-        self._describe = describe
-
-    @overload
-    def __get__(self, shell: None, owner: type) -> Callable[P, Walk[T]]: ...
-    @overload
-    def __get__(self, shell: "Client", owner: type) -> Callable[P, Iterator[T]]: ...
-    @overload
-    def __get__(self, shell: "AsyncClient", owner: type) -> Callable[P, AsyncIterator[T]]: ...
-
-    def __get__(self, shell: "Client | AsyncClient | None", owner: type) -> Callable[P, Any]:
-        return self._describe if shell is None else _bound(self._describe, shell.walk)
-
-
-class Feed(Generic[P]):
-    """Events for as long as they are read, over one connection after another."""
-
-    def __init__(self, describe: Callable[P, Follow]) -> None:
-        self._describe = describe
-
-    @overload
-    def __get__(self, shell: None, owner: type) -> Callable[P, Follow]: ...
-    @overload
-    def __get__(self, shell: "Client", owner: type) -> Callable[P, Iterator[StoredEvent]]: ...
-    @overload
-    def __get__(self, shell: "AsyncClient", owner: type) -> Callable[P, AsyncIterator[StoredEvent]]: ...
-
-    def __get__(self, shell: "Client | AsyncClient | None", owner: type) -> Callable[P, Any]:
-        return self._describe if shell is None else _bound(self._describe, shell.feed)
-
-
-class Work(Generic[P]):
-    """Deliveries handled for as long as they come."""
-
-    def __init__(self, describe: Callable[P, Consume]) -> None:
-        self._describe = describe
-
-    @overload
-    def __get__(self, shell: None, owner: type) -> Callable[P, Consume]: ...
-    @overload
-    def __get__(self, shell: "Client", owner: type) -> Callable[P, None]: ...
-    @overload
-    def __get__(self, shell: "AsyncClient", owner: type) -> Callable[P, Coroutine[Any, Any, None]]: ...
-
-    def __get__(self, shell: "Client | AsyncClient | None", owner: type) -> Callable[P, Any]:
-        return self._describe if shell is None else _bound(self._describe, shell.work)
-
-
-def _bound(describe: Callable[P, Any], carry_out: Callable[[Any], Any]) -> Callable[P, Any]:
-    @functools.wraps(describe)
-    def method(*args: P.args, **kwargs: P.kwargs) -> Any:
-        return carry_out(describe(*args, **kwargs))
-
-    return method
-
-
-class Methods:
-    """What both clients can do. See `protocol` for each one's arguments."""
-
-    publish = Method(protocol.publish)
-    publish_batch = Method(protocol.publish_batch)
-    publish_many = Stream(protocol.publish_many)
-    event = Method(protocol.event)
-    events = Stream(protocol.events)
-    follow = Feed(protocol.follow)
-
-    put_rule = Method(protocol.put_rule)
-    rule = Method(protocol.rule)
-    rules = Stream(protocol.rules)
-    delete_rule = Method(protocol.delete_rule)
-    pause = Method(protocol.pause)
-    resume = Method(protocol.resume)
-    status = Method(protocol.status)
-
-    receive = Method(pulling.receive)
-    acknowledge = Method(pulling.acknowledge)
-    release = Method(pulling.release)
-    reject = Method(pulling.reject)
-    renew = Method(pulling.renew)
-    consume = Work(consume)
-
-    seek = Method(runs.seek)
-    start_replay = Method(runs.start_replay)
-    replay = Method(runs.replay)
-    replays = Stream(runs.replays)
-    end_replay = Method(runs.end_replay)
-
-    dead_letters = Stream(letters.dead_letters)
-    count_dead_letters = Method(letters.count_dead_letters)
-    try_dead_letters = Method(letters.try_dead_letters)
-    redrive = Method(letters.redrive)
-    purge = Method(letters.purge)
-    skip = Method(letters.skip)
-
-    bus = Method(protocol.bus)
-    buses = Stream(protocol.buses)
-    create_bus = Method(protocol.create_bus)
-    set_retention = Method(protocol.set_retention)
-    delete_bus = Method(protocol.delete_bus)
-
-    test_pattern = Method(protocol.test_pattern)
-    ready = Method(protocol.ready)
-    server_version = Method(protocol.server_version)
 
 
 class Client(Methods):
