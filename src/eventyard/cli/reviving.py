@@ -73,7 +73,7 @@ def redrive(
 
     """
     narrowed = death_filter(reason, key, from_, until)
-    which = _which(ids, narrowed, is_all=all_)
+    which = _which("redrive", ids, narrowed, is_all=all_)
     screen = Screen(as_json=as_json)
     with connect(url) as client:
         if dry_run:
@@ -114,7 +114,7 @@ def purge(
 
     """
     narrowed = death_filter(reason, key, from_, until)
-    which = _which(ids, narrowed, is_all=all_)
+    which = _which("purge", ids, narrowed, is_all=all_)
     screen = Screen(as_json=as_json)
     with connect(url) as client:
         if dry_run:
@@ -159,12 +159,12 @@ def skip(
     return Exit.OK if asked.moved else Exit.NO
 
 
-def _which(ids: list[str] | None, narrowed: dict[str, Any], *, is_all: bool) -> list[str] | Literal["all"]:
+def _which(verb: str, ids: list[str] | None, narrowed: dict[str, Any], *, is_all: bool) -> list[str] | Literal["all"]:
     """Exactly one way of naming them is taken."""
-    ways = [bool(ids), is_all, bool(narrowed)]
-    if sum(ways) == 1:
+    ways = [name for name, is_given in (("ids", ids), ("--all", is_all), ("filters", narrowed)) if is_given]
+    if len(ways) == 1:
         return ids or "all"
-    found = "found no dead letters" if not any(ways) else "found more than one of ids, --all and filters"
+    found = f"found both {' and '.join(ways)}" if ways else f"found no dead letters to {verb}"
     raise Failure(found, advice="give ids, or --all, or filters: --reason, --key, --from, --until")
 
 
