@@ -11,6 +11,9 @@ import msgspec
 
 REQUEST_S = 10.0
 
+KEYS = 40
+"""Subjects, under which a rule may keep order."""
+
 
 class Address:
     """Where the server listens now; empty while it is down."""
@@ -42,8 +45,9 @@ class Answer(msgspec.Struct, frozen=True):
 class Client:
     """Publishes on its own thread until told to stop. A request without an answer is sent again with the same events."""
 
-    def __init__(self, number: int, address: Address, seed: int) -> None:
+    def __init__(self, number: int, address: Address, seed: int, bus: str = "default") -> None:
         self.source = f"/client/{number}"
+        self._path = f"/v1/buses/{bus}/events"
         self.answers: list[Answer] = []
         self.errors: list[str] = []
         self.sent = 0
@@ -100,7 +104,7 @@ class Client:
             self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=REQUEST_S)
         body = json.dumps([self._event(event) for event in ids])
         headers = {"content-type": "application/cloudevents-batch+json"}
-        self._connection.request("POST", "/v1/buses/default/events", body, headers)
+        self._connection.request("POST", self._path, body, headers)
         response = self._connection.getresponse()
         return self._read(response.status, response.read())
 
@@ -114,8 +118,9 @@ class Client:
         return None
 
     def _event(self, name: str) -> dict[str, Any]:
-        parity = "even" if int(name) % 2 == 0 else "odd"
-        return {"specversion": "1.0", "id": name, "source": self.source, "type": f"number.{parity}", "data": {"n": int(name)}}
+        number, parity = int(name), "odd" if int(name) % 2 else "even"
+        attributes = {"specversion": "1.0", "id": name, "source": self.source, "type": f"number.{parity}"}
+        return attributes | {"subject": f"key-{number % KEYS}", "data": {"n": number}}
 
     def _keep(self, ids: list[str], answered: list[dict[str, Any]], *, is_again: bool) -> None:
         for name, verdict in zip(ids, answered, strict=True):

@@ -14,11 +14,17 @@ Identity = tuple[str, str]
 
 
 class Receiver:
-    """`taken[rule]` counts the answers 200 for each event; `deliveries` holds every delivery id seen for it."""
+    """`taken[rule]` counts the answers 200 for each event; `deliveries` holds every delivery id seen for it.
+
+    `by_run` holds, by rule and run, what was taken, and `marks` as what replay it came; `arrivals` all that came, with the answer, in order.
+    """
 
     def __init__(self, seed: int) -> None:
         self.taken: dict[str, Counter[Identity]] = {}
         self.deliveries: dict[tuple[str, Identity], set[str]] = {}
+        self.by_run: dict[tuple[str, int], set[Identity]] = {}
+        self.marks: dict[tuple[str, int], set[str]] = {}
+        self.arrivals: dict[str, list[tuple[Identity, int]]] = {}
         self.strays: list[str] = []
         self._rng = random.Random(seed)
         self._loop = asyncio.new_event_loop()
@@ -70,10 +76,17 @@ class Receiver:
         event = json.loads(body)
         identity = (event["source"], event["id"])
         self.deliveries.setdefault((rule, identity), set()).add(headers["eventyard-delivery"])
-        if self._rng.random() < REFUSED_SHARE:
-            return 503
+        status = 503 if self._rng.random() < REFUSED_SHARE else 200
+        self.arrivals.setdefault(rule, []).append((identity, status))
+        if status == 200:  # noqa: PLR2004
+            self._note_taken(rule, identity, headers)
+        return status
+
+    def _note_taken(self, rule: str, identity: Identity, headers: dict[str, str]) -> None:
+        run = (rule, int(headers["eventyard-delivery"].rpartition("-")[2]))
         self.taken.setdefault(rule, Counter())[identity] += 1
-        return 200
+        self.by_run.setdefault(run, set()).add(identity)
+        self.marks.setdefault(run, set()).add(headers.get("eventyard-replay", ""))
 
 
 def _parse(head: bytes) -> tuple[str, dict[str, str]]:

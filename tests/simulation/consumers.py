@@ -146,6 +146,12 @@ class Crowd(Asker):
             if isinstance(verdict, Renewed):
                 own += some
 
+    def renew(self) -> None:
+        """Somebody is still at all that it holds."""
+        own = self._rng.choice(self._held)
+        if own:
+            self._say(own, Renewed(self._rng.choice((60_000, 600_000))))
+
     def repeat(self) -> None:
         """Say it again, or something else, of leases that were settled or forgotten long ago."""
         if self._past:
@@ -233,7 +239,7 @@ class Crowd(Asker):
         """An acknowledgement counts until a later lease is granted, unless the delivery has ended otherwise, or its run or rule has."""
         bus, row = self._bus(handed), self._row(handed)
         is_over = row.leases != handed.lease or not row.state.is_pending or handed.freed_ms is not None or handed.is_redriven
-        is_closed = (row.rule, row.run) in bus.closed or bus.rules[row.rule].is_deleted
+        is_closed = (row.rule, row.run) in bus.told.closed or bus.rules[row.rule].is_deleted
         if not is_over and not is_closed:
             bus.fail(f"the acknowledgement of {handed} was refused, and the delivery is {row}")
 

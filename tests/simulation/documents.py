@@ -21,6 +21,7 @@ class Documents:
         self._rng = rng
         self._ordered_share = rng.choice((0.1, 0.5, 0.9))
         self._pulled_share = rng.choice((0.1, 0.5, 0.9))
+        self._capped_share = rng.choice((0.0, 0.1, 0.5))
 
     def write(self, name: str, before: RuleRecord | None, start: Any) -> bytes:
         """A document for the rule `name`, which mostly keeps the order that it has."""
@@ -67,12 +68,14 @@ class Documents:
 
     def _delivery(self, before: RuleRecord | None) -> dict[str, Any]:
         rng = self._rng
-        policy = {
+        policy: dict[str, Any] = {
             "max_attempts": rng.choice((1, 3, 50)),
             "max_age_s": rng.choice((60, 86_400)),
             "backoff": {"initial_s": 1, "factor": 2, "max_s": 30},
             "concurrency": rng.choice((1, 2, 16)),
         }
+        if rng.random() < self._capped_share:
+            policy["backlog"] = {"max_bytes": rng.choice((400, 2_000, 10**9)), "max_age_s": rng.choice((10, 300, 604_800))}
         return policy | (self._order() if before is None or rng.random() < 0.1 else _order_of(before))
 
     def _order(self) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class Fates:
                 if not any(one.is_taken for one in handed):
                     self._bus.fail(f"{row} is delivered, and nobody took it: {handed}")
             case State.DEAD:
+                if is_at_rest and rule.deleted_at is not None:
+                    self._bus.fail(f"{row} is a dead letter of {rule.name}, which is gone: nobody can name it")
                 self._check_dead(rule, row, handed)
             case State.DISCARDED:
                 self._check_discarded(rule, row, handed)

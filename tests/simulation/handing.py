@@ -15,6 +15,7 @@ class Gate:
         self._books = books
         self._ledger = ledger
         self._first: dict[tuple[str, int, int, Key], int] = {}
+        self._replayed: dict[tuple[str, int, int], int] = {}
         self.out_of_order: set[HandedKey] = set()
         """What somebody asked to have put back out of order."""
 
@@ -28,8 +29,27 @@ class Gate:
             return
         _check_given_out(bus, row)
         _check_mark(bus, row, handed)
+        self._check_pace(bus, row, handed)
         self._check_order(bus, row)
         self._books.hand(handed, was_pushed=row.rule in bus.pushed)
+
+    # Pace
+
+    def _check_pace(self, bus: BusLedger, row: Delivery, handed: Handed) -> None:
+        """A replay goes no faster than it was asked to: so many a second, or as far apart as its events were accepted."""
+        run = (bus.record.incarnation, row.rule, row.run)
+        backfill = bus.backfills.get((row.rule, row.run))
+        if backfill is None or not backfill.is_replay or (run[0], row.key) in self._books.handed:
+            return
+        count, pace = self._replayed.get(run, 0), backfill.pace
+        self._replayed[run] = count + 1
+        elapsed_ms = handed.at_ms - bus.opened_ms[row.rule, row.run]
+        if pace.per_s and elapsed_ms + 1 < count * 1000 / pace.per_s:
+            bus.fail(f"{row} is number {count + 1} of a replay of {pace.per_s} a second that has gone on for {elapsed_ms} ms")
+        first = min(other.position for other in bus.rows.values() if (other.rule, other.run) == run[1:])
+        apart_ms = bus.log[row.position].accepted_ms - bus.log[first].accepted_ms
+        if pace.is_original and not pace.per_s and elapsed_ms < apart_ms:
+            bus.fail(f"{row} was accepted {apart_ms} ms after the first of its replay, and comes after {elapsed_ms} ms")
 
     # Order
 
@@ -67,12 +87,12 @@ def _is_leased_by(row: Delivery, handed: Handed) -> bool:
 
 
 def _check_given_out(bus: BusLedger, row: Delivery) -> None:
-    """Nothing of a paused or deleted rule, or a closed run, but what was leased in the step that said so, and what was put back since."""
-    stopped = bus.stopped.get(row.rule)
+    """Nothing of a paused or deleted rule, or a closed run, but what was leased in the step that said so, and dead letters that were put back."""
+    stopped = bus.told.stopped.get(row.rule)
     if stopped is not None and stopped <= bus.head_before:
         bus.fail(f"a rule that gives nothing out since {stopped} gave {row}")
-    closed = bus.closed.get((row.rule, row.run))
-    if closed is not None and max(closed, bus.redriven.get(row.rule, 0)) == closed <= bus.head_before:
+    closed = bus.told.closed.get((row.rule, row.run))
+    if closed is not None and closed <= bus.head_before and row.key not in bus.died:
         bus.fail(f"a run that was closed at {closed} gave {row}")
 
 

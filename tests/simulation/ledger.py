@@ -11,24 +11,26 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from eventyard.core import bus_events
 from eventyard.core.bus_state import Loaded
 from eventyard.core.changes import Backfill, BusRecord, Changes, Moved, Retention, StoredEvent
-from eventyard.core.delivery import Delivery, Key, Reason, State, decode_note
+from eventyard.core.delivery import Delivery, Key, State
 from eventyard.core.rule import RuleRecord, Status
 from eventyard.core.view import View
 from tests.simulation.books import BrokenPromise
+from tests.simulation.moves import why_not
+from tests.simulation.told import Told
+from tests.simulation.world import World
 
 Span = tuple[int, int]
 """Positions, both ends included."""
 
 
 class BusLedger:
-    """One bus. `floors`: by position, the floor before and after the commit that brought it. `clocks`: the latest time then
-    read. `live`: where a run judged as it came. `kept`: what the bus was ever told to keep. `replayed`: by rule and run, the pattern that narrows a replay.
+    """One bus.
 
-    By the position that says so: `stopped`, rules that give nothing out (paused or deleted); `closed`, runs that do not; `redriven`, rules
-    whose dead letters were last put back. `runs`: by rule, its live run; `pushed`: rules that push or did.
+    `floors`: by position, the floor before and after the commit that brought it; `clocks`, the latest time read by then. `live`: where a run
+    judged as it came. `kept`: what the bus was ever told to keep. `replayed`: by rule and run, the pattern that narrows a replay; `opened_ms`,
+    when one began, in true time. `pushed`: rules that push or did. `died`: what was a dead letter at any time.
     """
 
     def __init__(self, record: BusRecord) -> None:
@@ -46,12 +48,11 @@ class BusLedger:
         self.live: dict[tuple[int, int], list[Span]] = {}
         self.kept: list[Retention] = [record.retention]
         self.replayed: dict[tuple[int, int], Any] = {}
+        self.opened_ms: dict[tuple[int, int], int] = {}
         self.head_before = 0
-        self.runs: dict[int, int] = {}
         self.pushed: set[int] = set()
-        self.stopped: dict[int, int] = {}
-        self.closed: dict[tuple[int, int], int] = {}
-        self.redriven: dict[int, int] = {}
+        self.died: set[Key] = set()
+        self.told = Told()
 
     def copy(self) -> "BusLedger":
         """A twin that can go on by itself. What is in it is never changed."""
@@ -59,6 +60,7 @@ class BusLedger:
         for name, held in vars(self).items():
             setattr(twin, name, copy.copy(held))
         twin.live = {run: spans.copy() for run, spans in self.live.items()}
+        twin.told = self.told.copy()
         return twin
 
     def fail(self, text: str) -> None:
@@ -68,12 +70,10 @@ class BusLedger:
         """Whether the run judged the event in the very step that accepted it."""
         return any(first <= position <= last for first, last in self.live.get((uid, run), ()))
 
-    def is_owed(self, position: int) -> bool:
-        return any(row.state.is_owed for row in self.rows.values() if row.position == position)
-
     # What a commit brings
 
-    def take(self, changes: Changes, clock_ms: int) -> None:
+    def take(self, changes: Changes, clock_ms: int, now_ms: int) -> None:
+        """`clock_ms`: the latest time that any part of the house has read; `now_ms`: true time."""
         floor, head = self.floor, self.head
         self.head_before = head
         for event in changes.events:
@@ -87,7 +87,7 @@ class BusLedger:
         for move in changes.moves:
             self._move(move)
         self._take_rules(changes.rules, head)
-        self._take_backfills(changes.backfills)
+        self._take_backfills(changes.backfills, now_ms)
         self._raise_floor(changes.floor, clock_ms)
         for event in changes.events:
             self.floors[event.position] = (floor, self.floor)
@@ -104,51 +104,26 @@ class BusLedger:
         self.log[event.position] = event
         document = self.documents[event.position] = json.loads(event.json)
         if document["type"].startswith("io.eventyard."):
-            self._note(event.position, document["type"], document["data"])
-
-    def _note(self, position: int, kind: str, data: Any) -> None:
-        """What an event of the bus says of what may be handed out from here on."""
-        uid = data.get("uid", 0)
-        match kind:
-            case bus_events.RULE_PAUSED | bus_events.RULE_DELETED:
-                self.stopped[uid] = position
-            case bus_events.RULE_RESUMED:
-                self.stopped.pop(uid, None)
-            case bus_events.RULE_SOUGHT:
-                self.closed[uid, self.runs.get(uid, 0)] = position
-                self.runs[uid] = position
-            case bus_events.REPLAY_CANCELLED:
-                self.closed[uid, data["run"]] = position
-            case bus_events.RULE_REDRIVEN:
-                self.redriven[uid] = position
+            self.told.take(event.position, event.accepted_ms, document["type"], document["data"])
 
     def _put(self, row: Delivery) -> None:
         if row.key in self.rows:
             self.fail(f"{row} was put, and it was there before: {self.rows[row.key]}")
         if row.position not in self.log:
             self.fail(f"{row} was put, and there is no such event")
+        if self.told.closed.get((row.rule, row.run), self.head + 1) <= self.head_before:
+            self.fail(f"{row} was put in a run that was closed before")
         self.rows[row.key] = row
 
     def _move(self, move: Moved) -> None:
         before, now = self.rows.get(move.now.key), move.now
         if before is None or before.state is not move.was:
             self.fail(f"{move} does not follow {before}")
-        elif not self._is_allowed(before, now):
-            self.fail(f"a delivery may not go from {before} to {now}")
+        elif why := why_not(self.told, self.head_before, before, now):
+            self.fail(f"a delivery may not go from {before} to {now}: {why}")
         self.rows[now.key] = now
-
-    def _is_allowed(self, before: Delivery, now: Delivery) -> bool:
-        is_leased_again = now.leases == before.leases + 1 and now.state is State.LEASED
-        if now.leases != before.leases and not is_leased_again:
-            return False
-        match before.state:
-            case State.DELIVERED:
-                return False
-            case State.DEAD:
-                return now.state is State.DISCARDED or now.rule in self.redriven
-            case State.DISCARDED:
-                return decode_note(before.note).reason == Reason.SKIPPED and now.rule in self.redriven
-        return True
+        if now.state is State.DEAD:
+            self.died.add(now.key)
 
     def _take_rules(self, records: Sequence[RuleRecord], head: int) -> None:
         """A rule that is live in the same run before and after a step was live for all of it; it may leave only at its end."""
@@ -165,9 +140,10 @@ class BusLedger:
             elif known is None and record.status is Status.LIVE and record.rule.start == "latest" and not record.run:
                 self.live.setdefault((uid, 0), []).append((uid + 1, self.head))
 
-    def _take_backfills(self, backfills: Sequence[Backfill]) -> None:
+    def _take_backfills(self, backfills: Sequence[Backfill], now_ms: int) -> None:
         for backfill in backfills:
             self.backfills[backfill.key] = backfill
+            self.opened_ms.setdefault(backfill.key, now_ms)
             if backfill.is_replay:
                 self.replayed[backfill.key] = json.loads(backfill.pattern) if backfill.pattern else None
 
@@ -215,9 +191,10 @@ def _unequal(what: str, expected: dict[Any, Any], found: dict[Any, Any]) -> str:
 class Ledger:
     """All buses, by number. `clock_ms`: the latest time that any part of the house has read."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World) -> None:
         self.buses: dict[int, BusLedger] = {}
         self.clock_ms = 0
+        self._world = world
         self._doubtful: list[Sequence[Changes]] = []
 
     def of(self, incarnation: str) -> BusLedger | None:
@@ -235,7 +212,7 @@ class Ledger:
                 self._follow(buses, record)
         for changes in batch:
             if changes.bus in buses:
-                buses[changes.bus].take(changes, self.clock_ms)
+                buses[changes.bus].take(changes, self.clock_ms, self._world.now_ms)
 
     def _follow(self, buses: dict[int, BusLedger], record: BusRecord) -> None:
         known = buses.get(record.number)

@@ -28,6 +28,7 @@ from eventyard.writer import Admission, Writer
 from tests.simulation.house import EngineName, Parts
 from tests.simulation.queue_mutants import QUEUE_MUTANTS
 from tests.simulation.run import run
+from tests.simulation.run_mutants import RUN_MUTANTS, STORE_MUTANTS
 
 
 class AnswersBeforeCommit(Writer):
@@ -162,8 +163,9 @@ MUTANTS: Mapping[str, Mutant] = MappingProxyType(
         "skip-last-stretch": Mutant(patch=lambda: mock.patch.object(backfilling, "finish_if_near", _skip_last_stretch)),
         "reuse-bus-numbers": Mutant(patch=lambda: mock.patch.dict(machine._STEPS, {CreateBus: _reuse_number})),
         "keep-cut-answers": Mutant(Parts(writer=KeepsCutAnswers)),
-        "lease-before-released": Mutant(Parts(writer=LeasesBeforeReleased)),
-        **{name: Mutant(patch=patch, engines=("memory",)) for name, patch in QUEUE_MUTANTS.items()},
+        "lease-before-released": Mutant(Parts(writer=LeasesBeforeReleased), engines=("memory",)),
+        **{name: Mutant(patch=patch, engines=("memory",)) for name, patch in {**QUEUE_MUTANTS, **RUN_MUTANTS}.items()},
+        **{name: Mutant(patch=patch) for name, patch in STORE_MUTANTS.items()},
     }
 )
 

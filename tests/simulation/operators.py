@@ -1,32 +1,22 @@
 """Operators: whoever edits rules and buses, moves queues, and changes the mood of targets."""
 
-import contextlib
 from typing import Any
 
 from eventyard.core import rule
-from eventyard.core.bus_events import RULE_CHANGED, RULE_CREATED, RULE_DELETED, RULE_REDRIVEN
-from eventyard.core.commands import CreateBus, DeleteBus, DeleteRule, PutRule, Redrive, Redriven, RulePut, SetPaused
-from eventyard.core.delivery import Key
-from eventyard.core.errors import EventyardError, NotFound, Unavailable
-from eventyard.core.rule import RuleRecord
-from tests.simulation.asking import Asker, Done, shown
-from tests.simulation.books import BrokenPromise, Edit
+from eventyard.core.bus_events import RULE_CREATED, RULE_DELETED
+from eventyard.core.commands import CreateBus, DeleteBus, DeleteRule, PutRule, SetPaused
+from eventyard.core.errors import EventyardError, NotFound
+from tests.simulation.asking import Asker, shown
+from tests.simulation.books import BrokenPromise
 from tests.simulation.documents import BUSES, HOSTS, RULES, Documents
 from tests.simulation.house import House
 from tests.simulation.targets import MOODS
 
 
 class Operators(Asker):
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, documents: Documents) -> None:
         super().__init__(house)
-        self._documents = Documents(self._rng)
-
-    def _some(self) -> tuple[str, str]:
-        """A bus and a rule; mostly one that is there."""
-        bus = self._rng.choice(BUSES)
-        state = self._state(bus)
-        there = sorted(state.by_name) if state is not None else []
-        return bus, self._rng.choice(there if there and self._rng.random() < 0.7 else RULES)
+        self._documents = documents
 
     # Rules
 
@@ -61,23 +51,6 @@ class Operators(Asker):
         bus, name = self._some()
         self._ask(bus, SetPaused(name, is_paused), _ignore)
 
-    # Dead letters
-
-    def redrive(self) -> None:
-        bus, name = self._some()
-        if state := self._state(bus):
-            self._house.books.redrive(state.record.incarnation, name)
-        self._ask(bus, Redrive(name, self._dead(bus, name)), self._noting(bus, RULE_REDRIVEN, name))
-
-    def _dead(self, bus: str, name: str) -> tuple[Key, ...] | None:
-        """Some chosen dead letters, or (None) all."""
-        state, record = self._state(bus), self._record(bus, name)
-        if record is None or state is None or self._rng.random() < 0.5:
-            return None
-        with contextlib.suppress(Unavailable):
-            return tuple(row.key for row in self._house.engine.view.dead(state.record.number, record.uid, (0, -1), 3))
-        return None
-
     # Buses
 
     def create_bus(self) -> None:
@@ -103,24 +76,6 @@ class Operators(Asker):
         self._house.targets.moods[host] = mood
 
     # Answers
-
-    def _noting(self, bus: str, kind: str, name: str) -> Done:
-        """Write an answered edit into the books, under the life that the bus had when it was asked for."""
-        state = self._state(bus)
-        incarnation = state.record.incarnation if state is not None else ""
-        return lambda answer: self._note_edit(incarnation, kind, name, answer)
-
-    def _note_edit(self, incarnation: str, kind: str, name: str, answer: Any) -> None:
-        self._house.world.note(f"answered {kind} {name}: {shown(answer)}")
-        match answer:
-            case RulePut(record, is_created, is_changed):
-                if is_changed:
-                    edit = Edit(incarnation, record.version, RULE_CREATED if is_created else RULE_CHANGED, name)
-                    self._house.books.edits.append(edit)
-            case RuleRecord():
-                self._house.books.edits.append(Edit(incarnation, answer.version, kind, name))
-            case Redriven():
-                self._house.books.edits.append(Edit(incarnation, answer.position, kind, name))
 
     def _note_created(self, answer: Any) -> None:
         self._house.world.note(f"created {shown(answer)}")

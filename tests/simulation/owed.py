@@ -5,8 +5,6 @@ by any version since, for an edit governs what is not yet put; but once one even
 So the audit follows every version that may have judged an event, and demands one consistent story.
 """
 
-from typing import Any
-
 from eventyard.core.delivery import Delivery, Reason, State, decode_note
 from tests.simulation.chronicle import RuleLife, Run
 from tests.simulation.ledger import BusLedger
@@ -83,10 +81,10 @@ class _RunCheck:
         if version == len(self._rule.versions) or not self._is_match(version, position):
             return False
         follows = self._rule.follows
-        if follows is not None and not self._run.number and position <= (follows.deleted_at or 0):
-            return _is_left(self._bus, follows, position)
-        is_open = position < self._run.sure_from or (self._is_capped(position) and not is_live)
-        return None if is_open else True
+        is_old = follows is not None and not self._run.number and position <= (follows.deleted_at or 0)
+        is_left = _is_left(self._bus, follows, position) if follows is not None and is_old else True
+        is_open = position < self._run.sure_from or (_is_capped(self._rule, self._run, position) and not is_live)
+        return None if is_open and is_left else is_left
 
     def _is_match(self, version: int, position: int) -> bool:
         document = self._bus.documents[position]
@@ -94,27 +92,30 @@ class _RunCheck:
             return False
         return matches(self._rule.versions[version][1]["pattern"], document)
 
-    def _is_capped(self, position: int) -> bool:
-        return any(
-            cap.last is not None and cap.first <= position <= cap.last and cap.run in {None, self._run.number}
-            for cap in self._rule.caps
-        )
+
+def _is_capped(rule: RuleLife, run: Run, position: int) -> bool:
+    """Whether a cap was told that passes over the event, where it was not read yet."""
+    return any(
+        cap.last is not None and cap.first <= position <= cap.last and cap.run in {None, run.number} for cap in rule.caps
+    )
 
 
 def _is_left(bus: BusLedger, rule: RuleLife, position: int) -> bool | None:
-    """Whether a deleted rule left the event to the one that goes on for it: not what it had delivered, surely what it still owed."""
-    row: Any = bus.rows.get((rule.uid, rule.live.number, position))
+    """Whether a deleted rule left the event to the one that goes on for it: what it still owed, and not what had ended. None: it may.
+
+    What it had no delivery of it left if it wanted it: then it had not read it, or an earlier one had had it.
+    """
+    row = bus.rows.get((rule.uid, rule.live.number, position))
     if row is not None:
-        return _is_left_by(row)
-    if rule.follows is not None and not rule.live.number and position <= (rule.follows.deleted_at or 0):
-        return _is_left(bus, rule.follows, position)
+        return row.state is not State.DELIVERED and (row.state is not State.DISCARDED or _is_left_over(row))
+    if position < rule.live.first or _is_capped(rule, rule.live, position):
+        return None
     judged = rule.versions[rule.in_force(max(position, rule.live.opened_at)) :]
-    is_unread = position >= rule.live.first and all(matches(one["pattern"], bus.documents[position]) for _, one in judged)
-    return True if is_unread else None
+    if not all(matches(one["pattern"], bus.documents[position]) for _, one in judged):
+        return None
+    is_earlier = rule.follows is not None and not rule.live.number and position <= (rule.follows.deleted_at or 0)
+    return _is_left(bus, rule.follows, position) if rule.follows is not None and is_earlier else True
 
 
-def _is_left_by(row: Delivery) -> bool | None:
-    if row.state is State.DELIVERED:
-        return False
-    is_given_up = row.state is State.DISCARDED and decode_note(row.note).reason != Reason.RULE_DELETED
-    return None if is_given_up else True
+def _is_left_over(row: Delivery) -> bool:
+    return decode_note(row.note).reason == Reason.RULE_DELETED

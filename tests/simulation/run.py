@@ -7,9 +7,11 @@ from unittest import mock
 
 import msgspec
 
+from eventyard import retaining
 from eventyard.core import limits
 from eventyard.engines.sqlite import connection as sqlite_connection
 from eventyard.engines.sqlite import engine as sqlite_engine
+from eventyard.engines.sqlite import forgetting
 from tests.simulation.books import Books
 from tests.simulation.house import EngineName, House, Parts
 from tests.simulation.story import Story
@@ -64,6 +66,11 @@ def _small_limits(world: World) -> Iterator[None]:
         "LEASES_PER_STEP_MAX": rng.choice((1, 3, 5_000)),
         "PARKED_BEHIND_MAX": parked,
         "PARKED_KEYS_MAX": rng.choice((2, 100_000)),
+        "RETAIN_POSITIONS_PER_STEP": rng.choice((1, 5, 1_000)),
+        "TOMBSTONE_S": rng.choice((60, 3_600, 2_592_000)),
+        "TOMBSTONES_MAX": rng.choice((1, 10_000)),
+        "REPLAYS_PER_RULE_MAX": rng.choice((1, 10)),
+        "REPLAYS_KEPT_MAX": rng.choice((1, 20)),
         "PUSHES_UNDER_WAY_MAX": rng.choice((3, 4_096)),
         "INBOX_COMMANDS_MAX": rng.choice((8, 10_000)),
         "SCRUB_EVENTS_PER_STEP": rng.choice((1, 7, 500)),
@@ -73,6 +80,9 @@ def _small_limits(world: World) -> Iterator[None]:
     }
     with (
         mock.patch.multiple(limits, **small),
+        mock.patch.object(retaining, "FLOOR_EVERY_MS", rng.choice((1_000, 5_000))),
+        mock.patch.object(retaining, "RULES_EVERY_MS", rng.choice((2_000, 60_000))),
+        mock.patch.object(forgetting, "STUBS_PER_REMOVAL", rng.choice((2, 4_000))),
         mock.patch.object(sqlite_engine, "WAL_BYTES", rng.choice((20_000, 200_000))),
         mock.patch.object(sqlite_connection, "WRITER_CACHE_KIB", rng.choice((32, 16 * 1024))),
     ):

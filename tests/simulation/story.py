@@ -9,7 +9,9 @@ from eventyard.core.errors import StorageFailed, StorageFull
 from tests.simulation.books import BrokenPromise
 from tests.simulation.consumers import Crowd
 from tests.simulation.disk import Fault
+from tests.simulation.documents import Documents
 from tests.simulation.house import House
+from tests.simulation.movers import Movers
 from tests.simulation.operators import Operators
 from tests.simulation.producers import Producers
 from tests.simulation.world import HOUR_MS
@@ -17,6 +19,9 @@ from tests.simulation.world import HOUR_MS
 REST_STEPS_MAX = 20_000
 STANDSTILL_MS_MAX = 60 * HOUR_MS
 """No wait of the house is longer: a target may ask for a day."""
+
+RARE_WEIGHTS = (0.0, 0.0, 0.0, 0.5, 2.0, 4.0)
+"""Half of the rare acts are left out of each story, so that the others meet."""
 
 Act = Callable[[], object]
 
@@ -29,7 +34,9 @@ class Story:
         self._world = house.world
         self._rng = house.world.rng
         self._producers = Producers(house)
-        self._operators = Operators(house)
+        documents = Documents(self._rng)
+        self._operators = Operators(house, documents)
+        self._movers = Movers(house, documents)
         self._crowd = Crowd(house)
         self._acts, self._weights = self._draw()
 
@@ -43,17 +50,19 @@ class Story:
             self._operators.put_rule,
             *(crowd.receive, crowd.receive, crowd.settle, crowd.settle),
         ]
-        operators, producers = self._operators, self._producers
+        operators, producers, movers = self._operators, self._producers, self._movers
         rare: list[Act] = [
             *(producers.repeat, producers.conflict, operators.delete_rule, operators.pause_rule, operators.resume_rule),
-            *(operators.redrive, operators.create_bus, operators.delete_bus, operators.change_mood, operators.change_mood),
+            *(operators.create_bus, operators.delete_bus, operators.change_mood, operators.change_mood),
             *(crowd.repeat, crowd.forget, crowd.hurry),
-            self._replace_bus,
+            *(movers.redrive, movers.redrive_skipped, movers.purge, movers.skip, movers.set_retention),
+            *(movers.seek, movers.replay, movers.end_replay, movers.resume_rule),
+            *(self._replace_bus, self._turn_over, self._linger),
         ]
         faults: list[Act] = [self._crash, self._cut_power, self._fail_disk, self._fail_commit, self._turn_clock, self._check]
-        weights = [4.0] * len(often) + [2.0] * len(busy)
-        weights += [self._rng.choice((0.0, 0.3, 1.0, 4.0)) for _ in rare]
-        weights += [self._rng.choice((0.0, 0.1, 0.4)) for _ in faults]
+        weights = [8.0] * len(often) + [2.0] * len(busy)
+        weights += [self._rng.choice(RARE_WEIGHTS) for _ in rare]
+        weights += [self._rng.choice((0.0, 0.1, 0.4, 1.0)) for _ in faults]
         return [*often, *busy, *rare, *faults], weights
 
     def start(self) -> None:
@@ -90,6 +99,37 @@ class Story:
             while self._rng.random() < 0.8:
                 self._house.step_others()
                 self._house.step_writer()
+
+    def _turn_over(self) -> None:
+        """Rules are deleted and soon go on, in the middle of their work; some of them several times."""
+        for _ in range(self._rng.choice((1, 2, 4))):
+            self._producers.publish()
+            self._work()
+            self._operators.delete_rule()
+            self._work()
+            self._movers.resume_rule()
+            self._work()
+
+    def _linger(self) -> None:
+        """A consumer renews what it holds, and is still at it when the lease would have ended."""
+        self._crowd.receive()
+        self._work()
+        self._crowd.renew()
+        self._house.step_writer()
+        self._world.pass_time(self._rng.choice((2_000, 10_000, 45_000)))
+        self._work()
+        self._crowd.receive()
+        self._work()
+
+    def _work(self) -> None:
+        """The house and its consumers get some time."""
+        for _ in range(self._rng.randint(1, 3)):
+            self._house.step_writer()
+            self._crowd.settle()
+            self._world.pass_time(self._rng.choice((1, 400)))
+            self._house.step_others()
+            self._crowd.receive()
+        self._house.step_writer()
 
     def _turn_clock(self) -> None:
         """The wall clock is set, forwards or back; the monotonic one is not."""

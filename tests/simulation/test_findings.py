@@ -6,8 +6,24 @@ import pytest
 
 from eventyard.consumers import Claim
 from eventyard.core import limits, rule
-from eventyard.core.commands import Command, ContinueIntent, CreateBus, DeleteBus, DeleteRule, Publish, PutRule, Redrive
-from eventyard.core.delivery import State
+from eventyard.core.commands import (
+    AdvanceBackfill,
+    Command,
+    ContinueIntent,
+    CreateBus,
+    DeleteBus,
+    DeleteRule,
+    EndReplay,
+    EnforceCap,
+    Publish,
+    Put,
+    PutRule,
+    Redrive,
+    Replay,
+    Seek,
+    SetPaused,
+)
+from eventyard.core.delivery import State, decode_note
 from eventyard.core.errors import InvalidRule, NotFound, StorageFailed, StorageFull
 from eventyard.core.event import make
 from tests.simulation.books import Books
@@ -212,6 +228,79 @@ def test_what_is_parked_does_not_keep_the_redrive_waiting_that_frees_it(monkeypa
         small.house.world.pass_time(1_000)
         small.work()
     assert small.states(1, uid, range(2, 4)) == [State.DELIVERED] * 2
+
+
+def test_what_a_closed_run_still_owes_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives nothing out, so the writer found it due again and again, without a pause, until all of it was discarded."""
+    monkeypatch.setattr(limits, "INTENT_ROWS_PER_STEP", 1)
+    small = Small()
+    small.house.targets.moods["alpha"] = "hang"
+    uid = small.ask("default", put("mail", tail=b', "delivery": {"concurrency": 1}'))[0].record.uid
+    small.ask("default", publish(1, 2, 3, 4))
+    small.ask("default", Seek("mail", "latest"))
+    assert uid not in small.house.writer.states[1].due
+    small.work()
+    assert small.states(1, uid, range(2, 6)) == [State.DISCARDED] * 4
+
+
+def test_a_late_verdict_on_a_cancelled_replay_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "INTENT_ROWS_PER_STEP", 1)
+    small = Small()
+    uid = small.ask("default", put("mail", tail=b', "delivery": {"concurrency": 3}'))[0].record.uid
+    small.ask("default", publish(1, 2, 3))
+    small.house.world.pass_time(1_000)
+    small.work()
+    small.house.targets.moods["alpha"] = "slow"
+    run = small.ask("default", Replay("mail", "earliest"))[0].run
+    small.work()
+    small.ask("default", EndReplay("mail", run))
+    small.house.world.pass_time(10_000)
+    small.house.step_writer()
+    rows = [small.house.engine.view.delivery(1, (uid, run, position)) for position in (2, 3, 4)]
+    assert [decode_note(row.note).reason for row in rows if row is not None] == ["cancelled"] * 3
+
+
+def test_a_rule_deleted_in_the_middle_of_a_seek_tells_its_dead_letters_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seek went on through all of the rule, and said that it was the seek."""
+    monkeypatch.setattr(limits, "INTENT_ROWS_PER_STEP", 1)
+    small = Small()
+    small.house.targets.moods["alpha"] = "422"
+    uid = small.ask("default", put("mail"), publish(1, 2, 3, 4))[0].record.uid
+    small.work()
+    small.house.world.pass_time(1_000)
+    small.ask("default", SetPaused("mail", is_paused=True), publish(5, 6))
+    small.ask("default", Seek("mail", "latest"))
+    small.ask("default", DeleteRule("mail"))
+    small.work()
+    rows = small.house.engine.view.deliveries(1, [(uid, 0, position) for position in range(2, 6)])
+    assert [decode_note(row.note).reason for row in rows] == ["rule-deleted"] * 4
+
+
+def test_a_cap_tells_of_what_a_backfill_puts_in_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BACKFILL_LAST_STRETCH", 1)
+    monkeypatch.setattr(limits, "BACKFILL_EVENTS_PER_STEP", 2)
+    small = Small()
+    small.ask("default", publish(1, 2, 3, 4))
+    uid = small.ask("default", put("mail", tail=b', "start": "earliest"'), SetPaused("mail", is_paused=True))[0].record.uid
+    version = small.house.writer.states[1].by_uid[uid].version
+    cap = EnforceCap(uid, 0, 4, "its backlog was older than 1 s")
+    small.ask("default", AdvanceBackfill(uid, 0, version, 1, 2, (Put(1), Put(2))), cap)
+    told = small.house.ledger.buses[1].documents[small.house.writer.states[1].head]["data"]
+    small.work()
+    assert (told["first"], told["last"]) == (1, 3)
+    assert small.states(1, uid, range(1, 4)) == [State.DISCARDED, State.DISCARDED, None]
+
+
+def test_a_cap_is_done_with_though_its_rule_gets_more_with_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as it was not, no dead letter of the rule could be redriven."""
+    monkeypatch.setattr(limits, "INTENT_ROWS_PER_STEP", 1)
+    small = Small()
+    uid = small.ask("default", put("mail"), SetPaused("mail", is_paused=True), publish(1, 2))[0].record.uid
+    small.ask("default", EnforceCap(uid, 0, 4, "its backlog was older than 1 s"))
+    cap = small.house.writer.states[1].head
+    for number in range(10, 15):
+        small.ask("default", publish(number), ContinueIntent(cap))
+    assert not small.house.writer.states[1].intents
 
 
 def _failing_reader() -> Any:

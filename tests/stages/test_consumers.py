@@ -277,7 +277,7 @@ def test_what_is_due_in_a_run_that_is_being_closed_does_not_keep_the_writer_busy
     desk.do(Seek("pulled", "latest"))
     desk.claim("a", uid)
     assert not desk.writer.step()
-    assert desk.writer._idle_s() == HELD_S
+    assert desk.writer._idle_s() >= HELD_S
     assert desk.answers == {}
 
 

@@ -3,7 +3,7 @@
 Only `apply` changes it, only with changes that an engine has committed, and it can be rebuilt from the store at any time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -97,12 +97,13 @@ class BusState:
         self.live = RuleSet()
         self.queues: dict[int, RuleQueue] = {}
         self.due: dict[int, int] = {}
-        """By rule with anything in its queues, a work time before which nothing of it is due."""
+        """By rule with anything in its queues, closed runs aside, a work time before which nothing of it is due."""
         self.lanes: dict[int, Lanes] = {}
         self.leased = {delivery.key: delivery for delivery in loaded.leased}
         self.buses = {record.name: record for record in loaded.buses}
         self.backfills = {backfill.key: backfill for backfill in loaded.backfills}
         self.intents = {intent.number: intent for intent in loaded.intents}
+        self.closed = closed_runs(self.intents.values())
         self.tombstones = {tombstone.name: tombstone for tombstone in loaded.tombstones}
         for record in loaded.rules:
             self._apply_rule(record)
@@ -140,7 +141,8 @@ class BusState:
             self._find_due(uid)
 
     def _find_due(self, uid: int) -> None:
-        due = [queue.due_ms for queue in self.queues[uid].runs.values() if queue.due_ms is not None]
+        runs = self.queues[uid].runs.items()
+        due = [queue.due_ms for run, queue in runs if queue.due_ms is not None and (uid, run) not in self.closed]
         if due:
             self.due[uid] = min(due)
         else:
@@ -201,7 +203,7 @@ class BusState:
         uid, at_ms = delivery.rule, delivery.at_ms
         if queue.due_ms is None or at_ms < queue.due_ms:
             queue.due_ms = at_ms
-        if uid not in self.due or at_ms < self.due[uid]:
+        if (uid not in self.due or at_ms < self.due[uid]) and (uid, delivery.run) not in self.closed:
             self.due[uid] = at_ms
 
     def _lanes(self, uid: int) -> Lanes:
@@ -227,12 +229,18 @@ class BusState:
             else:
                 self.backfills[backfill.key] = backfill
 
-    def _apply_intents(self, intents: Iterable[Intent]) -> None:
+    def _apply_intents(self, intents: Sequence[Intent]) -> None:
+        if not intents:
+            return
         for intent in intents:
             if intent.is_done:
                 self.intents.pop(intent.number, None)
             else:
                 self.intents[intent.number] = intent
+        before, self.closed = self.closed, closed_runs(self.intents.values())
+        for uid, _ in before.keys() ^ self.closed.keys():
+            if uid in self.queues:
+                self._find_due(uid)
 
     def _apply_tombstones(self, tombstones: Iterable[Tombstone]) -> None:
         for tombstone in tombstones:
@@ -240,6 +248,11 @@ class BusState:
                 self.tombstones.pop(tombstone.name, None)
             else:
                 self.tombstones[tombstone.name] = tombstone
+
+
+def closed_runs(intents: Iterable[Intent]) -> dict[QueueKey, str]:
+    """The runs that a seek or a cancelled replay is emptying just now, and why: what their deliveries are told."""
+    return {closed: intent.reason for intent in intents if (closed := intent.closes) is not None}
 
 
 def with_record(live: RuleSet, before: RuleRecord | None, record: RuleRecord) -> RuleSet:

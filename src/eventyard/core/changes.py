@@ -101,6 +101,10 @@ class Filter(msgspec.Struct, frozen=True):
 ALL_DEAD = Filter()
 
 
+QueueKey = tuple[int, int]
+"""Rule uid and run."""
+
+
 class IntentKind(enum.StrEnum):
     """DISCARD ends what is pending; REDRIVE and PURGE move what is dead."""
 
@@ -131,6 +135,12 @@ class Intent(msgspec.Struct, frozen=True):
     paced_ms: float = 0.0
     is_done: bool = False
 
+    @property
+    def closes(self) -> QueueKey | None:
+        """The run that it empties for good: until that is done nothing of it is given out, and no verdict on it is taken."""
+        is_whole = self.kind is IntentKind.DISCARD and not self.below and not self.is_done
+        return (self.rule, self.run) if is_whole and self.run is not None else None
+
 
 class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a bus keeps of its log, by age and by bytes of events; and how long dead letters live."""
@@ -153,10 +163,6 @@ class BusRecord(msgspec.Struct, frozen=True):
     is_deleted: bool = False
     is_removed: bool = False
     retention: Retention = Retention()
-
-
-QueueKey = tuple[int, int]
-"""Rule uid and run."""
 
 
 class Changes(msgspec.Struct, dict=True):

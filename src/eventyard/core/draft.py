@@ -3,13 +3,13 @@
 Reads go through the draft: what the step itself changed first, then memory, then the engine's view.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from eventyard.core import limits
 from eventyard.core.bus_events import bus_event
-from eventyard.core.bus_state import BusState, with_record
-from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, Moved, StoredEvent
+from eventyard.core.bus_state import BusState, closed_runs, with_record
+from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, Moved, QueueKey, StoredEvent
 from eventyard.core.clock import BusTime, rfc3339
 from eventyard.core.commands import Lease
 from eventyard.core.delivery import DELIVERED, LEASED, Delivery, Key, Note, Reason, State, encode_note
@@ -225,15 +225,22 @@ class Draft:
         kept = b"" if state is DELIVERED else encode_note(note)
         self.move(delivery, delivery.ended(state, self.time.time_ms, kept))
 
-    def has_pending(self, uid: int, run: int | None = None) -> bool:
-        """Whether this very step leaves a delivery of the rule (in that run) pending."""
-        return any(delivery.state.is_pending and (run is None or delivery.run == run) for delivery in self._touched_of(uid))
+    def has_pending(self, uid: int, run: int | None = None, below: int = 0) -> bool:
+        """Whether this very step leaves a delivery of the rule (in that run, below that position) pending."""
+        touched = [row for row in self._touched_of(uid) if row.state.is_pending and (run is None or row.run == run)]
+        return any(not below or row.position < below for row in touched)
+
+    def oldest_pending(self, uid: int, run: int) -> int | None:
+        """The least position of what is pending in a run of the rule, as near as the step knows: never too high."""
+        stored = self.view.oldest(self.bus, uid, run)
+        own = [row.position for row in self._touched_of(uid) if row.run == run and row.state.is_pending]
+        return min([*own, *([stored] if stored is not None else [])], default=None)
 
     def oldest_owed(self, uid: int, run: int) -> int | None:
-        """The least position that a run of the rule owes, pending or dead, as near as the step knows: never too high."""
-        stored = (self.view.oldest(self.bus, uid, run), self.view.oldest_dead(self.bus, uid, run))
-        own = [delivery.position for delivery in self._touched_of(uid) if delivery.run == run and delivery.state.is_owed]
-        return min([*own, *(position for position in stored if position is not None)], default=None)
+        """As `oldest_pending`, of what is pending or dead."""
+        found = (self.oldest_pending(uid, run), self.view.oldest_dead(self.bus, uid, run))
+        own = [row.position for row in self._touched_of(uid) if row.run == run and row.state is State.DEAD]
+        return min([*own, *(position for position in found if position is not None)], default=None)
 
     def _touched_of(self, uid: int) -> Iterator[Delivery]:
         touched = [*self._puts.values(), *(move.now for move in self._moves.values())]
@@ -385,6 +392,11 @@ class Draft:
         if not self._intents and not self.state.intents:
             return ()
         return list({**self.state.intents, **self._intents}.values())
+
+    @property
+    def closed(self) -> Mapping[QueueKey, str]:
+        """Runs that are being emptied for good, and what their deliveries are told."""
+        return closed_runs(self.intents()) if self._intents else self.state.closed
 
     def set_intent(self, intent: Intent) -> None:
         self._intents[intent.number] = intent

@@ -3,8 +3,6 @@
 Each function is one step. Where it stopped is a change like any other, so a crash costs at most the step under way.
 """
 
-from collections.abc import Collection
-
 import msgspec
 
 from eventyard.core import bus_events, limits
@@ -77,7 +75,7 @@ def enforce_cap(draft: Draft, command: EnforceCap) -> None:
     is_unread = backfill is not None and not backfill.is_done and backfill.next_position < command.below
     if not is_unread and not _is_any_over(draft, command):
         return  # All of it is leased: to be looked at again when that has ended.
-    oldest = draft.view.oldest(draft.bus, record.uid, command.run)
+    oldest = draft.oldest_pending(record.uid, command.run)
     owed = [backfill.next_position] if backfill is not None and is_unread else []
     data: dict[str, object] = {
         "because": command.because,
@@ -210,7 +208,8 @@ def step(draft: Draft, number: int) -> int:
         return 0
     if intent.kind is not IntentKind.DISCARD:
         return _step_dead(draft, intent, record)
-    return _step_deleted(draft, intent, record) if record.is_deleted else _step_discard(draft, intent)
+    is_deletion = intent.reason == Reason.RULE_DELETED
+    return _step_deleted(draft, intent, record) if is_deletion else _step_discard(draft, intent)
 
 
 def _finish(draft: Draft, intent: Intent) -> None:
@@ -271,7 +270,7 @@ def _step_discard(draft: Draft, intent: Intent) -> int:
     """Discard what a closed run, or the part of a backlog past its cap, still holds. Of a cap's, what is leased is left to its end."""
     rows = _pending(draft, intent, is_leased_too=not intent.below)
     moved = _discard_untouched(draft, intent, rows)
-    if not rows and not draft.has_pending(intent.rule, intent.run):
+    if not rows and not draft.has_pending(intent.rule, intent.run, intent.below):
         _finish(draft, intent)
     return moved
 
@@ -306,15 +305,6 @@ def _discard_untouched(draft: Draft, intent: Intent, rows: list[Delivery]) -> in
 
 def discard(draft: Draft, delivery: Delivery, reason: str, by: str = "") -> None:
     draft.end(delivery, State.DISCARDED, Note(reason=reason, at_ms=draft.time.time_ms, by=by))
-
-
-def closed_runs(draft: Draft) -> Collection[tuple[int, int]]:
-    """By rule uid, the runs of which a seek or a cancelled replay is discarding all that is pending just now."""
-    return {
-        (intent.rule, intent.run)
-        for intent in draft.intents()
-        if intent.kind is IntentKind.DISCARD and not intent.is_done and intent.run is not None and not intent.below
-    }
 
 
 def bury(draft: Draft, record: RuleRecord) -> None:

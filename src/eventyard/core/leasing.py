@@ -6,7 +6,7 @@ rule that falls far behind leaves the live index here and goes on as a backfill.
 
 import msgspec
 
-from eventyard.core import intents, limits
+from eventyard.core import limits
 from eventyard.core.bus_state import RuleQueue
 from eventyard.core.changes import Backfill
 from eventyard.core.delivery import Note, Reason, State, waiting_state
@@ -26,7 +26,7 @@ def _advance_lanes(draft: Draft) -> None:
     keys = draft.lanes.take_next()
     if not keys:
         return
-    nexts, closed = draft.deliveries(keys), intents.closed_runs(draft)
+    nexts, closed = draft.deliveries(keys), draft.closed
     giving = {uid for uid in {row.rule for row in nexts} if draft.may_lease(uid) > 0 and _gives_out(draft.find_rule(uid))}
     wanted = {row.key for row in nexts if row.rule in giving and (row.rule, row.run) not in closed}
     bodies = draft.bodies_at([row.position for row in nexts if row.key in wanted])
@@ -64,7 +64,7 @@ def _gives_out(record: RuleRecord | None) -> bool:
 
 def _lease_runs(draft: Draft, uid: int, queue: RuleQueue) -> None:
     """The live run first: a replay takes what it leaves over. A run that is being closed gives out nothing more."""
-    live, closed = draft.rule(uid).run, intents.closed_runs(draft)
+    live, closed = draft.rule(uid).run, draft.closed
     for run in sorted((run for run in queue.runs if (uid, run) not in closed), key=lambda run: (run != live, run)):
         count = draft.may_lease(uid)
         if count <= 0 or _is_enough(draft):

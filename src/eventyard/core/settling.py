@@ -1,10 +1,10 @@
 """Settling: what a verdict on a lease, or the end of one, does to its delivery."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 import msgspec
 
-from eventyard.core import intents, limits, rule_edits
+from eventyard.core import limits, rule_edits
 from eventyard.core.changes import QueueKey
 from eventyard.core.commands import Expire, Release, Settle, Settlement
 from eventyard.core.delivery import (
@@ -27,11 +27,11 @@ from eventyard.core.verdict import Dead, Delivered, GivenBack, Gone, Renewed, Re
 
 def settle_all(draft: Draft, command: Settle) -> list[StaleLease | None]:
     draft.fetch([settlement.key for settlement in command.settlements])
-    closed = intents.closed_runs(draft)
+    closed = draft.closed
     return [_settle(draft, settlement, closed) for settlement in command.settlements]
 
 
-def _settle(draft: Draft, settlement: Settlement, closed: Collection[QueueKey]) -> StaleLease | None:
+def _settle(draft: Draft, settlement: Settlement, closed: Mapping[QueueKey, str]) -> StaleLease | None:
     """End or continue one delivery by the verdict on one lease of it.
 
     A verdict counts until a later lease is granted, even when its own lease ran out. The same one again is answered as the
@@ -45,8 +45,8 @@ def _settle(draft: Draft, settlement: Settlement, closed: Collection[QueueKey]) 
         return StaleLease(Stale.SUPERSEDED, "found a lease that a later one has followed", wanted="the lease granted last")
     if delivery.state is not LEASED and not delivery.state.is_pending:
         return None if _is_repeated(delivery, settlement) else _ended(delivery)
-    if closed and (delivery.rule, delivery.run) in closed:
-        draft.end(delivery, State.DISCARDED, Note(reason=Reason.SEEK, at_ms=draft.time.time_ms))
+    if closed and (reason := closed.get((delivery.rule, delivery.run))):
+        draft.end(delivery, State.DISCARDED, Note(reason=reason, at_ms=draft.time.time_ms))
         return StaleLease(Stale.CLOSED, "found a lease of a run that has been closed", wanted="a lease of the rule's run now")
     if delivery.state is not LEASED and (stale := _not_any_more(delivery, settlement)) is not None:
         return stale
