@@ -22,6 +22,7 @@ def main() -> int:
         f"{campaign.kills} kills, {campaign.at_calls} of them at a chosen call to the disk\n"
         f"{account.events} events in the log, dense; {account.acknowledged} answers, {account.answered_again} of them as duplicates\n"
         f"{account.delivered} deliveries taken, none missing, none to the wrong rule; {account.twice} taken more than once\n"
+        f"{campaign.seeks} seeks and {campaign.replays} replays; of a bus that keeps little {campaign.floor - 1} events are gone\n"
         "the books balance"
     )
     return 0

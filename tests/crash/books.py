@@ -34,19 +34,21 @@ def call(url: str, *, method: str = "GET", document: Any = None) -> Any:
 
 
 def is_quiet(url: str, rules: list[str]) -> bool:
-    """Whether nothing is pending or still to be read for any rule."""
-    found = [call(f"{url}/v1/buses/default/rules/{rule}/status") for rule in rules]
-    return all(one["pending"] == 0 and one["backfill_position"] is None for one in found)
+    """Whether nothing is pending or still to be read for any rule (`default/rules/all`), nor for a replay to it."""
+    found = [call(f"{url}/v1/buses/{rule}/status") for rule in rules]
+    replays = [replay for rule in rules for replay in call(f"{url}/v1/buses/{rule}/replays")["replays"]]
+    is_read = all(replay["state"] in {"done", "cancelled"} for replay in replays)
+    return is_read and all(one["pending"] == 0 and one["backfill_position"] is None for one in found)
 
 
-def read_log(url: str) -> list[dict[str, Any]]:
-    """The whole log, in pages."""
+def read_log(url: str, bus: str = "default", after: int = 0) -> list[dict[str, Any]]:
+    """All of the log after a position, in pages."""
     events: list[dict[str, Any]] = []
-    after: str | None = "0"
-    while after is not None:
-        page = call(f"{url}/v1/buses/default/events?after={after}&limit=1000")
+    next_after: str | None = str(after)
+    while next_after is not None:
+        page = call(f"{url}/v1/buses/{bus}/events?after={next_after}&limit=1000")
         events += page["events"]
-        after = page["next"]
+        next_after = page["next"]
     return events
 
 

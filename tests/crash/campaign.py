@@ -16,51 +16,72 @@ import msgspec
 from tests.crash.books import Account, Matches, balance, call, check_follower, check_pullers, is_quiet, read_log
 from tests.crash.clients import Address, Client
 from tests.crash.follower import Follower
+from tests.crash.moved import check_moved, check_order
+from tests.crash.mover import Mover
 from tests.crash.process import Death, Server
 from tests.crash.puller import Puller
 from tests.crash.receiver import Receiver
+from tests.crash.retained import EVERYTHING, check_retained
 
 CLIENTS = 3
 PULLERS = 2
 LIFE_S_MAX = 1.0
 QUIET_S_MAX = 60.0
 POLL_S = 0.05
+SMALL_BYTES = 30_000
+"""What the bus `small` keeps: some two hundred events."""
 
 
 class Campaign(msgspec.Struct, frozen=True):
-    """What a campaign came to. `at_calls`: kills that happened at the chosen call to the disk."""
+    """What a campaign came to. `at_calls`: kills that happened at the chosen call to the disk. `floor`: of the bus that keeps little."""
 
     kills: int
     at_calls: int
     account: Account
+    seeks: int
+    replays: int
+    floor: int
 
 
 RULES: dict[str, tuple[dict[str, Any], Matches]] = {
-    "all": ({"source": [{"prefix": "/client/"}]}, lambda event: event["source"].startswith("/client/")),
+    "all": EVERYTHING,
     "even": ({"type": ["number.even"]}, lambda event: event["type"] == "number.even"),
     "large": ({"data": {"n": [{"numeric": [">=", 100]}]}}, lambda event: event.get("data", {}).get("n", 0) >= 100),
     "nobody": ({"type": ["number.imaginary"]}, lambda _: False),
     "late": ({"type": ["number.odd"]}, lambda event: event["type"] == "number.odd"),
+    "ordered": EVERYTHING,
 }
-"""Pattern and what it means. `late` is put halfway, and starts at the beginning of the log."""
+"""Pattern and what it means. `late` is put halfway, and starts at the beginning of the log; `ordered` keeps order by subject."""
 
 PULLED: tuple[dict[str, Any], Matches] = ({"type": [{"prefix": "number."}]}, lambda event: event["type"].startswith("number."))
 """The pattern of the rule `pulled`, and what it means."""
 
+QUIET = [*(f"default/rules/{rule}" for rule in (*RULES, "pulled", "moved")), "small/rules/kept"]
+"""Rules that have to be done at the end."""
+
 
 class Parties(NamedTuple):
-    """Who speaks to the server while it lives."""
+    """Who speaks to the server while it lives. `small` publishes to the bus that keeps little."""
 
     clients: list[Client]
+    small: Client
     pullers: list[Puller]
     follower: Follower
+    mover: Mover
 
     def start(self) -> None:
         self.follower.start()
-        for client in self.clients:
+        self.mover.start()
+        for client in (*self.clients, self.small):
             client.start()
         for puller in self.pullers:
             puller.start()
+
+    def stop_asking(self) -> None:
+        """Every event sent is answered when this returns."""
+        self.mover.stop()
+        for client in (*self.clients, self.small):
+            client.stop()
 
 
 def run(folder: Path, kills: int, seed: int, show: Callable[[str], None]) -> Campaign:
@@ -68,14 +89,15 @@ def run(folder: Path, kills: int, seed: int, show: Callable[[str], None]) -> Cam
     receiver, server, address = Receiver(seed), Server(folder), Address()
     parties = Parties(
         [Client(number, address, seed) for number in range(CLIENTS)],
+        Client(CLIENTS, address, seed, bus="small"),
         [Puller(number, "pulled", address, seed) for number in range(PULLERS)],
         Follower(address),
+        Mover("moved", address, seed),
     )
     receiver.start()
     rng = random.Random(seed)
     try:
-        _put_rules(server, receiver, [name for name in RULES if name != "late"])
-        _put_pulled(server)
+        _set_up(server, receiver)
         parties.start()
         deaths = [_choose(rng) for _ in range(kills)]
         at_calls = 0
@@ -84,32 +106,38 @@ def run(folder: Path, kills: int, seed: int, show: Callable[[str], None]) -> Cam
             at_calls += is_as_chosen
             show(f"kill {number} of {kills}: {death if is_as_chosen else 'from outside'}")
             if number == kills // 2:
-                _put_rules(server, receiver, ["late"])
-        return Campaign(kills, at_calls, _settle(server, address, receiver, parties))
+                _put_in_a_life(server, {"default/rules/late": _pushed(receiver, "late", RULES["late"][0])})
+        account, (seeks, replays), floor = _settle(server, address, receiver, parties)
+        return Campaign(kills, at_calls, account, seeks, replays, floor)
     finally:
         server.end_surely()
         receiver.stop()
 
 
-def _put_rules(server: Server, receiver: Receiver, names: list[str]) -> None:
-    """In a life of its own, which ends by SIGKILL as the others do."""
-    assert server.start(Death()), "the server does not start"
-    for name in names:
-        document = {
-            "pattern": RULES[name][0],
-            "target": {"http": {"url": f"http://127.0.0.1:{receiver.port}/{name}", "timeout_s": 5}},
-            "start": "earliest",
-            "delivery": {"backoff": {"initial_s": 0.05, "factor": 2, "max_s": 0.5}},
-        }
-        call(f"{server.url}/v1/buses/default/rules/{name}", method="PUT", document=document)
-    server.kill()
+def _set_up(server: Server, receiver: Receiver) -> None:
+    """Leases of the rule that is pulled are as short as may be, so that forgotten ones run out in the last life."""
+    rules = {f"default/rules/{name}": _pushed(receiver, name, RULES[name][0]) for name in RULES if name != "late"}
+    rules["default/rules/ordered"]["delivery"]["order"] = "key"
+    moved = _pushed(receiver, "moved", RULES["even"][0])
+    pulled = {"pattern": PULLED[0], "target": {"queue": {"lease_s": 1}}, "start": "earliest"}
+    small = {"small": {"retention": {"max_bytes": SMALL_BYTES}}, "small/rules/kept": _pushed(receiver, "kept", EVERYTHING[0])}
+    _put_in_a_life(server, rules | {"default/rules/moved": moved, "default/rules/pulled": pulled} | small)
 
 
-def _put_pulled(server: Server) -> None:
-    """Leases are as short as may be, so that forgotten ones run out in the last life."""
+def _pushed(receiver: Receiver, name: str, pattern: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "pattern": pattern,
+        "target": {"http": {"url": f"http://127.0.0.1:{receiver.port}/{name}", "timeout_s": 5}},
+        "start": "earliest",
+        "delivery": {"backoff": {"initial_s": 0.05, "factor": 2, "max_s": 0.5}},
+    }
+
+
+def _put_in_a_life(server: Server, documents: dict[str, Any]) -> None:
+    """Buses and rules, by path, in a life of its own, which ends by SIGKILL as the others do."""
     assert server.start(Death()), "the server does not start"
-    document = {"pattern": PULLED[0], "target": {"queue": {"lease_s": 1}}, "start": "earliest"}
-    call(f"{server.url}/v1/buses/default/rules/pulled", method="PUT", document=document)
+    for path, document in documents.items():
+        call(f"{server.url}/v1/buses/{path}", method="PUT", document=document)
     server.kill()
 
 
@@ -140,32 +168,39 @@ def _choose(rng: random.Random) -> Death:
     return Death(moment, operation, 1 if operation == "truncate" else int(10 ** rng.uniform(0, 2.5)))
 
 
-def _settle(server: Server, address: Address, receiver: Receiver, parties: Parties) -> Account:
+def _settle(server: Server, address: Address, receiver: Receiver, parties: Parties) -> tuple[Account, tuple[int, int], int]:
     """A last life in peace: what is unanswered is answered, what is owed is delivered, and the process ends in order."""
     assert server.start(Death()), "the server does not start"
     address.set(server.url)
-    for client in parties.clients:
-        client.stop()
-    _wait_until(lambda: is_quiet(server.url, [*RULES, "pulled"]))
+    parties.stop_asking()
+    _wait_until(lambda: is_quiet(server.url, QUIET), lambda: f"pending: {_pending(server.url)}")
     for puller in parties.pullers:
         puller.stop()
     log = read_log(server.url)
-    _wait_until(lambda: len(parties.follower.seen) >= len(log))
+    _wait_until(lambda: len(parties.follower.seen) >= len(log), lambda: f"the follower saw {len(parties.follower.seen)}")
     account = balance(log, parties.clients, receiver, {name: matches for name, (_, matches) in RULES.items()})
     check_follower(log, parties.follower)
     check_pullers(log, parties.pullers, PULLED[1], call(f"{server.url}/v1/buses/default/rules/pulled/status"))
+    check_order(log, "ordered", receiver)
+    moves = check_moved(log, "moved", RULES["even"][1], receiver)
+    floor = check_retained(server.url, "small", "kept", parties.small, receiver)
     address.set("")
     code = server.stop()
     assert code == 0, f"the server stopped with code {code}"
+    address.end()
     parties.follower.stop()
-    return account
+    return account, moves, floor
 
 
-def _wait_until(is_done: Callable[[], bool]) -> None:
+def _pending(url: str) -> dict[str, int]:
+    return {rule: call(f"{url}/v1/buses/{rule}/status")["pending"] for rule in QUIET}
+
+
+def _wait_until(is_done: Callable[[], bool], why: Callable[[], str]) -> None:
     """Ask again and again; the limit is no claim about speed, it only ends a test that hangs."""
     pause = threading.Event()
     for _ in range(int(QUIET_S_MAX / POLL_S)):
         if is_done():
             return
         pause.wait(POLL_S)
-    raise AssertionError(f"deliveries are still pending, or the follower is behind, after {QUIET_S_MAX} s")
+    raise AssertionError(f"after {QUIET_S_MAX} s: {why()}")

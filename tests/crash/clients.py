@@ -21,15 +21,22 @@ class Address:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._url = ""
+        self._is_over = False
 
     def set(self, url: str) -> None:
         with self._changed:
             self._url = url
             self._changed.notify_all()
 
+    def end(self) -> None:
+        """It will listen nowhere any more: nobody waits."""
+        with self._changed:
+            self._url, self._is_over = "", True
+            self._changed.notify_all()
+
     def get(self, timeout_s: float) -> str:
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._url), timeout_s)
+            self._changed.wait_for(lambda: bool(self._url) or self._is_over, timeout_s)
             return self._url
 
 

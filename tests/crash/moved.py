@@ -59,7 +59,7 @@ def check_order(log: list[dict[str, Any]], rule: str, receiver: Receiver) -> Non
         lane, count = waiting[subjects[identity]], done[subjects[identity]]
         at = lane.index(identity, max(0, count - 1)) if identity in lane[max(0, count - 1) : count + 1] else -1
         assert at >= 0, f"{rule} was sent {identity} and the one before it, {lane[count - 1 : count + 1]}, was not taken"
-        if at == count and status == 200:  # noqa: PLR2004
+        if at == count and status == 200:
             done[subjects[identity]] += 1
     left = {subject: len(lane) - done[subject] for subject, lane in waiting.items() if done[subject] < len(lane)}
     assert not left, f"{rule} never got the last of {left}"

@@ -44,7 +44,7 @@ class Mover:
     def _move(self, url: str) -> None:
         head = call(f"{url}/v1/buses/default")["head"]
         place = {"position": max(1, head - self._rng.randrange(STRETCH))}
-        if self._rng.random() < 0.4:  # noqa: PLR2004
+        if self._rng.random() < 0.4:
             call(f"{url}{self._path}/seek", method="POST", document={"to": place})
         else:
             pace = self._rng.choice(({}, {"per_s": 500}))

@@ -78,7 +78,7 @@ class Receiver:
         self.deliveries.setdefault((rule, identity), set()).add(headers["eventyard-delivery"])
         status = 503 if self._rng.random() < REFUSED_SHARE else 200
         self.arrivals.setdefault(rule, []).append((identity, status))
-        if status == 200:  # noqa: PLR2004
+        if status == 200:
             self._note_taken(rule, identity, headers)
         return status
 

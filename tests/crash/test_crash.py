@@ -11,3 +11,5 @@ def test_a_server_killed_again_and_again_keeps_every_promise(tmp_path: Path) -> 
     assert campaign.kills == len(shown) == KILLS
     assert campaign.at_calls > 0
     assert campaign.account.acknowledged > 0
+    assert campaign.seeks > 0
+    assert campaign.replays > 0
