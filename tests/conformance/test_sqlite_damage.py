@@ -12,7 +12,7 @@ import pytest
 from eventyard.core import limits
 from eventyard.core.errors import Damaged, StorageFailed
 from eventyard.core.loss import Verified
-from eventyard.engines.sqlite import SqliteEngine, files, verifying
+from eventyard.engines.sqlite import SqliteEngine, files, reading, verifying
 from eventyard.engines.sqlite.place import place
 from tests.conformance.engines import BUS, SMALL, changes, event, founding
 from tests.support.harm import crashed, cut, flip
@@ -284,3 +284,20 @@ def test_a_disk_that_fails_is_no_damage(store: Path) -> None:
 def test_the_marks_are_beside_the_store_of_these_tests(written: Path) -> None:
     """Else half of what is told here could not be."""
     assert files.marks(written).exists()
+
+
+def test_what_retention_takes_away_while_it_is_read_is_not_damaged(store: Path) -> None:
+    """A reader that met a hole looked around it in several statements, and each saw another state."""
+    engine, look, removals = opened(store), reading._first, iter([101])
+    engine.commit([msgspec.structs.replace(changes(), head=HEAD, floor=3, forgotten=[(1, 2)])])
+
+    def remove_and_look(connection: apsw.Connection, low: int, high: int) -> int | None:
+        found = look(connection, low, high)
+        for floor in removals:
+            engine.commit([msgspec.structs.replace(changes(), head=HEAD, floor=floor, forgotten=[(3, floor - 1)])])
+        return found
+
+    with mock.patch.object(reading, "_first", remove_and_look), engine.reader() as view:
+        view.events(BUS, 1, HEAD, HEAD)
+    assert engine.damaged(BUS) == 0
+    engine.close()

@@ -184,6 +184,7 @@ def _settle(server: Server, address: Address, receiver: Receiver, parties: Parti
     check_order(log, "ordered", receiver)
     moves = check_moved(log, "moved", RULES["even"][1], receiver)
     floor = check_retained(server.url, "small", "kept", parties.small, receiver)
+    assert not any(call(f"{server.url}/readyz")["damaged"].values()), "whole events were taken for damaged ones"
     address.set("")
     code = server.stop()
     assert code == 0, f"the server stopped with code {code}"

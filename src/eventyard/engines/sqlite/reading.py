@@ -8,8 +8,9 @@ are tried in strides that double, and the last stride is halved until it is know
 Positions are dense, so a healthy read is one statement and a look at its two ends; only gaps and what retention left standing cost more.
 """
 
+import contextlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import apsw
@@ -45,7 +46,25 @@ def event_rows_around(
     except apsw.Error as error:
         raise failure(error, connection.filename) from error
     read = _read_backwards if is_descending else _read
-    return read(connection, low, high, limit, damage)
+    with _one_state(connection):
+        return read(connection, low, high, limit, damage)
+
+
+@contextlib.contextmanager
+def _one_state(connection: apsw.Connection) -> Iterator[None]:
+    """All statements see one state: what retention takes away between two of them would pass for damaged."""
+    if connection.in_transaction:
+        yield
+        return
+    try:
+        connection.execute("BEGIN")
+    except apsw.Error as error:
+        raise failure(error, connection.filename) from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(apsw.Error):
+            connection.execute("ROLLBACK")
 
 
 def event_rows_at(connection: apsw.Connection, wanted: Sequence[int], damage: Unreadable) -> list[EventRow]:
