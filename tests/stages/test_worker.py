@@ -286,8 +286,21 @@ def test_while_targets_answer_verdicts_gather_until_there_are_enough(monkeypatch
     house.worker.step(was_idle=False)
     assert house.door.told == [3]
     house.targets.answer(204)
-    house.turn()
+    house.worker.step(was_idle=False)
+    assert house.door.told == [3]
+    house.worker.step(was_idle=True)
     assert house.door.told == [3, 1]
+
+
+def test_the_last_verdict_of_all_is_waited_for_by_nobody(house: House) -> None:
+    house.publish(*events(2))
+    house.turn()
+    house.targets.answer(204)
+    house.worker.step(was_idle=False)
+    assert house.door.told == []
+    house.targets.answer(204)
+    house.worker.step(was_idle=False)
+    assert house.door.told == [2]
 
 
 def test_a_worker_that_is_full_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,6 +193,9 @@ something to do meanwhile."""
 WORKER_REST_S = 0.005
 """How long a worker that was handed something relies on its reports to bring it more: after it, what it pushes takes long."""
 
+WORKER_WAITED_S = 0.002
+"""A receive that took longer was waited for, and not only on its way."""
+
 WORKER_WAIT_S_MAX = 5.0
 """The longest that a worker lets a server rest that was away."""
 

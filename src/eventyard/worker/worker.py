@@ -120,7 +120,7 @@ class Worker:
         """
         while not self._news.empty():
             self._news.get()()
-        if was_idle or self._dispatch.verdicts >= limits.WORKER_VERDICTS_ENOUGH:
+        if was_idle or self._dispatch.verdicts >= min(self._dispatch.under_way, limits.WORKER_VERDICTS_ENOUGH):
             self._report()
         if was_idle:
             self._ask()
@@ -184,9 +184,9 @@ class Worker:
             self._receiving.put_off()
             self._misunderstand(str(error))
             return
-        # What had to be waited for was all that there was. Of what was there at once there may be more, which reports will bring.
-        has_waited = self._now() - self._asked_at > limits.WORKER_REST_S
-        self._take(handed, self._asked_at, rest_s=0.0 if has_waited else limits.WORKER_REST_S)
+        # What a worker without work had to wait for was all that there was. Else there may be more, which reports will bring.
+        is_all = not self._dispatch.under_way and self._now() - self._asked_at > limits.WORKER_WAITED_S
+        self._take(handed, self._asked_at, rest_s=0.0 if is_all else limits.WORKER_REST_S)
 
     def _take(self, handed: handout.Taken, asked_at: float, *, rest_s: float) -> None:
         """Have it pushed, and rest a moment before more is waited for."""
