@@ -50,7 +50,7 @@ serve: .venv/run
 	@$(BIN)/eventyard serve
 
 test: .venv/dev
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: .venv/dev
 	@$(BIN)/ruff format --check

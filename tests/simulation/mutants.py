@@ -161,7 +161,9 @@ MUTANTS: Mapping[str, Mutant] = MappingProxyType(
         "settle-before-commit": Mutant(Parts(writer=SettlesBeforeCommit)),
         "forget-dedup": Mutant(Parts(wrap=_forgetful)),
         "skip-last-stretch": Mutant(patch=lambda: mock.patch.object(backfilling, "finish_if_near", _skip_last_stretch)),
-        "reuse-bus-numbers": Mutant(patch=lambda: mock.patch.dict(machine._STEPS, {CreateBus: _reuse_number})),
+        "reuse-bus-numbers": Mutant(
+            patch=lambda: mock.patch.dict(machine._STEPS, {CreateBus: _reuse_number}), engines=("memory",)
+        ),
         "keep-cut-answers": Mutant(Parts(writer=KeepsCutAnswers)),
         "lease-before-released": Mutant(Parts(writer=LeasesBeforeReleased), engines=("memory",)),
         **{name: Mutant(patch=patch, engines=("memory",)) for name, patch in {**QUEUE_MUTANTS, **RUN_MUTANTS}.items()},

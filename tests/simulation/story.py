@@ -57,7 +57,7 @@ class Story:
             *(crowd.repeat, crowd.forget, crowd.hurry),
             *(movers.redrive, movers.redrive_skipped, movers.purge, movers.skip, movers.set_retention),
             *(movers.seek, movers.replay, movers.end_replay, movers.resume_rule),
-            *(self._replace_bus, self._turn_over, self._linger),
+            *(self._replace_bus, self._turn_over, self._linger, self._crash_at_work),
         ]
         faults: list[Act] = [self._crash, self._cut_power, self._fail_disk, self._fail_commit, self._turn_clock, self._check]
         weights = [8.0] * len(often) + [2.0] * len(busy)
@@ -136,6 +136,18 @@ class Story:
         by_ms = self._rng.choice((-1, 1)) * self._rng.choice((500, 60_000, HOUR_MS, 30 * HOUR_MS))
         self._world.note(f"wall clock set by {by_ms} ms")
         self._house.clock.wall_offset_ms += by_ms
+
+    def _crash_at_work(self) -> None:
+        """The process dies while pushes of two buses are under way, and more of them wait."""
+        self._operators.create_bus_named("second")
+        self._house.step_writer()
+        for bus in ("default", "second"):
+            self._operators.put_simple_rule(bus)
+            self._house.step_writer()
+            for _ in range(self._rng.randint(1, 20)):
+                self._producers.publish_to(bus)
+        self._house.step_writer()
+        self._crash()
 
     def _crash(self) -> None:
         self._world.note("crash")
