@@ -71,6 +71,10 @@ class Consumers:
             self._new.append(claim)
         self._wake_writer()
 
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._claims) + len(self._new)
+
     def hurry(self, claim: Claim) -> None:
         """The claim waits no longer: the next step answers it, with nothing if there is nothing."""
         claim.is_impatient = True

@@ -27,6 +27,7 @@ from eventyard.core.errors import Corrupt, EventyardError, Unavailable
 from eventyard.core.grants import Demands
 from eventyard.core.rule import RuleRecord
 from eventyard.core.verdict import Answer, PushVerdict, Retry, decide
+from eventyard.metering import Meter
 from eventyard.ports import PushAnswer, Transport
 
 log = logging.getLogger("eventyard.dispatch")
@@ -42,8 +43,14 @@ class _Push(msgspec.Struct, eq=False):
 
 class Dispatch:
     def __init__(
-        self, transport: Transport, now: Callable[[], BusTime], wake_writer: Callable[[], None], rng: random.Random
+        self,
+        transport: Transport,
+        now: Callable[[], BusTime],
+        wake_writer: Callable[[], None],
+        rng: random.Random,
+        meter: Meter | None = None,
     ) -> None:
+        self._meter = meter or Meter()
         self._transport = transport
         self._now = now
         self._wake_writer = wake_writer
@@ -153,6 +160,7 @@ class Dispatch:
         """Decide what becomes of the delivery; the writer takes the verdict up with its next step."""
         if self._is_abandoned:
             return  # The transport gave the push up; the lease is released at the next start.
+        self._meter.pushed(answer.status, answer.elapsed_s)
         time = self._now()
         if self._is_giving_up and not answer.status:
             note = Note(failure="its worker stopped before it was answered", at_ms=time.time_ms)

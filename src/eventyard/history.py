@@ -136,10 +136,9 @@ def status(view: View, state: BusState, record: RuleRecord, time: BusTime) -> Ru
     queue = state.queues.get(record.uid) or RuleQueue()  # None: it was deleted since its record was read.
     counts, lanes = queue.counts, state.lanes.get(record.uid)
     backfill = state.live_backfill(record.uid)
-    unread = max(0, state.head + 1 - backfill.next_position) if backfill is not None else 0
     under_way = {intent.kind for intent in state.intents.copy().values() if intent.rule == record.uid}
     oldest = _oldest(view, state, record, backfill)
-    event = view.events(state.record.number, oldest, state.head, 1) if oldest is not None else []
+    accepted_ms = _accepted_ms(view, state, oldest)
     return RuleStatus(
         waiting=counts[State.WAITING],
         retrying=counts[State.RETRYING],
@@ -150,14 +149,30 @@ def status(view: View, state: BusState, record: RuleRecord, time: BusTime) -> Ru
         discarded=counts[State.DISCARDED],
         parked=lanes.parked_behind if lanes is not None else 0,
         parked_keys=len(lanes.parked) if lanes is not None else 0,
-        lag=sum(counts[: State.BLOCKED + 1]) + unread,
+        lag=sum(counts[: State.BLOCKED + 1]) + unread(state, record.uid),
         oldest_position=oldest,
-        oldest_age_ms=max(0, time.time_ms - event[0].accepted_ms) if event else None,
+        oldest_age_ms=max(0, time.time_ms - accepted_ms) if accepted_ms is not None else None,
         backfill_position=backfill.next_position if backfill is not None else None,
         is_redriving=IntentKind.REDRIVE in under_way,
         is_purging=IntentKind.PURGE in under_way,
         run=record.run,
     )
+
+
+def unread(state: BusState, uid: int) -> int:
+    """How many events of the log a backfill has yet to read for the rule."""
+    backfill = state.live_backfill(uid)
+    return max(0, state.head + 1 - backfill.next_position) if backfill is not None else 0
+
+
+def oldest_accepted_ms(view: View, state: BusState, record: RuleRecord) -> int | None:
+    """When the oldest event that the rule owes was accepted."""
+    return _accepted_ms(view, state, _oldest(view, state, record, state.live_backfill(record.uid)))
+
+
+def _accepted_ms(view: View, state: BusState, position: int | None) -> int | None:
+    event = view.events(state.record.number, position, state.head, 1) if position is not None else []
+    return event[0].accepted_ms if event else None
 
 
 def _oldest(view: View, state: BusState, record: RuleRecord, backfill: Backfill | None) -> int | None:

@@ -81,5 +81,10 @@ class Inbox:
         self._wake.set()
 
     @property
+    def held(self) -> tuple[int, int]:
+        """How many tickets, and how many bytes. May be read from any thread."""
+        return self._held, self._held_bytes
+
+    @property
     def is_closed(self) -> bool:
         return self._is_closed

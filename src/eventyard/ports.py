@@ -65,6 +65,13 @@ class Transport(Protocol):
         ...
 
 
+class Footprint(msgspec.Struct, frozen=True):
+    """What a store takes of its disk: the bytes of each of its files, and how many more there are (None: it has no disk)."""
+
+    files: dict[str, int] = {}
+    free_bytes: int | None = None
+
+
 class Engine(Protocol):
     """Keeps what is committed. One process owns an engine; one thread, the writer's, calls `commit` and uses `view`."""
 
@@ -99,6 +106,10 @@ class Engine(Protocol):
 
     def is_damaged(self, bus: int, position: int) -> bool:
         """Whether the event at `position` is one of them."""
+        ...
+
+    def footprint(self) -> Footprint:
+        """From any thread. A file that cannot be looked at is left out."""
         ...
 
     def commit(self, batch: Sequence[Changes]) -> None:

@@ -27,6 +27,7 @@ from eventyard.core.grants import Demands, Ledger, demanded
 from eventyard.core.rule import RuleRecord
 from eventyard.core.system import DEFAULT_BUS, SYSTEM_BUS
 from eventyard.inbox import Done, Inbox, Ticket
+from eventyard.metering import Meter
 from eventyard.ports import Clock, Engine
 
 log = logging.getLogger("eventyard.writer")
@@ -83,10 +84,11 @@ class Admission(msgspec.Struct, eq=False):
 
 
 class Writer:
-    def __init__(self, engine: Engine, clock: Clock, *receivers: Receiver) -> None:
+    def __init__(self, engine: Engine, clock: Clock, *receivers: Receiver, meter: Meter | None = None) -> None:
         self._engine = engine
         self._clock = clock
         self._receivers = receivers
+        self.meter = meter or Meter()
         self._inbox = Inbox()
         self._waiting: dict[int, deque[Ticket]] = {}
         self._time = BusTime(0, 0)
@@ -140,6 +142,7 @@ class Writer:
         self.states[state.record.number] = state
         if state.record.number != SYSTEM_BUS:
             self.numbers[state.record.name] = state.record.number
+            self.meter.follow(state.record, state.by_uid.values())
         return state
 
     def _open_bus(self, loaded: Loaded) -> None:
@@ -186,6 +189,11 @@ class Writer:
         """Queue a command of the bus's own stages. It is never turned away: a verdict must not be lost to a full buffer."""
         self._inbox.put(Ticket(number, command, 0, done), is_bounded=False)
         self._inbox.wake()
+
+    @property
+    def held(self) -> tuple[int, int]:
+        """How many commands wait or are worked on, and their bytes. From any thread."""
+        return self._inbox.held
 
     def wake(self) -> None:
         """There is something to do: commands were submitted, or a receiver has verdicts."""
@@ -287,8 +295,14 @@ class Writer:
         return min(IDLE_S_MAX, max(FAILED_S if self.has_failed else HELD_S, wait_ms / 1000))
 
     def _admit_all(self) -> list[Admission]:
+        busy = self._busy()
+        if not busy:
+            return []
+        began_s = self.meter.seconds()
         ledger = Ledger([receiver.room() if self._is_open else 0 for receiver in self._receivers])
-        return [self._admit_bus(self.states[number], ledger) for number in self._busy()]
+        admissions = [self._admit_bus(self.states[number], ledger) for number in busy]
+        self.meter.admits.observe(self.meter.seconds() - began_s)
+        return admissions
 
     def _admit_bus(self, state: BusState, ledger: Ledger) -> Admission:
         """Admit what waits for one bus until the step is full. A defect of ours fails this bus's batch, not the bus."""
@@ -318,11 +332,14 @@ class Writer:
         batch = [changes for draft in drafts if not (changes := draft.finish()).is_empty]
         if not batch:
             return None
+        began_s = self.meter.seconds()
         try:
             self._engine.commit(batch)
         except EventyardError as error:
+            self.meter.failed_commits += 1
             log.warning("a commit failed: %s", error.detail)
             return error
+        self.meter.commits.observe(self.meter.seconds() - began_s)
         for changes in sorted(batch, key=_is_of_system_bus):
             self._apply(changes)
         return None
@@ -330,6 +347,7 @@ class Writer:
     def _apply(self, changes: Changes) -> None:
         state = self.states[changes.bus]
         state.apply(changes)
+        self.meter.count(state.record, changes)
         if changes.rules:
             for receiver in self._receivers:
                 receiver.follow(state.record, changes.rules)
@@ -344,6 +362,7 @@ class Writer:
         elif self.numbers.get(record.name) == record.number:
             del self.numbers[record.name]
             del self.states[record.number]
+            self.meter.forget(record)
             for receiver in self._receivers:
                 receiver.forget(record)
 
@@ -353,6 +372,7 @@ class Writer:
             failed = [*admission.finished, *self._take_cut(admission.state.record.number)]
             admission.finished = [_answered(ticket, error) for ticket in failed]
         self._answer(admission.finished)
+        self.meter.count_answers(admission.state.record.number, admission.finished)
         if error is None and admission.draft is not None:
             self._refresh_bounds(admission.state, admission.draft.drained)
             self._hand_out(admission.state.record, admission.draft.leases)

@@ -28,7 +28,7 @@ from eventyard.engines.sqlite.connection import PAGE_BYTES, Synchronous
 from eventyard.engines.sqlite.ids import Layout
 from eventyard.engines.sqlite.marks import MarkFile
 from eventyard.keeper import Keeper
-from eventyard.ports import Engine
+from eventyard.ports import Engine, Footprint
 from eventyard.retaining import RetentionStage
 from eventyard.scrubber import Scrubber
 from eventyard.writer import Writer
@@ -82,6 +82,9 @@ class WatchedEngine:
 
     def is_damaged(self, bus: int, position: int) -> bool:
         return self._engine.is_damaged(bus, position)
+
+    def footprint(self) -> Footprint:
+        return self._engine.footprint()
 
     def load(self) -> list[Loaded]:
         return self._engine.load()

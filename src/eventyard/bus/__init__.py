@@ -12,10 +12,12 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from eventyard import history
 from eventyard.backfill import BackfillStage
 from eventyard.bus.dead_letters import DeadLetterCalls
+from eventyard.bus.figures import Figures, Reading, Waiting, Watch
 from eventyard.bus.workers import WorkerCalls
 from eventyard.consumers import Consumers
 from eventyard.core import handout, machine, network, rule
@@ -28,6 +30,7 @@ from eventyard.core.pattern.language import Pattern
 from eventyard.dispatch import Dispatch
 from eventyard.history import BusStatus, EventPage, Query
 from eventyard.keeper import Keeper
+from eventyard.metering import Meter
 from eventyard.ports import Clock, Engine, Transport
 from eventyard.retaining import RetentionStage
 from eventyard.scrubber import Progress, Scrubber
@@ -37,6 +40,8 @@ from eventyard.writer import Writer
 __all__ = ["Eventyard"]
 
 log = logging.getLogger("eventyard.bus")
+
+T = TypeVar("T")
 
 
 class Eventyard(WorkerCalls, DeadLetterCalls):
@@ -56,10 +61,12 @@ class Eventyard(WorkerCalls, DeadLetterCalls):
         self._transport = transport
         self._policy = policy
         chance = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing; the system's costs a call for each push
-        self._dispatch = Dispatch(transport, self._now, self._wake, chance)
+        self.meter = Meter()
+        self._watch = Watch(self.meter.seconds)
+        self._dispatch = Dispatch(transport, self._now, self._wake, chance, self.meter)
         self._consumers = Consumers(self._wake)
         self._records = handout.Records()
-        super().__init__(engine, Writer(engine, clock, self._dispatch, self._consumers))
+        super().__init__(engine, Writer(engine, clock, self._dispatch, self._consumers, meter=self.meter))
         self._writer.after_step = self._after_step
         self._streams = Streams(self._writer.states, self._read_now)
         if not is_pushing:
@@ -105,6 +112,7 @@ class Eventyard(WorkerCalls, DeadLetterCalls):
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
         await asyncio.to_thread(self._streams.close)
+        await asyncio.to_thread(self._watch.close)
         self._transport.close()
         self._engine.close()
 
@@ -136,6 +144,32 @@ class Eventyard(WorkerCalls, DeadLetterCalls):
         """
         counts = {state.record.name: self._engine.damaged(number) for number, state in list(self._writer.states.items())}
         return {name: count for name, count in counts.items() if count}
+
+    async def figures(self, tell: Callable[[Figures], T]) -> T:
+        """What `tell` makes of all that is counted and of what waits, on a thread that is there for it."""
+        return await self._watch.told(self._read_figures, tell)
+
+    def _read_figures(self) -> Figures:
+        reading = Reading(self._engine, self._writer.states, self.meter, self._now)
+        reading.read()
+        waiting = Waiting(
+            *self._writer.held,
+            pushes=self._dispatch.under_way,
+            verdicts=self._dispatch.verdicts,
+            receives=len(self._consumers),
+            streams=len(self._streams),
+        )
+        return Figures(
+            meter=self.meter,
+            buses=reading.buses,
+            rules=reading.rules,
+            unread=reading.unread,
+            waiting=waiting,
+            scrub=self.scrubbing(),
+            footprint=self._engine.footprint(),
+            unready=len(self.unready()),
+            took_s=reading.took_s,
+        )
 
     def _run_keeper(self) -> None:
         """Backfills and the keeper's work, at most half of the time so that live traffic keeps the other half."""

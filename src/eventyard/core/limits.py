@@ -383,6 +383,20 @@ VERIFIED_AT_START_BYTES_MAX = 128 * 1024 * 1024
 """What a start looks at of what the last run had not yet: a quarter of a second. The scrubber keeps it small; after a crash in a
 flood of events it does the rest."""
 
+# Metrics
+
+METRICS_RULES_MAX = 200
+METRICS_BUSES_MAX = 50
+"""Rules and buses, over the whole process, that have time series of their own: with some fifteen for each rule a scrape stays near
+4,000 samples and 50 ms of work. Those that come later count together as `_other`."""
+
+METRICS_READ_S_MAX = 1.0
+"""How long one scrape reads how old what waits is, beside the writer and on another thread; Prometheus gives up a scrape after 10 s by
+default. Past it the ages of the rules that are left are missing from this scrape, which says how many."""
+
+METRICS_KEPT_S = 1.0
+"""A scrape is answered again with what the last one read when it comes sooner after it: many who watch cost no more than one."""
+
 # The HTTP door
 
 ANSWER_BYTES_MAX = 8 * 1024 * 1024

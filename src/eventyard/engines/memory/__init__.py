@@ -13,6 +13,7 @@ from eventyard.core.loss import Losses, Verified
 from eventyard.core.rule import RuleRecord, Status, Tombstone
 from eventyard.core.system import SYSTEM_BUS
 from eventyard.core.view import Known, View
+from eventyard.ports import Footprint
 
 
 class _Bus(msgspec.Struct):
@@ -57,6 +58,9 @@ class MemoryEngine:
 
     def is_damaged(self, bus: int, position: int) -> bool:  # noqa: ARG002 - as above
         return False
+
+    def footprint(self) -> Footprint:
+        return Footprint()
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[View]:

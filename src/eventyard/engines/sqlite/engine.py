@@ -39,6 +39,7 @@ from eventyard.engines.sqlite.migrating import migrate, migrations
 from eventyard.engines.sqlite.record_rows import decode
 from eventyard.engines.sqlite.verifying import Verification, load_gaps
 from eventyard.engines.sqlite.view import SqliteView
+from eventyard.ports import Footprint
 
 log = logging.getLogger("eventyard.store")
 
@@ -117,6 +118,9 @@ class SqliteEngine:
 
     def is_damaged(self, bus: int, position: int) -> bool:
         return self.damage.has(bus, position)
+
+    def footprint(self) -> Footprint:
+        return files.footprint(self._path) if self._vfs is None else Footprint()
 
     @property
     def view(self) -> View:

@@ -1,6 +1,10 @@
 """The files of one store: what they are called, and what repairs them."""
 
+import contextlib
+import os
 from pathlib import Path
+
+from eventyard.ports import Footprint
 
 DATABASE = "eventyard.db"
 """The database of a data folder. A program that embeds a bus names its own."""
@@ -44,6 +48,19 @@ def repaired(path: str | Path) -> Path:
 def damaged(path: str | Path, stamp: str) -> Path:
     """The folder in which a repair leaves the files as it found them."""
     return Path(path).with_suffix(f".damaged-{stamp}")
+
+
+def footprint(path: str | Path) -> Footprint:
+    """What the store at `path` takes of its disk."""
+    sizes: dict[str, int] = {}
+    for name, file in (("database", Path(path)), ("log", log(path)), ("index", index(path)), ("marks", marks(path))):
+        with contextlib.suppress(OSError):
+            sizes[name] = file.stat().st_size
+    try:
+        disk = os.statvfs(Path(path).parent)
+    except OSError:
+        return Footprint(sizes)
+    return Footprint(sizes, disk.f_bavail * disk.f_frsize)
 
 
 def repair_command(path: str | Path) -> str:

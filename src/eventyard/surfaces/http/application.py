@@ -16,12 +16,12 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from eventyard.bus import Eventyard
-from eventyard.core.errors import EventyardError, Failed, InvalidRequest, NotFound, UnsupportedContentType
+from eventyard.core.errors import EventyardError, Failed, InvalidRequest, NotFound, Refused, UnsupportedContentType
 from eventyard.surfaces.http.body import Body, BodyBudget, Gone
 from eventyard.surfaces.http.calls import Answer, Call, Unready, read_query
 from eventyard.surfaces.http.exchange import Exchange
 from eventyard.surfaces.http.origins import OriginGuard
-from eventyard.surfaces.http.problems import MethodNotAllowed
+from eventyard.surfaces.http.problems import STATUSES, MethodNotAllowed
 from eventyard.surfaces.http.route import Route
 from eventyard.surfaces.http.routes import PUBLISH, ROUTES
 
@@ -49,10 +49,14 @@ class _Application:
         except Gone:
             return
         except EventyardError as error:
-            await exchange.refuse(error)
+            await self._refuse(exchange, error)
         except Exception:
             log.exception("a request failed")
-            await exchange.refuse(Failed("an unexpected error"))
+            await self._refuse(exchange, Failed("an unexpected error"))
+
+    async def _refuse(self, exchange: Exchange, error: EventyardError) -> None:
+        self._yard.meter.answered(STATUSES[type(error)])
+        await exchange.refuse(error)
 
     async def _enter(self, exchange: Exchange) -> None:
         scope = exchange.scope
@@ -70,13 +74,23 @@ class _Application:
         query = read_query(exchange.scope["query_string"], route.query)
         if route.is_in_bus:
             self._yard.bus(names["bus"])  # A bus that is not there is told before a body for it is read.
-        body = await _read_body(exchange, route)
+        body = await self._read_body(exchange, route, names)
         call: Call[Any] = Call(self._yard, self._unready, names, query, exchange.scope["headers"], body, exchange.body.gone)
         answer = await route.handler(call)
         if isinstance(answer, Answer):
+            self._yard.meter.answered(answer.status)
             await exchange.answer(answer)
         else:
+            self._yard.meter.answered(200)
             await exchange.stream(answer)
+
+    async def _read_body(self, exchange: Exchange, route: Route, names: Mapping[str, str]) -> bytes:
+        try:
+            return await _read_body(exchange, route)
+        except Refused as refused:
+            if route is PUBLISH:
+                self._yard.meter.turn_away(names["bus"], refused)
+            raise
 
 
 _KEY = "eventyard.exchange"

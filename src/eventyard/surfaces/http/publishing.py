@@ -50,13 +50,21 @@ _BATCHED = event.BATCHED.encode()
 
 
 async def publish(call: Call[NoFields]) -> Answer:
-    batch = ingest.accept(_content_type(call.headers), _decoded(call.headers), call.body)
+    batch = _accept(call)
     if batch.is_batch:
         return await _publish_batch(call, batch.events)
     [verdict] = await call.yard.publish(call.path["bus"], cast("tuple[Event]", batch.events))
     if isinstance(verdict, Refused):
         raise verdict
     return json_answer(Accepted(verdict.id, verdict.source, verdict.position, verdict.is_duplicate), 202)
+
+
+def _accept(call: Call[NoFields]) -> ingest.Batch:
+    try:
+        return ingest.accept(_content_type(call.headers), _decoded(call.headers), call.body)
+    except Refused as refused:
+        call.yard.meter.turn_away(call.path["bus"], refused)
+        raise
 
 
 def _content_type(headers: list[tuple[bytes, bytes]]) -> str | None:
@@ -77,6 +85,9 @@ async def _publish_batch(call: Call[NoFields], events: tuple[Event | Refused, ..
     accepted = [event for event in events if isinstance(event, Event)]
     answers = iter(await call.yard.publish(call.path["bus"], accepted) if accepted else [])
     verdicts = [event if isinstance(event, Refused) else next(answers) for event in events]
+    for refused in events:
+        if isinstance(refused, Refused):
+            call.yard.meter.turn_away(call.path["bus"], refused)
     told = [_verdict(verdict) for verdict in verdicts]
     refusals = [verdict for verdict in verdicts if isinstance(verdict, Refused)]
     if refusals and len(refusals) == len(verdicts):

@@ -1,0 +1,207 @@
+"""Figures: what whoever watches the bus is told, read on a thread of its own and in bounded time.
+
+Counters are the meter's. What waits is in memory by rule; how old it is stands in the store, and is asked for as long as a scrape may
+take. Nothing here is asked of the writer, so a scrape costs it a share of the processor and no step.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import msgspec
+
+from eventyard import history
+from eventyard.core import limits
+from eventyard.core.bus_state import BusState, RuleQueue
+from eventyard.core.clock import BusTime
+from eventyard.core.delivery import State
+from eventyard.core.errors import Corrupt, Unavailable
+from eventyard.core.rule import RuleRecord
+from eventyard.core.view import View
+from eventyard.metering import Meter
+from eventyard.ports import Engine, Footprint
+from eventyard.scrubber import Progress
+
+T = TypeVar("T")
+
+Labels = tuple[str, str]
+
+
+class BusDepth(msgspec.Struct):
+    """One bus, or all those together that have no label of their own. `damaged`: events found so since the start."""
+
+    events: int = 0
+    head: int = 0
+    bytes: int = 0
+    damaged: int = 0
+    rules: int = 0
+
+
+class RuleDepth(msgspec.Struct):
+    """One rule, or all those of a bus together that have no label of their own: then sums, and the worst of the ages.
+
+    `behind_s`: from the acceptance of the oldest event that it owes to that of the bus's last; `oldest_s`: from the same to now. None where
+    it was not read.
+    """
+
+    counts: list[int] = msgspec.field(default_factory=lambda: [0] * len(State))
+    parked: int = 0
+    lag: int = 0
+    paused: int = 0
+    behind_s: float | None = None
+    oldest_s: float | None = None
+
+    def add(self, other: "RuleDepth") -> None:
+        self.counts = [mine + more for mine, more in zip(self.counts, other.counts, strict=True)]
+        self.parked += other.parked
+        self.lag += other.lag
+        self.paused += other.paused
+        self.behind_s = _worse(self.behind_s, other.behind_s)
+        self.oldest_s = _worse(self.oldest_s, other.oldest_s)
+
+
+def _worse(one: float | None, other: float | None) -> float | None:
+    return one if other is None else other if one is None else max(one, other)
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """What waits inside the process, and who: commands for the writer, pushes, verdicts, receives, streams."""
+
+    commands: int = 0
+    command_bytes: int = 0
+    pushes: int = 0
+    verdicts: int = 0
+    receives: int = 0
+    streams: int = 0
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """`unread`: rules of which the ages are missing. `took_s`: what reading all this took."""
+
+    meter: Meter
+    buses: Mapping[str, BusDepth]
+    rules: Mapping[Labels, RuleDepth]
+    unread: int
+    waiting: Waiting
+    scrub: Progress
+    footprint: Footprint
+    unready: int
+    took_s: float
+
+
+class Watch:
+    """Called on any event loop; reads on one thread, so that any number of watchers cost what one does."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._threads = ThreadPoolExecutor(1, "eventyard-watch")
+        self._kept: tuple[float, Any, Any] | None = None
+
+    async def told(self, read: Callable[[], Figures], tell: Callable[[Figures], T]) -> T:
+        """What `tell` makes of the figures as they are, or were a moment ago."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._tell, read, tell)
+
+    def _tell(self, read: Callable[[], Figures], tell: Callable[[Figures], T]) -> T:
+        if self._kept is not None:
+            at_s, told_by, told = self._kept
+            if told_by is tell and self._seconds() - at_s < limits.METRICS_KEPT_S:
+                kept: T = told
+                return kept
+        fresh = tell(read())
+        self._kept = self._seconds(), tell, fresh
+        return fresh
+
+    def close(self) -> None:
+        """Wait for the reading under way, which is bounded. Not on an event loop."""
+        self._threads.shutdown()
+
+
+class Reading:
+    """One reading of all buses and rules."""
+
+    def __init__(self, engine: Engine, states: Mapping[int, BusState], meter: Meter, now: Callable[[], BusTime]) -> None:
+        self._engine = engine
+        self._states = states
+        self._meter = meter
+        self._now = now
+        self.began_s = meter.seconds()
+        self.unread = 0
+        self.buses: dict[str, BusDepth] = {}
+        self.rules: dict[Labels, RuleDepth] = {}
+
+    def read(self) -> None:
+        with self._engine.reader() as view:
+            for number, state in list(self._states.items()):
+                if (label := self._meter.bus_label(number)) is not None:
+                    self._add_bus(self.buses.setdefault(label, BusDepth()), state, view)
+                    self._add_rules(number, state, view)
+
+    @property
+    def took_s(self) -> float:
+        return self._meter.seconds() - self.began_s
+
+    @property
+    def _is_late(self) -> bool:
+        return self.took_s > limits.METRICS_READ_S_MAX
+
+    def _add_bus(self, depth: BusDepth, state: BusState, view: View) -> None:
+        depth.events += max(0, state.head + 1 - state.floor)
+        depth.head += state.head
+        depth.damaged += self._engine.damaged(state.record.number)
+        depth.rules += len(state.by_name)
+        if not self._is_late:
+            depth.bytes += _or_none(lambda: history.bus_status(view, state).bytes) or 0
+
+    def _add_rules(self, number: int, state: BusState, view: View) -> None:
+        newest_ms = None
+        for record in list(state.by_uid.values()):
+            labels = self._meter.labels(number, record.uid)
+            if labels is None:
+                continue
+            depth = _depth(state, record)
+            if not depth.lag:
+                depth.behind_s = depth.oldest_s = 0.0
+            elif self._is_late:
+                self.unread += 1
+            else:
+                newest_ms = _accepted_ms(view, state, state.head) if newest_ms is None else newest_ms
+                self._read_ages(depth, state, record, view, newest_ms)
+            self.rules.setdefault(labels, RuleDepth()).add(depth)
+
+    def _read_ages(self, depth: RuleDepth, state: BusState, record: RuleRecord, view: View, newest_ms: int | None) -> None:
+        """What the disk does not give is missing, as everything that has not been read."""
+        accepted_ms = _or_none(lambda: history.oldest_accepted_ms(view, state, record))
+        if accepted_ms is None:
+            self.unread += 1
+            return
+        depth.oldest_s = max(0, self._now().time_ms - accepted_ms) / 1000
+        if newest_ms is not None:
+            depth.behind_s = max(0, newest_ms - accepted_ms) / 1000
+
+
+def _depth(state: BusState, record: RuleRecord) -> RuleDepth:
+    queue, lanes = state.queues.get(record.uid) or RuleQueue(), state.lanes.get(record.uid)
+    counts = queue.counts
+    lag = sum(counts[: State.BLOCKED + 1]) + history.unread(state, record.uid)
+    parked = lanes.parked_behind if lanes is not None else 0
+    return RuleDepth(counts, parked, lag, int(record.is_paused and not record.is_deleted))
+
+
+def _accepted_ms(view: View, state: BusState, position: int) -> int | None:
+    found = _or_none(lambda: view.events(state.record.number, position, position, 1)) or []
+    return found[0].accepted_ms if found else None
+
+
+def _or_none(read: Callable[[], T]) -> T | None:
+    """A figure that cannot be read is missing; whoever watches a bus with a bad disk wants the others all the more."""
+    try:
+        return read()
+    except (Unavailable, Corrupt):
+        return None
+
+
+def states_of(depth: RuleDepth) -> Iterator[tuple[str, int]]:
+    """How many deliveries are in each state in which they may stay."""
+    for state in (State.WAITING, State.RETRYING, State.LEASED, State.BLOCKED, State.DEAD):
+        yield state.name.lower(), depth.counts[state]
