@@ -59,6 +59,17 @@ def answers(view: View, state: BusState, time: BusTime) -> Iterator[tuple[Any, A
         yield ("bodies_at", tuple(positions)), view.bodies_at(number, positions)
     for offset in (0, 500, state.log_bytes, state.log_bytes + 1):
         yield ("position_at_offset", offset), view.position_at_offset(number, offset)
+    versions = view.versions(number, 0, 1_000)
+    yield "versions", versions
+    yield "versions after", view.versions(number, 1, 3)
+    yield "patterns of", view.patterns_of(number, [*(version.key for version in versions), (state.head + 9, 1)])
+    for name in {version.name for version in versions} | {"nobody"}:
+        yield ("rules named", name), (view.rules_named(number, name, 100), view.rules_named(number, name, 1))
+    for position in range(1, state.head + 1):
+        yield (
+            ("deliveries of", position),
+            (view.deliveries_of(number, position, 0, 1_000), view.deliveries_of(number, position, 1, 2)),
+        )
     for uid, record in state.by_uid.items():
         for run in state.queues[uid].runs:
             yield ("due", uid, run), view.due(number, uid, run, time.work_ms + 400, 7)

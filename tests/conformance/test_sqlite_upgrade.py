@@ -183,6 +183,29 @@ def test_a_second_opening_changes_nothing(path: Path) -> None:
     assert dump(path) == first
 
 
+def test_what_rules_say_is_known_from_the_upgrade_on(path: Path) -> None:
+    """Of a rule that was never edited all is known; of one that was, what it said before is not; of a deleted one, that it is."""
+    engine = opened(path)
+    versions = {version.uid: version for version in engine.view.versions(BUS, 0, 100)}
+    rules = {rule.uid: rule for rule in engine.load()[BUS].rules}
+    assert versions.keys() == rules.keys()
+    assert {(one.name, one.version, one.run, one.time_ms) for one in versions.values()} == {
+        (rule.name, rule.version, rule.run, rule.changed_ms) for rule in rules.values()
+    }
+    assert {uid: (one.edit, one.first, one.cursor) for uid, one in versions.items()} == {
+        REWARDS: ("changed", 0, 23),
+        OLD: ("deleted", 0, 26),
+        FLAKY: ("created", 4, 4),
+        LATE: ("created", 1, 5),
+        UNREAD: ("created", 1, 1),
+    }
+    patterns = engine.view.patterns_of(BUS, [version.key for version in versions.values()])
+    assert {key[0]: msgspec.json.decode(text) for key, text in patterns.items()} == {
+        uid: msgspec.json.decode(rule.rule.pattern) for uid, rule in rules.items()
+    }
+    engine.close()
+
+
 # How it goes on
 
 

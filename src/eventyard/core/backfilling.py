@@ -5,6 +5,8 @@ switching the rule to live in the step that puts the last stretch, so nothing is
 last position.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from eventyard.core import limits
@@ -15,7 +17,7 @@ from eventyard.core.draft import Draft
 from eventyard.core.loss import damaged_in
 from eventyard.core.order_key import lane_of
 from eventyard.core.pattern.projection import judge
-from eventyard.core.rule import RuleRecord, Status, parse_pattern
+from eventyard.core.rule import Done, RuleRecord, Status, parse_pattern
 from eventyard.core.view import View
 
 
@@ -94,10 +96,14 @@ def was_settled(view: View, bus: int, record: RuleRecord, run: int, position: in
 
     A seek or a replay delivers again what was delivered before.
     """
-    if run:
-        return False
-    keys = [(done.uid, done.run, position) for done in record.resumed if position <= done.until]
-    return any(_is_settled(row) for row in view.deliveries(bus, keys)) if keys else False
+    return not run and settled_by(view, bus, record.resumed, position) is not None
+
+
+def settled_by(view: View, bus: int, resumed: Sequence[Done], position: int) -> int | None:
+    """The uid of the deleted rule among these that had settled the event."""
+    keys = [(done.uid, done.run, position) for done in resumed if position <= done.until]
+    settled = [row.rule for row in view.deliveries(bus, keys) if _is_settled(row)] if keys else []
+    return settled[0] if settled else None
 
 
 def _is_settled(row: Delivery) -> bool:

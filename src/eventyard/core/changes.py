@@ -15,6 +15,7 @@ from eventyard.core import limits
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, State, decode_note
 from eventyard.core.rule import RuleRecord, Tombstone
+from eventyard.core.rule_history import RuleVersion
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
@@ -179,6 +180,8 @@ class Changes(msgspec.Struct, dict=True):
     puts: list[Delivery] = []
     moves: list[Moved] = []
     rules: list[RuleRecord] = []
+    versions: list[RuleVersion] = []
+    """Of every edit, by position."""
     tombstones: list[Tombstone] = []
     backfills: list[Backfill] = []
     intents: list[Intent] = []
@@ -195,6 +198,7 @@ class Changes(msgspec.Struct, dict=True):
             or self.puts
             or self.moves
             or self.rules
+            or self.versions
             or self.tombstones
             or self.backfills
             or self.intents

@@ -14,6 +14,8 @@ from functools import lru_cache
 
 import msgspec
 
+from eventyard.core import limits
+
 
 class State(enum.IntEnum):
     """BLOCKED: behind another delivery of its key. RETRYING: as WAITING, with an attempt behind it."""
@@ -99,8 +101,26 @@ Key = tuple[int, int, int]
 """Rule uid, run, position: what names a delivery within its bus."""
 
 
+class Attempt(msgspec.Struct, frozen=True, array_like=True):
+    """What came of an attempt, or of `count` in a row that ended alike, from `first_ms` to `at_ms` (bus time).
+
+    `reason` is why the delivery died of it, where it did and was put back since.
+    """
+
+    at_ms: int
+    status: int = 0
+    failure: str = ""
+    answer: str = ""
+    reason: str = ""
+    count: int = 1
+    first_ms: int = 0
+
+
 class Note(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why a delivery is where it is. `answer` is the start of the target's last answer, as text."""
+    """Why a delivery is where it is. `answer` is the start of the target's last answer, as text.
+
+    `earlier`: what came of the attempts before, the last ones of them (`following`).
+    """
 
     reason: str = ""
     status: int = 0
@@ -108,6 +128,14 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
     answer: str = ""
     at_ms: int = 0
     by: str = ""
+    earlier: tuple[Attempt, ...] = ()
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """What it tells of an attempt; None where it tells of none."""
+        if not self.status and not self.failure and not self.answer:
+            return None
+        return Attempt(self.at_ms, self.status, self.failure, self.answer, self.reason, first_ms=self.at_ms)
 
 
 def encode_note(note: Note) -> bytes:
@@ -116,6 +144,33 @@ def encode_note(note: Note) -> bytes:
 
 def decode_note(data: bytes) -> Note:
     return msgspec.json.decode(data, type=Note) if data else Note()
+
+
+def following(before: bytes, note: Note) -> Note:
+    """`note` in the place of the note `before`, of which what came of its attempts is kept. Attempts that ended alike are told as one,
+    so a target that is away for a day costs a row no more than one that was away for a minute.
+    """
+    if not before:
+        return note if not note.earlier else msgspec.structs.replace(note, earlier=())
+    last = decode_note(before)
+    earlier = last.earlier if last.attempt is None else _with(last.earlier, _short(last.attempt))
+    return msgspec.structs.replace(note, earlier=earlier[-limits.ATTEMPTS_KEPT :])
+
+
+def _short(attempt: Attempt) -> Attempt:
+    cut = limits.ATTEMPT_CHARACTERS_KEPT
+    return msgspec.structs.replace(attempt, failure=attempt.failure[:cut], answer=attempt.answer[:cut])
+
+
+def _with(earlier: tuple[Attempt, ...], attempt: Attempt) -> tuple[Attempt, ...]:
+    if earlier and _is_alike(earlier[-1], attempt):
+        *most, last = earlier
+        return (*most, msgspec.structs.replace(last, at_ms=attempt.at_ms, count=last.count + 1))
+    return (*earlier, attempt)
+
+
+def _is_alike(one: Attempt, other: Attempt) -> bool:
+    return (one.status, one.failure, one.answer, one.reason) == (other.status, other.failure, other.answer, other.reason)
 
 
 RELEASED = "released by its consumer"

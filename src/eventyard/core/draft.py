@@ -12,13 +12,14 @@ from eventyard.core.bus_state import BusState, closed_runs, with_record
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, Moved, QueueKey, StoredEvent
 from eventyard.core.clock import BusTime, rfc3339
 from eventyard.core.commands import Lease
-from eventyard.core.delivery import DELIVERED, LEASED, Delivery, Key, Note, Reason, State, encode_note
+from eventyard.core.delivery import DELIVERED, LEASED, Delivery, Key, Note, Reason, State, encode_note, following
 from eventyard.core.event import Event
 from eventyard.core.grants import Demands, Grants, Ledger
 from eventyard.core.order import LanesDraft
 from eventyard.core.order_key import lane_of
 from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.rule import RuleRecord, Tombstone
+from eventyard.core.rule_history import RuleVersion
 from eventyard.core.strict_json import decode
 from eventyard.core.view import Known, View
 
@@ -57,6 +58,7 @@ class Draft:
         self._puts: dict[Key, Delivery] = {}
         self._moves: dict[Key, Moved] = {}
         self._rules: dict[int, RuleRecord] = {}
+        self.versions = list[RuleVersion]()
         self._names: dict[str, RuleRecord | None] = {}
         self._tombstones: dict[str, Tombstone] = {}
         self._backfills: dict[tuple[int, int], Backfill] = {}
@@ -89,6 +91,7 @@ class Draft:
             puts=list(self._puts.values()),
             moves=list(self._moves.values()),
             rules=list(self._rules.values()),
+            versions=self.versions,
             tombstones=list(self._tombstones.values()),
             backfills=list(self._backfills.values()),
             intents=list(self._intents.values()),
@@ -221,8 +224,11 @@ class Draft:
             self.forget(now.position, now.position)
 
     def end(self, delivery: Delivery, state: State, note: Note) -> None:
-        """An ended delivery is one compact row: the note stays only where somebody will ask why."""
-        kept = b"" if state is DELIVERED else encode_note(note)
+        """An ended delivery is one compact row: one that was delivered at once has no note, and what its target said was 2xx."""
+        if state is not DELIVERED:
+            kept = encode_note(following(delivery.note, note))
+        else:
+            kept = delivery.note and encode_note(following(delivery.note, Note()))
         self.move(delivery, delivery.ended(state, self.time.time_ms, kept))
 
     def has_pending(self, uid: int, run: int | None = None, below: int = 0) -> bool:
@@ -377,6 +383,11 @@ class Draft:
 
     def backfill(self, uid: int, run: int) -> Backfill | None:
         return self._backfills.get((uid, run)) or self.state.backfills.get((uid, run))
+
+    def cursor(self, record: RuleRecord) -> int:
+        """Everything below it has been judged in the rule's live run."""
+        backfill = self.backfill(record.uid, record.run)
+        return self.head + 1 if backfill is None or backfill.is_done else backfill.next_position
 
     def backfills(self) -> list[Backfill]:
         """All that are there, ended replays included."""

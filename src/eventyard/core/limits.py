@@ -168,6 +168,31 @@ RETRY_DELAY_MS_MAX = 31_536_000 * 1000
 RETRY_AFTER_S_MAX = 24 * 60 * 60
 """A target may ask for no longer a wait than this; past it the wait is cut to it."""
 
+ATTEMPTS_KEPT = 8
+ATTEMPT_CHARACTERS_KEPT = 100
+"""Outcomes of earlier attempts that a delivery keeps, those that were alike counted as one, and how much of each: some 1.5 KB of a row
+at the worst, and about 100 bytes while a target is away."""
+
+# Explaining
+
+RULE_VERSIONS_MAX = 1_000
+"""Edits of one rule that are remembered while events are kept that they governed: an edit every ten minutes for a week."""
+
+RULE_VERSIONS_PER_REMOVAL = 500
+"""Remembered edits that one step of retention removes: a few milliseconds of writing."""
+
+EXPLAINED_PATTERN_BYTES = 4 * 1024 * 1024
+"""Patterns that one page of explanations is judged by, at least one rule's: about a second of reading and judging at the worst."""
+
+EXPLAINED_ROWS_PER_RULE = 10
+"""Edits and deliveries of a rule that a page of explanations is cut for. Where rules have more the page holds fewer of them."""
+
+EXPLAINED_RUNS_MAX = 20
+"""Deliveries of one event to one rule that an explanation tells, the last ones: each replay makes one more."""
+
+EXPLAINED_NAMESAKES_MAX = 100
+"""Rules of one name, one after the other, that an explanation by name tells of, the last ones."""
+
 # Workers
 
 WORKER_RECEIVE_MAX = 1_000

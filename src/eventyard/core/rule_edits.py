@@ -10,6 +10,7 @@ from eventyard.core.draft import Draft
 from eventyard.core.errors import InvalidRequest, InvalidRule
 from eventyard.core.intents import named
 from eventyard.core.rule import Rule, RuleRecord, Status, Tombstone
+from eventyard.core.rule_history import Edit, version_of
 
 
 def put(draft: Draft, command: PutRule) -> RulePut:
@@ -35,9 +36,16 @@ def _create(draft: Draft, command: PutRule) -> RuleRecord:
     if tombstone is not None:
         record = msgspec.structs.replace(record, resumed=tombstone.resumed)
     _record(draft, bus_events.RULE_CREATED, record, command.principal)
+    begins = _begins(draft, first)
+    draft.versions.append(version_of(record, Edit.CREATED, record.uid, begins, first=begins, by=command.principal))
     if tombstone is not None:
         draft.set_tombstone(msgspec.structs.replace(tombstone, is_removed=True))
     return begin(draft, record, first)
+
+
+def _begins(draft: Draft, first: int | None) -> int:
+    """The first position that a run gets which begins at `first` (None: with what is yet to come)."""
+    return min(first, draft.head + 1) if first is not None else draft.head + 1
 
 
 def begin(draft: Draft, record: RuleRecord, first: int | None) -> RuleRecord:
@@ -120,6 +128,7 @@ def _check_order_of(before: RuleRecord, rule: Rule) -> None:
 def _change(draft: Draft, before: RuleRecord, rule: Rule, principal: str) -> RuleRecord:
     record = msgspec.structs.replace(before, rule=rule, version=draft.head + 1, changed_ms=draft.time.time_ms)
     _record(draft, bus_events.RULE_CHANGED, record, principal)
+    draft.versions.append(version_of(record, Edit.CHANGED, record.version, draft.cursor(record), by=principal))
     draft.set_rule(record)
     return record
 
@@ -130,6 +139,7 @@ def delete(draft: Draft, command: DeleteRule) -> RuleRecord:
     record = msgspec.structs.replace(before, status=Status.DELETING, version=draft.head + 1, changed_ms=draft.time.time_ms)
     intents.bury(draft, record)
     number = _record(draft, bus_events.RULE_DELETED, record, command.principal)
+    draft.versions.append(version_of(record, Edit.DELETED, number, draft.cursor(record), by=command.principal))
     draft.set_rule(record)
     for backfill in draft.backfills():
         if backfill.rule == record.uid:
@@ -157,7 +167,9 @@ def _set_paused(draft: Draft, before: RuleRecord, *, is_paused: bool, principal:
     record = msgspec.structs.replace(before, is_paused=is_paused, changed_ms=draft.time.time_ms)
     kind = bus_events.RULE_PAUSED if is_paused else bus_events.RULE_RESUMED
     data = bus_events.rule_data(record, principal) | ({"because": because} if because else {})
-    draft.append_bus_event(kind, record.name, data)
+    position = draft.append_bus_event(kind, record.name, data)
+    edit = Edit.PAUSED if is_paused else Edit.RESUMED
+    draft.versions.append(version_of(record, edit, position, draft.cursor(record), by=principal, because=because))
     draft.set_rule(record)
     return record
 

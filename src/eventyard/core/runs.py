@@ -13,6 +13,7 @@ from eventyard.core.delivery import Reason, State
 from eventyard.core.draft import Draft
 from eventyard.core.errors import InvalidRequest, NotFound
 from eventyard.core.rule import RuleRecord
+from eventyard.core.rule_history import Edit, version_of
 
 
 def seek(draft: Draft, command: Seek) -> RuleRecord:
@@ -23,10 +24,13 @@ def seek(draft: Draft, command: Seek) -> RuleRecord:
     is_latest = first > draft.head
     told: dict[str, object] = {"name": before.name, "uid": before.uid, "principal": command.principal}
     draft.append_bus_event(bus_events.RULE_SOUGHT, before.name, told | {"position": number + 1 if is_latest else first})
+    cursor = draft.cursor(before)
     _close_run(draft, before)
     draft.set_intent(Intent(number, before.uid, IntentKind.DISCARD, reason=Reason.SEEK, by=command.principal, run=before.run))
     intents.step(draft, number)
     record = msgspec.structs.replace(before, run=number, changed_ms=draft.time.time_ms, resumed=())
+    begins = number + 1 if is_latest else first
+    draft.versions.append(version_of(record, Edit.SOUGHT, number, cursor, first=begins, by=command.principal))
     return rule_edits.begin(draft, record, None if is_latest else first)
 
 

@@ -17,6 +17,7 @@ from eventyard.core.delivery import (
     State,
     decode_note,
     encode_note,
+    following,
     waiting_state,
 )
 from eventyard.core.draft import Draft
@@ -114,7 +115,7 @@ def _put_back(draft: Draft, delivery: Delivery, delay_ms: int, note: Note, *, is
         at_ms=draft.time.work_ms + delay_ms,
         attempts=attempts,
         first_ms=delivery.first_ms if attempts else 0,
-        note=encode_note(note),
+        note=encode_note(following(delivery.note, note)),
     )
     draft.move(delivery, waiting)
 

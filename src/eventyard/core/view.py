@@ -10,6 +10,7 @@ import msgspec
 
 from eventyard.core.changes import StoredEvent
 from eventyard.core.delivery import Delivery, Key
+from eventyard.core.rule_history import RuleVersion, VersionKey
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -101,6 +102,24 @@ class View(Protocol):
 
     def dead(self, bus: int, rule: int, after: tuple[int, int], limit: int) -> list[Delivery]:
         """Dead deliveries with (position, run) above `after`, ascending."""
+        ...
+
+    def deliveries_of(self, bus: int, position: int, after: int, limit: int) -> list[Delivery]:
+        """At most `limit` deliveries of one event, of rules above `after`, by rule and run."""
+        ...
+
+    # What rules said
+
+    def versions(self, bus: int, after: int, limit: int) -> list[RuleVersion]:
+        """At most `limit` edits of rules above `after`, by rule and position, without patterns."""
+        ...
+
+    def patterns_of(self, bus: int, keys: Sequence[VersionKey]) -> dict[VersionKey, bytes]:
+        """The patterns that these edits left, of those that there are."""
+        ...
+
+    def rules_named(self, bus: int, name: str, limit: int) -> list[int]:
+        """The last `limit` rules of that name that edits tell of, deleted ones included, ascending."""
         ...
 
     def holds(self, bus: int) -> bool:

@@ -1,16 +1,19 @@
 """The readable reference engine: dictionaries. It forgets with its process, and every other engine must behave like it."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from eventyard.core import limits
 from eventyard.core.bus_state import Loaded, Queue
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, QueueKey, StoredEvent
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, Key, State
 from eventyard.core.loss import Losses, Verified
 from eventyard.core.rule import RuleRecord, Status, Tombstone
+from eventyard.core.rule_history import Edit, RuleVersion, VersionKey
 from eventyard.core.system import SYSTEM_BUS
 from eventyard.core.view import Known, View
 from eventyard.ports import Footprint
@@ -26,6 +29,7 @@ class _Bus(msgspec.Struct):
     deliveries: dict[Key, Delivery] = {}
     counts: dict[QueueKey, list[int]] = {}
     rules: dict[int, RuleRecord] = {}
+    versions: dict[int, list[RuleVersion]] = {}
     tombstones: dict[str, Tombstone] = {}
     backfills: dict[tuple[int, int], Backfill] = {}
     intents: dict[int, Intent] = {}
@@ -114,8 +118,12 @@ class MemoryEngine:
         self._commit_rules(bus, changes)
         self._commit_work(bus, changes)
         self._commit_buses(changes)
+        for version in changes.versions:
+            self._commit_version(bus, version)
         for first, last in changes.forgotten:
             self._forget(bus, first, last)
+        if changes.forgotten:
+            self._forget_versions(bus)
 
     def _commit_rules(self, bus: _Bus, changes: Changes) -> None:
         for record in changes.rules:
@@ -126,6 +134,19 @@ class MemoryEngine:
                 bus.rules[record.uid] = record
         bus.tombstones.update((tombstone.name, tombstone) for tombstone in changes.tombstones)
         bus.tombstones = {name: kept for name, kept in bus.tombstones.items() if not kept.is_removed}
+
+    def _commit_version(self, bus: _Bus, version: RuleVersion) -> None:
+        kept = [one for one in bus.versions.get(version.uid, []) if one.position != version.position]
+        own = sorted([*kept, version], key=lambda one: one.position)
+        bus.versions[version.uid] = own[-limits.RULE_VERSIONS_MAX :]
+
+    def _forget_versions(self, bus: _Bus) -> None:
+        """Those that governed nothing which is still there: the next one came before, or the rule ended."""
+        first = min(bus.events, default=bus.head + 1)
+        over = sorted((until, *one.key) for until, one in _superseded(bus) if until < first)
+        for _, uid, position in over[: limits.RULE_VERSIONS_PER_REMOVAL]:
+            bus.versions[uid] = [one for one in bus.versions[uid] if one.position != position]
+        bus.versions = {uid: own for uid, own in bus.versions.items() if own}
 
     def _commit_work(self, bus: _Bus, changes: Changes) -> None:
         bus.backfills.update((backfill.key, backfill) for backfill in changes.backfills)
@@ -149,6 +170,14 @@ class MemoryEngine:
         gone = {position for position in range(first, last + 1) if position not in owed}
         bus.events = {position: event for position, event in bus.events.items() if position not in gone}
         bus.deliveries = {key: row for key, row in bus.deliveries.items() if row.position not in gone}
+
+
+def _superseded(bus: _Bus) -> Iterator[tuple[int, RuleVersion]]:
+    """Each edit that a later one has followed, with the position of that; a deletion with its own."""
+    for own in bus.versions.values():
+        yield from ((later.position, one) for one, later in itertools.pairwise(own))
+        if own and own[-1].edit is Edit.DELETED:
+            yield own[-1].position, own[-1]
 
 
 class MemoryView:
@@ -226,6 +255,23 @@ class MemoryView:
     def dead(self, bus: int, rule: int, after: tuple[int, int], limit: int) -> list[Delivery]:
         dead = (row for row in self._rows(bus, rule) if row.state is State.DEAD and (row.position, row.run) > after)
         return sorted(dead, key=lambda row: (row.position, row.run))[:limit]
+
+    def deliveries_of(self, bus: int, position: int, after: int, limit: int) -> list[Delivery]:
+        found = (row for row in self._bus(bus).deliveries.values() if row.position == position and row.rule > after)
+        return sorted(found, key=lambda row: (row.rule, row.run))[:limit]
+
+    def versions(self, bus: int, after: int, limit: int) -> list[RuleVersion]:
+        held = self._bus(bus).versions
+        found = [one for uid in sorted(held) if uid > after for one in held[uid]]
+        return [msgspec.structs.replace(one, pattern=b"") for one in found[:limit]]
+
+    def patterns_of(self, bus: int, keys: Sequence[VersionKey]) -> dict[VersionKey, bytes]:
+        held = self._bus(bus).versions
+        return {one.key: one.pattern for uid, _ in keys for one in held.get(uid, []) if one.key in keys}
+
+    def rules_named(self, bus: int, name: str, limit: int) -> list[int]:
+        held = self._bus(bus).versions
+        return sorted(uid for uid, own in held.items() if own[0].name == name)[-limit:]
 
     def holds(self, bus: int) -> bool:
         return bus in self._buses

@@ -138,6 +138,10 @@ ORDER BY position, run LIMIT ?5
 -- name: oldest_dead
 SELECT min(position) FROM delivery WHERE bus = ?1 AND rule = ?2 AND state = 5 AND run = ?3
 
+-- name: deliveries_of
+SELECT rule, run, position, state, at_ms, attempts, leases, first_ms, note, lane
+FROM delivery WHERE bus = ?1 AND position = ?2 AND rule > ?3 ORDER BY rule, run LIMIT ?4
+
 -- name: add_tally
 INSERT INTO tally (bus, rule, run, waiting, retrying, leased, blocked, delivered, dead, discarded)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -187,6 +191,37 @@ DELETE FROM tally WHERE bus = ?1 AND rule = ?2
 -- name: rules
 SELECT record FROM rule WHERE bus = ?1 ORDER BY uid
 
+-- What rules said.
+
+-- name: supersede_version
+UPDATE rule_version SET until = ?3 WHERE bus = ?1 AND uid = ?2 AND position = (
+    SELECT max(position) FROM rule_version WHERE bus = ?1 AND uid = ?2 AND position < ?3
+)
+
+-- name: set_version
+INSERT INTO rule_version (bus, uid, position, until, name, record, pattern) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+ON CONFLICT DO UPDATE SET until = ?4, name = ?5, record = ?6, pattern = ?7
+
+-- name: cut_versions
+DELETE FROM rule_version WHERE bus = ?1 AND uid = ?2 AND position <= (
+    SELECT position FROM rule_version WHERE bus = ?1 AND uid = ?2 ORDER BY position DESC LIMIT 1 OFFSET ?3
+)
+
+-- name: remove_versions
+DELETE FROM rule_version WHERE (bus, uid, position) IN (
+    SELECT bus, uid, position FROM rule_version INDEXED BY rule_version_over
+    WHERE bus = ?1 AND until > 0 AND until < ?2 ORDER BY until, uid, position LIMIT ?3
+)
+
+-- name: versions
+SELECT record FROM rule_version WHERE bus = ?1 AND uid > ?2 ORDER BY uid, position LIMIT ?3
+
+-- name: pattern_of
+SELECT pattern FROM rule_version WHERE bus = ?1 AND uid = ?2 AND position = ?3
+
+-- name: rules_named
+SELECT DISTINCT uid FROM rule_version INDEXED BY rule_version_name WHERE bus = ?1 AND name = ?2 ORDER BY uid DESC LIMIT ?3
+
 -- name: set_tombstone
 INSERT INTO tombstone (bus, name, record) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET record = ?3
 
@@ -219,6 +254,7 @@ SELECT EXISTS (SELECT 1 FROM event WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM delivery WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM tally WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM rule WHERE bus = ?1)
+    OR EXISTS (SELECT 1 FROM rule_version WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM backfill WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM intent WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM tombstone WHERE bus = ?1)
@@ -242,6 +278,11 @@ DELETE FROM tally WHERE bus = ?1 AND rule <= (
 -- name: empty_rule
 DELETE FROM rule WHERE bus = ?1 AND uid <= (
     SELECT max(uid) FROM (SELECT uid FROM rule WHERE bus = ?1 ORDER BY uid LIMIT ?2)
+)
+
+-- name: empty_rule_version
+DELETE FROM rule_version WHERE bus = ?1 AND uid <= (
+    SELECT max(uid) FROM (SELECT uid FROM rule_version WHERE bus = ?1 ORDER BY uid LIMIT ?2)
 )
 
 -- name: empty_backfill

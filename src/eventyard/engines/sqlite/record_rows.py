@@ -10,12 +10,20 @@ import msgspec
 from eventyard.core.changes import Backfill, BusRecord, Intent
 from eventyard.core.errors import Damaged
 from eventyard.core.rule import RuleRecord, Tombstone
+from eventyard.core.rule_history import RuleVersion
 from eventyard.engines.sqlite import files
 
-Record = TypeVar("Record", BusRecord, RuleRecord, Backfill, Intent, Tombstone)
+Record = TypeVar("Record", BusRecord, RuleRecord, RuleVersion, Backfill, Intent, Tombstone)
 
 KINDS: Final = MappingProxyType(
-    {"bus": BusRecord, "rule": RuleRecord, "backfill": Backfill, "intent": Intent, "tombstone": Tombstone}
+    {
+        "bus": BusRecord,
+        "rule": RuleRecord,
+        "rule_version": RuleVersion,
+        "backfill": Backfill,
+        "intent": Intent,
+        "tombstone": Tombstone,
+    }
 )
 """What the column `record` of each table holds."""
 

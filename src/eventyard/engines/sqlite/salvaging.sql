@@ -49,6 +49,15 @@ SELECT uid, bus, record FROM rule WHERE bus = ?3 AND uid BETWEEN ?1 AND ?2 ORDER
 -- name: keep_rule
 INSERT OR IGNORE INTO rule (uid, bus, record) VALUES (?, ?, ?)
 
+-- name: walk_rule_version_up
+SELECT uid, bus, position, until, name, pattern, record FROM rule_version WHERE bus = ?3 AND uid BETWEEN ?1 AND ?2 ORDER BY uid
+
+-- name: walk_rule_version_down
+SELECT uid, bus, position, until, name, pattern, record FROM rule_version WHERE bus = ?3 AND uid BETWEEN ?1 AND ?2 ORDER BY uid DESC
+
+-- name: keep_rule_version
+INSERT OR IGNORE INTO rule_version (uid, bus, position, until, name, pattern, record) VALUES (?, ?, ?, ?, ?, ?, ?)
+
 -- name: walk_backfill_up
 SELECT rule, bus, run, record FROM backfill WHERE bus = ?3 AND rule BETWEEN ?1 AND ?2 ORDER BY rule
 

@@ -88,6 +88,24 @@ CREATE TABLE rule (
     PRIMARY KEY (bus, uid)
 ) STRICT, WITHOUT ROWID;
 
+-- What rules said, edit by edit (RuleVersion, its pattern apart): one row for every edit of a rule, kept while events are that it governed.
+-- `until` is the position of the edit that followed (of a deletion: its own), 0 while none has. `pattern` stands last, so that what asks
+-- for records alone reads none of it.
+CREATE TABLE rule_version (
+    bus      INTEGER NOT NULL,
+    uid      INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    until    INTEGER NOT NULL,
+    name     TEXT NOT NULL,
+    record   BLOB NOT NULL,
+    pattern  BLOB NOT NULL,
+    PRIMARY KEY (bus, uid, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX rule_version_name ON rule_version (bus, name, uid);
+
+CREATE INDEX rule_version_over ON rule_version (bus, until) WHERE until > 0;
+
 -- `record` is JSON (Backfill, Intent). Done ones are deleted, but for replays, which are kept to be asked about.
 CREATE TABLE backfill (
     bus    INTEGER NOT NULL,

@@ -9,8 +9,9 @@ import apsw
 
 from eventyard.core.changes import StoredEvent
 from eventyard.core.delivery import Delivery, Key, State
+from eventyard.core.rule_history import RuleVersion, VersionKey
 from eventyard.core.view import Known
-from eventyard.engines.sqlite import event_rows
+from eventyard.engines.sqlite import event_rows, record_rows
 from eventyard.engines.sqlite import place as places
 from eventyard.engines.sqlite.connection import rows
 from eventyard.engines.sqlite.damage import DamageLog
@@ -142,6 +143,22 @@ class SqliteView:
 
     def dead(self, bus: int, rule: int, after: tuple[int, int], limit: int) -> list[Delivery]:
         return self._deliveries("dead", bus, rule, *after, limit)
+
+    def deliveries_of(self, bus: int, position: int, after: int, limit: int) -> list[Delivery]:
+        return self._deliveries("deliveries_of", bus, position, after, limit)
+
+    def versions(self, bus: int, after: int, limit: int) -> list[RuleVersion]:
+        return [
+            record_rows.decode(record, RuleVersion, self._connection.filename)
+            for (record,) in rows(self._connection, "versions", bus, after, limit)
+        ]
+
+    def patterns_of(self, bus: int, keys: Sequence[VersionKey]) -> dict[VersionKey, bytes]:
+        found = {key: rows(self._connection, "pattern_of", bus, *key) for key in keys}
+        return {key: pattern for key, of_key in found.items() for (pattern,) in of_key}
+
+    def rules_named(self, bus: int, name: str, limit: int) -> list[int]:
+        return [uid for (uid,) in rows(self._connection, "rules_named", bus, name, limit)][::-1]
 
     def holds(self, bus: int) -> bool:
         return bool(rows(self._connection, "holds", bus, *places.span(bus))[0][0])

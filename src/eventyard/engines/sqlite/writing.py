@@ -8,14 +8,22 @@ import msgspec
 
 from eventyard.core.changes import BusRecord, Changes
 from eventyard.core.rule import Status
-from eventyard.engines.sqlite import delivery_rows, event_rows, forgetting
+from eventyard.engines.sqlite import delivery_rows, event_rows, forgetting, version_rows
 from eventyard.engines.sqlite import place as places
 from eventyard.engines.sqlite.statements import SQL, insert_all
 
 EMPTIED_ROWS = 2_000
 """Rows of each table that one commit removes of a deleted bus: a few milliseconds of writing between two publishes."""
 
-_EMPTY_BY_BUS = ("empty_delivery", "empty_tally", "empty_rule", "empty_backfill", "empty_intent", "empty_tombstone")
+_EMPTY_BY_BUS = (
+    "empty_delivery",
+    "empty_tally",
+    "empty_rule",
+    "empty_rule_version",
+    "empty_backfill",
+    "empty_intent",
+    "empty_tombstone",
+)
 _EMPTY_BY_PLACE = ("empty_event", "empty_stub", "empty_id_segment", "empty_id_bucket", "empty_id_slice")
 
 _encode = msgspec.json.Encoder().encode
@@ -33,11 +41,15 @@ def write(connection: apsw.Connection, changes: Changes) -> None:
         delivery_rows.write(connection, changes)
     if changes.rules:
         _write_rules(connection, changes)
+    if changes.versions:
+        version_rows.write(connection, changes)
     _write_work(connection, changes)
     for record in changes.buses:
         _write_bus(connection, record)
     for first, last in changes.forgotten:
         forgetting.forget(connection, changes, first, last)
+    if changes.forgotten:
+        version_rows.forget(connection, changes)
     if changes.emptied_bus:
         _empty(connection, changes.emptied_bus)
 
