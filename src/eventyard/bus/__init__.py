@@ -17,6 +17,7 @@ from typing import TypeVar
 from eventyard import history
 from eventyard.backfill import BackfillStage
 from eventyard.bus.dead_letters import DeadLetterCalls
+from eventyard.bus.explaining import ExplainCalls
 from eventyard.bus.figures import Figures, Reading, Waiting, Watch
 from eventyard.bus.workers import WorkerCalls
 from eventyard.consumers import Consumers
@@ -44,7 +45,7 @@ log = logging.getLogger("eventyard.bus")
 T = TypeVar("T")
 
 
-class Eventyard(WorkerCalls, DeadLetterCalls):
+class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls):
     """One store and its stages. `start` before anything else, `stop` at the end; a crash instead of `stop` loses nothing."""
 
     def __init__(

@@ -13,6 +13,7 @@ from eventyard.surfaces.http import (
     dead_letters,
     event_stream,
     events,
+    explaining,
     health,
     metrics,
     openapi,
@@ -119,6 +120,15 @@ ROUTES = (
         "One event of the log",
         ((200, events.EventAnswer, "The event"),),
         (errors.NotFound, errors.Damaged),
+    ),
+    Route(
+        "GET",
+        _BUS + "/events/{position}/explain",
+        explaining.explain,
+        "Why this event reached each rule, or did not",
+        ((200, explaining.ExplainAnswer, "A page of rules"),),
+        (errors.NotFound, errors.Damaged),
+        query=explaining.ExplainQuery,
     ),
     Route(
         "GET",
