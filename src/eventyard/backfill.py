@@ -5,10 +5,10 @@ the step that puts the deliveries, so a crash repeats nothing and skips nothing.
 step of the writer (`core.backfilling.finish_if_near`), so order holds and no event falls between.
 """
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from eventyard import logbook
 from eventyard.core import limits
 from eventyard.core.backfilling import was_settled
 from eventyard.core.bus_state import BusState
@@ -22,8 +22,6 @@ from eventyard.core.pattern.projection import judge
 from eventyard.core.rule import RuleRecord, parse_pattern
 from eventyard.core.view import View
 from eventyard.ports import Engine
-
-log = logging.getLogger("eventyard.backfill")
 
 PACED_AHEAD_S = 5
 """How far ahead of its pace a throttled replay is put."""
@@ -46,7 +44,7 @@ class BackfillStage:
         try:
             self._step_all(wanting)
         except Unavailable as error:
-            log.warning("a backfill waits for the disk: %s", error.detail)
+            logbook.BACKFILL_WAITS(error=error.detail)
             return False
         return bool(wanting)
 

@@ -8,7 +8,6 @@ A crash leaves leases behind; the writer makes them due again at start.
 thread: it decides, leaves the verdict for `collect`, and wakes the writer.
 """
 
-import logging
 import random
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from eventyard import pushing
+from eventyard import logbook, pushing
 from eventyard.core import limits
 from eventyard.core.changes import BusRecord
 from eventyard.core.clock import BusTime
@@ -29,8 +28,6 @@ from eventyard.core.rule import RuleRecord
 from eventyard.core.verdict import Answer, PushVerdict, Retry, decide
 from eventyard.metering import Meter
 from eventyard.ports import PushAnswer, Transport
-
-log = logging.getLogger("eventyard.dispatch")
 
 
 class _Push(msgspec.Struct, eq=False):
@@ -125,7 +122,7 @@ class Dispatch:
             self._unwritten.extend(pushes)
             return
         if isinstance(answer, Corrupt):
-            log.error("verdicts were not taken, their deliveries are pushed again when the leases end: %s", answer.detail)
+            logbook.VERDICTS_LOST(error=answer.detail)
         for push in pushes:
             self._change_under_way(push.bus.number, push.lease, -1)
 
@@ -161,6 +158,8 @@ class Dispatch:
         if self._is_abandoned:
             return  # The transport gave the push up; the lease is released at the next start.
         self._meter.pushed(answer.status, answer.elapsed_s)
+        if logbook.PUSHED.is_on:
+            _tell(push, answer)
         time = self._now()
         if self._is_giving_up and not answer.status:
             note = Note(failure="its worker stopped before it was answered", at_ms=time.time_ms)
@@ -219,6 +218,18 @@ class Dispatch:
 def _claim(bus: int, rule: int) -> int:
     """One number for both: rules of several buses have the same."""
     return rule * (limits.BUS_NUMBER_MAX + 1) + bus
+
+
+def _tell(push: _Push, answer: PushAnswer) -> None:
+    logbook.PUSHED(
+        bus=push.bus.name,
+        rule=push.lease.record.name,
+        position=push.lease.delivery.position,
+        attempt=push.lease.delivery.attempts,
+        status=answer.status,
+        failure=answer.failure,
+        took_ms=answer.elapsed_s * 1000,
+    )
 
 
 def _read(answer: PushAnswer) -> Answer:

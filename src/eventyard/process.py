@@ -6,6 +6,8 @@ import logging
 import resource
 import sys
 
+from eventyard import logbook
+
 SWITCH_INTERVAL_S = 0.0005
 """How long one Python thread may keep the others waiting. The door's thread and the writer's hand work to and fro for every
 event; at Python's default of 5 ms each hand-over under load costs that."""
@@ -15,11 +17,21 @@ GC_THRESHOLDS = (50_000, 20, 100)
 the way to 202 that was 6 % of the time."""
 
 
-def prepare(log_level: str) -> None:
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+def prepare(log_level: str, log_format: str = "auto") -> None:
+    """`log_format`: json, text, or auto: text for a person at a terminal and JSON for all others."""
+    _log_to(
+        logging.StreamHandler(), log_level, is_json=log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
+    )
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*GC_THRESHOLDS)
     _allow_descriptors()
+
+
+def _log_to(handler: logging.Handler, log_level: str, *, is_json: bool) -> None:
+    handler.setFormatter(logbook.JsonLines() if is_json else logbook.TextLines())
+    logging.basicConfig(level=log_level.upper(), handlers=[handler])
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    logging.captureWarnings(capture=True)
 
 
 def _allow_descriptors() -> None:

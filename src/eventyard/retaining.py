@@ -5,12 +5,12 @@ dead letters past theirs. A wall clock that runs ahead is believed by bus time o
 that is not old. Where a bus is emptied from its old end, the stage goes on without waiting until it has caught up.
 """
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from eventyard import logbook
 from eventyard.core import limits
 from eventyard.core.bus_state import BusState, RuleQueue
 from eventyard.core.changes import Filter, StoredEvent
@@ -22,8 +22,6 @@ from eventyard.core.rule import RuleRecord
 from eventyard.core.system import SYSTEM_BUS
 from eventyard.core.view import View
 from eventyard.ports import Engine
-
-log = logging.getLogger("eventyard.retaining")
 
 FLOOR_EVERY_MS = 5_000
 RULES_EVERY_MS = 60_000
@@ -69,7 +67,7 @@ class RetentionStage:
             try:
                 did_something |= self._step(state, watch, time)
             except Unavailable as error:
-                log.warning("retention waits for the disk: %s", error.detail)
+                logbook.RETENTION_WAITS(error=error.detail)
         return did_something
 
     def _step(self, state: BusState, watch: _Watch, time: BusTime) -> bool:

@@ -5,18 +5,16 @@ at. And a pass goes through every bus from its first event to its last, rests fo
 and told by the engine, is never served, and makes the bus no less ready: everything else is there.
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 
 import msgspec
 
+from eventyard import logbook
 from eventyard.core import limits
 from eventyard.core.bus_state import BusState
 from eventyard.core.errors import Corrupt, Unavailable
 from eventyard.ports import Engine
-
-log = logging.getLogger("eventyard.scrubber")
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -57,7 +55,7 @@ class Scrubber:
                 return self._look_at_new() or self._go_on(now_ms)
             return self._go_on(now_ms) or self._look_at_new()
         except (Unavailable, Corrupt) as error:
-            log.warning("the scrubber rests, for it could not read on: %s", error.detail)
+            logbook.SCRUBBER_RESTS(error=error.detail)
             self._due_ms = now_ms + limits.SCRUB_FAILED_MS
             return False
 

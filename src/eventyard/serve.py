@@ -6,7 +6,6 @@
 import asyncio
 import contextlib
 import gc
-import logging
 import os
 import signal
 import socket
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import uvloop
 
-from eventyard import process
+from eventyard import logbook, process
 from eventyard import settings as settings_module
 from eventyard.bus import Eventyard
 from eventyard.core.errors import InvalidSettings, StorageFailed, StorageFull
@@ -25,8 +24,6 @@ from eventyard.engines.sqlite import DATABASE, SqliteEngine, hold
 from eventyard.settings import Settings
 from eventyard.surfaces.http import Server, app
 from eventyard.transports.http import HttpTransport
-
-log = logging.getLogger("eventyard.serve")
 
 START_AGAIN_S = 5
 """Between two tries to start on a disk that refuses: soon enough for who has just made room, seldom enough for a log."""
@@ -48,8 +45,7 @@ def serve(settings: Settings) -> int:
     Raises InvalidSettings, before anything is opened, where it cannot run like this.
     """
     _check_host(settings)
-    process.prepare(settings.log_level)
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    process.prepare(settings.log_level, settings.log_format)
     with bind(settings) as listener, hold(settings.data):
         uvloop.run(_serve(settings, listener))
     return 0
@@ -115,7 +111,7 @@ async def _taken_up(settings: Settings) -> Eventyard:
         try:
             return await _started(settings)
         except (StorageFull, StorageFailed) as error:
-            log.error("the bus cannot start yet, and tries again every %d s: %s", START_AGAIN_S, error.detail)  # noqa: TRY400 - the disk's fault needs no trace
+            logbook.START_WAITS(every_s=START_AGAIN_S, error=error.detail)
         await asyncio.sleep(START_AGAIN_S)
 
 

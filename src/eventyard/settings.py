@@ -31,6 +31,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     dispatch: bool = True
     """Whether this server pushes itself; else workers do, which lease from it."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """`auto`: text on a terminal, else JSON."""
 
     @property
     def is_loopback(self) -> bool:

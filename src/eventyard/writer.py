@@ -9,13 +9,13 @@ no answer, `duplicate` and conflict included, ever rests on what is not durable.
 Everything here but `submit`, `submit_own` and `now` belongs to the thread that calls `step`.
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from eventyard import logbook
 from eventyard.core import clock, limits, machine
 from eventyard.core.bus_state import BusState, Loaded
 from eventyard.core.changes import BusRecord, Changes, QueueKey
@@ -29,8 +29,6 @@ from eventyard.core.system import DEFAULT_BUS, SYSTEM_BUS
 from eventyard.inbox import Done, Inbox, Ticket
 from eventyard.metering import Meter
 from eventyard.ports import Clock, Engine
-
-log = logging.getLogger("eventyard.writer")
 
 IDLE_S_MAX = 1.0
 HELD_S = 0.002
@@ -112,7 +110,7 @@ class Writer:
         loaded = self._engine.load()
         self._start_clock(loaded)
         if self.losses is not None:
-            log.error("this store is only read: %s", self.losses.refusal().detail)
+            logbook.STORE_BEHIND(error=self.losses.refusal().detail)
             for bus in loaded:
                 self._hold_bus(bus)
             return
@@ -232,6 +230,7 @@ class Writer:
 
     def step(self) -> bool:
         """One bounded batch over all buses. False when there was nothing to do."""
+        began_s = self.meter.seconds()
         self._inbox.heed()
         if self.losses is not None:
             self._answer([_answered(ticket, self.losses.refusal()) for ticket in self._inbox.take()])
@@ -250,6 +249,8 @@ class Writer:
         for receiver in self._receivers:
             receiver.conclude(error, unreached)
         self.after_step()
+        if logbook.STEP.is_on and admissions:
+            _tell(admissions, error, self.meter.seconds() - began_s)
         return not self.has_failed and any(_did_something(admission) for admission in admissions)
 
     def _collect(self) -> None:
@@ -263,7 +264,7 @@ class Writer:
         self._time = clock.advance(before, self._clock.now_ms(), max(0, read_ms - self._read_ms))
         self._read_ms = read_ms
         if self._time.is_suspended and not before.is_suspended:
-            log.warning("the clock jumped ahead by more than is believed; bus time goes on at its own pace until a restart")
+            logbook.CLOCK_JUMPED()
 
     def _busy(self) -> list[int]:
         """The buses with commands, or with deliveries due that somebody wants. Commands for a bus that is gone end here."""
@@ -318,8 +319,8 @@ class Writer:
                     break
                 finished.append(queue.popleft())
             machine.conclude(draft)
-        except Exception as error:
-            log.exception("a step failed", extra={"bus": state.record.name})
+        except Exception as error:  # noqa: BLE001 - whatever it is, the log has it and the callers an answer
+            logbook.STEP_FAILED(bus=state.record.name)
             failed = error if isinstance(error, EventyardError) else Failed("an unexpected error; the log has it")
             finished += [queue.popleft()] if queue else []
             return Admission(state, None, [_answered(ticket, failed) for ticket in finished])
@@ -337,7 +338,7 @@ class Writer:
             self._engine.commit(batch)
         except EventyardError as error:
             self.meter.failed_commits += 1
-            log.warning("a commit failed: %s", error.detail)
+            logbook.COMMIT_FAILED(error=error.detail)
             return error
         self.meter.commits.observe(self.meter.seconds() - began_s)
         for changes in sorted(batch, key=_is_of_system_bus):
@@ -399,7 +400,7 @@ class Writer:
             for rule, run in drained:
                 state.set_due(rule, run, self._engine.view.next_due(state.record.number, rule, run))
         except Unavailable as error:
-            log.warning("a queue could not be read: %s", error.detail)
+            logbook.QUEUE_UNREAD(error=error.detail)
             self.has_failed = True
 
     def _answer(self, tickets: list[Ticket]) -> None:
@@ -460,6 +461,17 @@ def _unreached(admissions: Iterable[Admission]) -> set[tuple[int, int]]:
 
 def _did_something(admission: Admission) -> bool:
     return bool(admission.finished or (admission.draft is not None and admission.draft.leases))
+
+
+def _tell(admissions: Sequence[Admission], error: EventyardError | None, took_s: float) -> None:
+    logbook.STEP(
+        took_ms=took_s * 1000,
+        buses=len(admissions),
+        commands=sum(len(admission.finished) for admission in admissions),
+        events=sum(len(ticket.answers) for admission in admissions for ticket in admission.finished),
+        leases=sum(len(admission.draft.leases) for admission in admissions if admission.draft),
+        outcome="kept" if error is None else error.code,
+    )
 
 
 def _nothing() -> None:

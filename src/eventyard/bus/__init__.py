@@ -6,7 +6,6 @@ Every method is called on an asyncio loop; what it awaits is durable when it ret
 """
 
 import asyncio
-import logging
 import random
 import secrets
 import threading
@@ -39,8 +38,6 @@ from eventyard.stream import Stream, Streams
 from eventyard.writer import Writer
 
 __all__ = ["Eventyard"]
-
-log = logging.getLogger("eventyard.bus")
 
 T = TypeVar("T")
 

@@ -1,10 +1,10 @@
 """Asking: how a call reaches the writer or the store, and how its answer reaches the event loop it came from."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from eventyard import logbook
 from eventyard.core.bus_state import BusState
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command
@@ -12,8 +12,6 @@ from eventyard.core.errors import EventyardError, NotFound
 from eventyard.core.view import View
 from eventyard.ports import Engine
 from eventyard.writer import Writer
-
-log = logging.getLogger("eventyard.bus")
 
 T = TypeVar("T")
 
@@ -58,7 +56,7 @@ class Asking:
             try:
                 loop.call_soon_threadsafe(_resolve, own)
             except RuntimeError:
-                log.warning("a caller's event loop was closed before %d answers reached it", len(own))
+                logbook.ANSWERS_UNHEARD(count=len(own))
 
     async def _command(self, bus: str, command: Command, *, size: int = 0) -> Any:
         return await self._ask_for(bus, command, size=size)

@@ -2,14 +2,13 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import msgspec
 
 from eventyard import dead_letters as letters
-from eventyard import pushing
+from eventyard import logbook, pushing
 from eventyard.bus.queues import QueueCalls
 from eventyard.core import limits, network
 from eventyard.core.bus_state import BusState
@@ -21,8 +20,6 @@ from eventyard.core.rule import HttpTarget, RuleRecord
 from eventyard.core.view import View
 from eventyard.dead_letters import DeadLetter, DeadLetterPage
 from eventyard.ports import PushAnswer, PushRequest, Transport
-
-log = logging.getLogger("eventyard.bus")
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -124,7 +121,7 @@ class DeadLetterCalls(QueueCalls):
             )
         if self._trials + len(found) > limits.TRIALS_UNDER_WAY_MAX:
             raise Overloaded(f"found {self._trials} trials under way", wanted="to try again shortly")
-        log.info("rule %s of bus %s: %d dead letters are tried on %s", name, bus, len(found), urlsplit(target.url).netloc)
+        logbook.LETTERS_TRIED(rule=name, bus=bus, count=len(found), host=urlsplit(target.url).netloc)
         return await self._try_all(bus, record, target, found)
 
     async def _try_all(self, bus: str, record: RuleRecord, target: HttpTarget, tried: list[DeadLetter]) -> list[Trial]:

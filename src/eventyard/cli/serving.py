@@ -35,6 +35,12 @@ def serve(
     log_level: Annotated[
         str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [default: info]")
     ] = None,
+    log_format: Annotated[
+        str | None,
+        typer.Option(
+            "--log-format", metavar="FORMAT", help="auto, json or text. [default: auto: text on a terminal, else JSON]"
+        ),
+    ] = None,
 ) -> int:
     """Run a server in the foreground. Ctrl-C stops it once pushes under way are done.
 
@@ -58,5 +64,6 @@ def serve(
         "drain_s": drain_s,
         "dispatch": dispatch,
         "log_level": log_level,
+        "log_format": log_format,
     }
     return server.serve(settings.load(flags, file=config))

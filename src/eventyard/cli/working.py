@@ -29,6 +29,12 @@ def worker(
     log_level: Annotated[
         str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [default: info]")
     ] = None,
+    log_format: Annotated[
+        str | None,
+        typer.Option(
+            "--log-format", metavar="FORMAT", help="auto, json or text. [default: auto: text on a terminal, else JSON]"
+        ),
+    ] = None,
 ) -> int:
     """Push for a server, in a process of its own. Ctrl-C stops it once pushes under way are done.
 
@@ -45,7 +51,7 @@ def worker(
     from eventyard import settings  # noqa: PLC0415 - heavy, see the package
     from eventyard.worker import WrongServer, work  # noqa: PLC0415 - as above
 
-    flags = {"allow_network": allow_network or None, "drain_s": drain_s, "log_level": log_level}
+    flags = {"allow_network": allow_network or None, "drain_s": drain_s, "log_level": log_level, "log_format": log_format}
     try:
         all_told = work(settings.load(flags, file=config), server)
     except WrongServer as error:

@@ -27,7 +27,6 @@ the log and harms no other push.
 import contextlib
 import heapq
 import itertools
-import logging
 import math
 import ssl
 import threading
@@ -43,6 +42,7 @@ import msgspec
 import pycurl  # type: ignore[import-untyped]  # its own stub knows only Any
 
 import eventyard
+from eventyard import logbook
 from eventyard.core import limits
 from eventyard.core.errors import InvalidRule
 from eventyard.core.network import Policy, Url, parse_url
@@ -50,8 +50,6 @@ from eventyard.ports import PushAnswer, PushRequest
 from eventyard.transports.exchange import Done, Exchange, InvalidHeader, Push, forbidden, timed_out
 from eventyard.transports.poller import Poller
 from eventyard.transports.resolver import Names, Resolve, Resolver, system_resolve
-
-_log = logging.getLogger(__name__)
 
 Between = Callable[[bool], float]
 
@@ -368,7 +366,7 @@ def _tell(push: Push, answer: PushAnswer) -> None:
     try:
         push.done(answer)
     except BaseException:  # noqa: BLE001 - ruff lets a logged Exception pass, not this one
-        _log.exception("The receiver of a push's answer raised")
+        logbook.ANSWER_UNHEARD()
 
 
 def _nothing_between(_was_idle: bool) -> float:

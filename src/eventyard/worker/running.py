@@ -30,7 +30,7 @@ def work(settings: Settings, server: str) -> bool:
     Raises InvalidSettings where the address cannot be one, WrongServer where what answers there is no server of this version.
     """
     url = _checked(server)
-    process.prepare(settings.log_level)
+    process.prepare(settings.log_level, settings.log_format)
     policy = Policy(is_loopback_allowed=_is_loopback(url), allowed=settings_module.policy(settings).allowed)
     pushes, line = HttpTransport(policy), HttpTransport(_ANYWHERE, resolver_threads=1, connections_max=4)
     chance = random.Random()  # noqa: S311 - spreads retries, guards nothing

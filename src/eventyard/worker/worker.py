@@ -19,7 +19,6 @@ old, does so for a moment only: while the server is away it stands still there, 
 """
 
 import contextlib
-import logging
 import queue
 import random
 from collections.abc import Callable, Sequence
@@ -28,6 +27,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from eventyard import logbook
 from eventyard.core import errors, handout, limits
 from eventyard.core.changes import BusRecord
 from eventyard.core.clock import BusTime
@@ -35,8 +35,6 @@ from eventyard.core.commands import Settlement
 from eventyard.dispatch import Dispatch
 from eventyard.ports import Transport
 from eventyard.worker.line import Away, Line, Refused, Reply, Taken
-
-log = logging.getLogger("eventyard.worker")
 
 RECEIVE = "/v1/dispatch/receive"
 REPORT = "/v1/dispatch/report"
@@ -247,9 +245,7 @@ class Worker:
                 self._miss(reason)
                 answer = Unsent(reason)
             case Refused(reason):
-                log.error(
-                    "the server refused %d verdicts, whose deliveries are pushed again when the leases end: %s", count, reason
-                )
+                logbook.VERDICTS_REFUSED(count=count, error=reason)
         for part in parts:
             part.done(answer)
 
@@ -263,7 +259,7 @@ class Worker:
         self.told += count
         late = sum(1 for of_bus in results for word in of_bus if word is not None)
         if late:
-            log.info("%d of %d verdicts came too late", late, count)
+            logbook.VERDICTS_LATE(late=late, count=count)
         self._take(handed, self._told_at, rest_s=limits.WORKER_REST_S)
         return None
 

@@ -1,12 +1,10 @@
 """What was found damaged: counted and told, so that leaving it out of answers is never silent."""
 
-import logging
 import threading
 from collections.abc import Callable
 
+from eventyard import logbook
 from eventyard.core.loss import outside
-
-log = logging.getLogger("eventyard.store")
 
 STRETCHES_MAX = 10_000
 """Damaged stretches remembered, so that each is told once however often it is met. Past this a disk wants replacing."""
@@ -46,18 +44,16 @@ class DamageLog:
     def add(self, bus: int, position: int) -> None:
         """The row at `position` is not as it was written."""
         if self._note(bus, position, position):
-            self._tell("the event at position %d of bus %d is damaged; it is not served", position, bus)
+            if self._is_told:
+                logbook.EVENT_DAMAGED(position=position, bus=bus)
             if self._on_damage is not None:
                 self._on_damage(bus, position)
 
     def add_stretch(self, bus: int, first: int, last: int) -> None:
         """These positions cannot be read, or are not there, and nothing explains it."""
         for begin, end in self._note(bus, first, last):
-            self._tell("positions %d to %d of bus %d are gone or cannot be read", begin, end, bus)
-
-    def _tell(self, text: str, *values: int) -> None:
-        if self._is_told:
-            log.error(text, *values)
+            if self._is_told:
+                logbook.EVENTS_GONE(first=begin, last=end, bus=bus)
 
     def _note(self, bus: int, first: int, last: int) -> list[Stretch]:
         """What of it is news."""

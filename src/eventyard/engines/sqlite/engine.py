@@ -12,7 +12,6 @@ publishers that were told to come back find, at worst, their events already acce
 """
 
 import contextlib
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -20,6 +19,7 @@ from typing import TypeVar
 import apsw
 import msgspec
 
+from eventyard import logbook
 from eventyard.core.bus_state import Loaded, Queue
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, QueueKey
 from eventyard.core.clock import BusTime
@@ -40,8 +40,6 @@ from eventyard.engines.sqlite.record_rows import decode
 from eventyard.engines.sqlite.verifying import Verification, load_gaps
 from eventyard.engines.sqlite.view import SqliteView
 from eventyard.ports import Footprint
-
-log = logging.getLogger("eventyard.store")
 
 WAL_BYTES = 16 * 1024 * 1024
 """A checkpoint follows the commit that takes the log past this. Larger ones wait longer each (a pause for who publishes
@@ -235,7 +233,7 @@ class SqliteEngine:
         """Once: it is tried again and again."""
         if not self._is_stuck:
             self._is_stuck = True
-            log.error("what retention or a deletion was to remove stays, for it cannot be read: %s", error)
+            logbook.REMOVAL_STUCK(error=error)
 
     def _transact(self, batch: Sequence[Changes], staged: Sequence[Staged]) -> None:
         connection = self._connection

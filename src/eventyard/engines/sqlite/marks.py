@@ -22,7 +22,6 @@ full disk does not matter to them.
 
 import errno
 import hashlib
-import logging
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,14 +32,13 @@ from zlib import crc32
 import apsw
 import msgspec
 
+from eventyard import logbook
 from eventyard.core.changes import BusRecord, Changes
 from eventyard.core.errors import InvalidSettings
 from eventyard.core.loss import Loss
 from eventyard.core.system import SYSTEM_BUS
 from eventyard.engines.sqlite.connection import rows
 from eventyard.engines.sqlite.record_rows import decode
-
-log = logging.getLogger("eventyard.store")
 
 HEADER_BYTES = 64
 SLOT_BYTES = 32
@@ -164,9 +162,9 @@ class Marks:
         """A bus that was committed since there are marks, and has none."""
         unknown = [bus.name for bus in standings if bus.mark.commits and bus.number not in self.found]
         if unknown and self.is_new:
-            log.warning("the store has no marks: whether it lost its newest commits cannot be told; new ones are made")
+            logbook.MARKS_MISSING()
         elif unknown:
-            log.warning("has no mark that can be read: %s; whether they lost commits cannot be told", ", ".join(unknown[:20]))
+            logbook.MARKS_UNKNOWN(buses=", ".join(unknown[:20]))
 
     def keep(self, batch: Iterable[Changes]) -> None:
         """Mark what has just been committed. Never fails: the commit stands."""
@@ -218,7 +216,7 @@ class Marks:
 
     def _fail(self, error: OSError) -> None:
         if not self.failure:
-            log.warning("the marks cannot be written (%s): until they can, a loss of the newest commits would go unseen", error)
+            logbook.MARKS_UNWRITABLE(error=error)
         self.failure = str(error)
 
 
@@ -318,7 +316,7 @@ def _read(file: MarkFile) -> bytes:
     try:
         return file.read()
     except OSError as error:
-        log.error("the marks cannot be read (%s): whether something was lost cannot be told", error)  # noqa: TRY400 - the disk's fault needs no trace
+        logbook.MARKS_UNREADABLE(error=error)
         return b""
 
 

@@ -1,14 +1,12 @@
 """Bringing a file up to the schema of this eventyard: numbered files of SQL, applied in order, all in one transaction."""
 
-import logging
 from pathlib import Path
 
 import apsw
 
+from eventyard import logbook
 from eventyard.core.errors import InvalidSettings
 from eventyard.engines.sqlite.connection import failures_named
-
-log = logging.getLogger("eventyard.engines.sqlite")
 
 APPLICATION_ID = 0x45767964
 """'Evyd' in the file's header, so that another program's database is never taken for ours."""
@@ -61,7 +59,7 @@ def _make_shrinkable(connection: apsw.Connection) -> None:
     """
     if connection.pragma("auto_vacuum") == _INCREMENTAL:
         return
-    log.info("the file is written anew once, so that it can give room back; this takes a moment and as much room again")
+    logbook.STORE_REWRITTEN()
     connection.pragma("auto_vacuum", "INCREMENTAL")
     connection.execute("VACUUM")
 

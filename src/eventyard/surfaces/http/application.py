@@ -4,7 +4,6 @@ Publishing is most of what a bus is asked, so its route is found by one expressi
 about it is as everywhere.
 """
 
-import logging
 import re
 from collections.abc import Iterable, Mapping
 from itertools import groupby
@@ -15,6 +14,7 @@ from starlette.routing import Route as Path
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from eventyard import logbook
 from eventyard.bus import Eventyard
 from eventyard.core.errors import EventyardError, Failed, InvalidRequest, NotFound, Refused, UnsupportedContentType
 from eventyard.surfaces.http.body import Body, BodyBudget, Gone
@@ -24,8 +24,6 @@ from eventyard.surfaces.http.origins import OriginGuard
 from eventyard.surfaces.http.problems import STATUSES, MethodNotAllowed
 from eventyard.surfaces.http.route import Route
 from eventyard.surfaces.http.routes import PUBLISH, ROUTES
-
-log = logging.getLogger("eventyard.http")
 
 
 def app(yard: Eventyard, *, hosts: tuple[str, ...] = (), unready: Unready = list) -> ASGIApp:
@@ -50,13 +48,19 @@ class _Application:
             return
         except EventyardError as error:
             await self._refuse(exchange, error)
-        except Exception:
-            log.exception("a request failed")
+        except Exception:  # noqa: BLE001 - whatever it is, the log has it and the caller an answer
+            logbook.REQUEST_FAILED()
             await self._refuse(exchange, Failed("an unexpected error"))
 
     async def _refuse(self, exchange: Exchange, error: EventyardError) -> None:
-        self._yard.meter.answered(STATUSES[type(error)])
+        self._count(exchange, STATUSES[type(error)])
         await exchange.refuse(error)
+
+    def _count(self, exchange: Exchange, status: int) -> None:
+        self._yard.meter.answered(status)
+        if logbook.REQUEST.is_on:
+            scope = exchange.scope
+            logbook.REQUEST(method=scope["method"], path=scope["raw_path"].decode("latin-1"), status=status)
 
     async def _enter(self, exchange: Exchange) -> None:
         scope = exchange.scope
@@ -78,10 +82,10 @@ class _Application:
         call: Call[Any] = Call(self._yard, self._unready, names, query, exchange.scope["headers"], body, exchange.body.gone)
         answer = await route.handler(call)
         if isinstance(answer, Answer):
-            self._yard.meter.answered(answer.status)
+            self._count(exchange, answer.status)
             await exchange.answer(answer)
         else:
-            self._yard.meter.answered(200)
+            self._count(exchange, 200)
             await exchange.stream(answer)
 
     async def _read_body(self, exchange: Exchange, route: Route, names: Mapping[str, str]) -> bytes:

@@ -8,12 +8,12 @@ The first message says where the stream begins: without it a reader that is cut 
 Source: HTML, 9.2 Server-sent events.
 """
 
-import logging
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 import msgspec
 
+from eventyard import logbook
 from eventyard.core.changes import StoredEvent
 from eventyard.core.errors import EventyardError, InvalidRequest
 from eventyard.stream import Gap, Stream
@@ -21,8 +21,6 @@ from eventyard.surfaces.http.calls import COMMON_HEADERS, Call, Headers, StreamA
 from eventyard.surfaces.http.events import read_pattern
 from eventyard.surfaces.http.schemas import POSITION_MAX
 from eventyard.surfaces.http.times import rfc3339
-
-log = logging.getLogger("eventyard.http")
 
 CONTENT_TYPE = "text/event-stream"
 LAST_EVENT_ID = "Last-Event-ID"
@@ -86,8 +84,8 @@ class EventStream:
                 self.sent()
         except EventyardError as error:
             yield self.farewell(error.code)
-        except Exception:
-            log.exception("a stream failed")
+        except Exception:  # noqa: BLE001 - whatever it is, the log has it and the reader a last word
+            logbook.STREAM_FAILED()
             yield self.farewell("internal-error")
         else:
             yield self.farewell(self._stream.ended_by)
