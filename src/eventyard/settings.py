@@ -76,7 +76,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return given
 
 
-_OTHER_VARIABLES = frozenset({"EVENTYARD_URL"})
+_OTHER_VARIABLES = frozenset({"EVENTYARD_URL", "EVENTYARD_KEY", "EVENTYARD_KEY_FILE"})
 """Variables that the command line reads as a client."""
 
 

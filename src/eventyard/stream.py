@@ -149,9 +149,9 @@ class Stream:
         self.position = after
         self.ended_by = ""
 
-    def end(self) -> None:
-        """The reader has gone. On its own loop; twice is harmless."""
-        self._finish("reader")
+    def end(self, ended_by: str = "reader") -> None:
+        """The reader has gone, or may read no more. On its own loop; twice is harmless."""
+        self._finish(ended_by)
 
     def _finish(self, ended_by: str) -> None:
         self.ended_by = self.ended_by or ended_by

@@ -26,6 +26,7 @@ def plain(loaded: Loaded) -> Any:
         buses=tuple(sorted(loaded.buses, key=lambda bus: bus.number)),
         backfills=tuple(sorted(loaded.backfills, key=lambda backfill: backfill.key)),
         intents=tuple(sorted(loaded.intents, key=lambda intent: intent.number)),
+        keys=tuple(sorted(loaded.keys, key=lambda key: key.id)),
     )
 
 
@@ -41,6 +42,7 @@ def facts(state: BusState) -> Any:
     return (
         (state.floor, state.log_bytes, state.tombstones, lanes, parked),
         (state.record, state.head, state.by_uid, state.by_name, state.leased, state.buses, state.backfills, state.intents),
+        state.keys,
         dict(state.live.items()),
         counts,
     )

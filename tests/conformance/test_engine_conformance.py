@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from eventyard.core.access import EVERYTHING, AccessKey, Grant, Scope
 from eventyard.core.bus_state import Queue
 from eventyard.core.changes import Backfill, Changes, Filter, Intent, IntentKind, Moved, Pace
 from eventyard.core.clock import BusTime
@@ -392,6 +393,20 @@ def test_tombstones_load_until_they_are_removed(engine: Engine) -> None:
 
     engine.commit([Changes(BUS, TIME, 9, tombstones=[msgspec.structs.replace(tombstone, is_removed=True)])])
     assert engine.load()[1].tombstones == ()
+
+
+def test_keys_load_with_the_system_bus_until_they_are_removed(engine: Engine) -> None:
+    key = AccessKey(
+        "00010203", b"\x00digest\xff", "admin", Grant((Scope.READ, Scope.PUBLISH), ("shop",), "/shop/", ("t.*",)), 9, 1
+    )
+    other = AccessKey("ffffffff", b"", "gone", EVERYTHING, revoked_ms=3, revoked_by="key:00010203/admin")
+    engine.commit([founding(1), Changes(0, TIME, 1, keys=[other, key])])
+    assert sorted(engine.load()[0].keys, key=lambda key: key.id) == [key, other]
+    assert engine.load()[1].keys == ()
+
+    changed = msgspec.structs.replace(key, revoked_ms=7)
+    engine.commit([Changes(0, TIME, 2, keys=[changed, msgspec.structs.replace(other, is_removed=True)])])
+    assert engine.load()[0].keys == (changed,)
 
 
 def test_what_stands_in_lanes_loads_for_rules_that_keep_order(engine: Engine) -> None:

@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from eventyard.core import access, limits, machine
 from eventyard.core import event as events
-from eventyard.core import limits, machine
 from eventyard.core.bus_state import BusState, Loaded
 from eventyard.core.changes import BusRecord, Changes, Filter, Retention
 from eventyard.core.clock import BusTime
@@ -29,6 +29,7 @@ from eventyard.core.commands import (
     Command,
     ContinueIntent,
     CreateBus,
+    CreateKey,
     DeleteBus,
     DeleteRule,
     Demand,
@@ -46,6 +47,7 @@ from eventyard.core.commands import (
     Release,
     Replay,
     Retain,
+    RevokeKey,
     Seek,
     SetPaused,
     SetRetention,
@@ -291,6 +293,11 @@ class EnginesAgree(RuleBasedStateMachine):
     @rule(max_bytes=st.integers(1, 3))
     def set_retention(self, max_bytes: int) -> None:
         self.step({SYSTEM_BUS: [SetRetention("default", Retention(max_bytes=max_bytes))]})
+
+    @rule(number=st.integers(0, 3), is_made=st.booleans())
+    def make_or_revoke_a_key(self, number: int, is_made: bool) -> None:
+        key = access.made(access.key_text(bytes([number]) * 36), f"k{number}", access.EVERYTHING)
+        self.step({SYSTEM_BUS: [CreateKey(key, "me") if is_made else RevokeKey(key.id, "me")]})
 
     @rule(is_created=st.booleans())
     def make_or_delete_a_bus(self, is_created: bool) -> None:

@@ -18,7 +18,7 @@ from eventyard.client.methods import Methods
 
 PARTS = (
     *("answers", "building", "call", "consuming", "dead_letters", "errors", "event"),
-    *("following", "messages", "methods", "patience", "protocol", "pulling", "runs", "shells"),
+    *("following", "keys", "messages", "methods", "patience", "protocol", "pulling", "runs", "shells"),
 )
 AT_ONCE = Patience(attempts_max=3, first_s=0.0)
 PUBLISHED = {"id": "1", "source": "/shop", "position": 7, "duplicate": False}

@@ -1,7 +1,8 @@
 """The facade: what a bus can be asked, for doors (HTTP, a console) and for programs that embed it.
 
 `Eventyard` holds one store with all its buses and runs the stages on their threads: the writer, the transport's, and one for
-backfills, retention and the keeper. What is asked of rules stands in `rules`, of queues in `queues`, of dead letters in `dead_letters`.
+backfills, retention and the keeper. What is asked of rules stands in `rules`, of queues in `queues`, of dead letters in `dead_letters`, of
+access keys in `keys`.
 Every method is called on an asyncio loop; what it awaits is durable when it returns.
 """
 
@@ -18,6 +19,7 @@ from eventyard.backfill import BackfillStage
 from eventyard.bus.dead_letters import DeadLetterCalls
 from eventyard.bus.explaining import ExplainCalls
 from eventyard.bus.figures import Figures, Reading, Waiting, Watch
+from eventyard.bus.keys import KeyCalls
 from eventyard.bus.workers import WorkerCalls
 from eventyard.consumers import Consumers
 from eventyard.core import handout, machine, network, rule
@@ -42,7 +44,7 @@ __all__ = ["Eventyard"]
 T = TypeVar("T")
 
 
-class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls):
+class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
     """One store and its stages. `start` before anything else, `stop` at the end; a crash instead of `stop` loses nothing."""
 
     def __init__(
@@ -58,6 +60,7 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls):
         """`is_pushing`: false where push rules are left to workers, which lease from here."""
         self._transport = transport
         self._policy = policy
+        self._clock = clock
         chance = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing; the system's costs a call for each push
         self.meter = Meter()
         self._watch = Watch(self.meter.seconds)

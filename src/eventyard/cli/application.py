@@ -12,6 +12,7 @@ from eventyard.cli import (
     buses,
     doctor,
     events,
+    keys,
     patterns,
     publishing,
     queue,
@@ -22,6 +23,7 @@ from eventyard.cli import (
     tailing,
     working,
 )
+from eventyard.cli.reaching import with_reach
 
 _HELP = """Eventyard: a durable event bus. Producers say what happened, rules direct it, services react.
 
@@ -32,7 +34,7 @@ Start:
   eventyard rules put rewards --type order.paid --to http://127.0.0.1:9005/
 
 Every command has --help with an example. The server's address is --url or
-EVENTYARD_URL. Exit codes: 0 ok, 1 the answer is no, 2 usage, 3 refused by
+EVENTYARD_URL, the access key EVENTYARD_KEY or --key-file. Exit codes: 0 ok, 1 the answer is no, 2 usage, 3 refused by
 the server, 4 no server or not now, 5 a defect. More: docs/reference/cli.md
 """
 
@@ -69,16 +71,18 @@ def command() -> Any:
     app = typer.Typer(name="eventyard", help=_HELP, pretty_exceptions_enable=False)
     app.callback(invoke_without_command=True)(_root)
     app.command("serve", rich_help_panel=_START)(serving.serve)
-    app.command("worker", rich_help_panel=_START)(working.worker)
+    app.command("worker", rich_help_panel=_START)(with_reach(working.worker))
     app.command("demo", rich_help_panel=_START, context_settings=_HANDED_ON)(about.demo)
-    app.command("doctor", rich_help_panel=_START)(doctor.doctor)
+    app.command("doctor", rich_help_panel=_START)(with_reach(doctor.doctor))
     app.command("version", rich_help_panel=_START)(about.version)
     app.command("backup", rich_help_panel=_KEEP)(backup.backup)
     app.command("restore", rich_help_panel=_KEEP)(backup.restore)
-    app.command("publish", rich_help_panel=_USE)(publishing.publish)
-    app.command("tail", rich_help_panel=_USE)(tailing.tail)
+    app.command("publish", rich_help_panel=_USE)(with_reach(publishing.publish))
+    app.command("tail", rich_help_panel=_USE)(with_reach(tailing.tail))
     for name, group in _GROUPS.items():
         group.callback(invoke_without_command=True)(_help_alone)
+        for registered in group.registered_commands:
+            registered.callback = registered.callback and with_reach(registered.callback)
         app.add_typer(group, name=name, rich_help_panel=_USE)
     return typer.main.get_command(app)
 
@@ -93,4 +97,5 @@ _GROUPS = {
     "replay": replays.app,
     "dead-letters": reviving.app,
     "buses": buses.app,
+    "keys": keys.app,
 }

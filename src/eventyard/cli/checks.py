@@ -188,6 +188,9 @@ def server(url: str) -> Finding:
     except Unreachable as error:
         return _silent(url, error)
     except ProblemError as error:
+        if error.code in {"unauthenticated", "forbidden"}:
+            advice = "set EVENTYARD_KEY, or --key-file, to a key with the scope read for all buses"
+            return Finding("server", Grade.DOUBTFUL, f"one answers at {url} and wants another key: {error.found}", advice)
         advice = "something else holds this address: choose another with eventyard serve --port, and --url here"
         return Finding("server", Grade.WRONG, f"what answers at {url} is not Eventyard ({error.status})", advice)
     except ClientError as error:

@@ -90,6 +90,8 @@ _ADVICE: dict[Any, str] = {
     "forbidden-target": "let the server call that network: eventyard serve --allow-network CIDR",
     "storage-full": "free disk space where the server keeps its data; it goes on by itself",
     "event-conflict": "a new event needs a new id; leave --id out to get one",
+    "unauthenticated": "set EVENTYARD_KEY, or --key-file FILE, to a key of this server (eventyard keys create made it)",
+    "forbidden": "use a key that may do this; whoever manages keys makes one: eventyard keys create NAME --scope SCOPE",
     "unreadable-answer": "check --url: something else than Eventyard may answer there, or stand in between",
 }
 """By a problem's code, else by the exit code."""

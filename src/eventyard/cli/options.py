@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from eventyard.cli import reaching
 from eventyard.cli.failures import Failure
 from eventyard.cli.places import key, moment
 
@@ -46,6 +47,7 @@ def connect(url: str, *, attempts_max: int = ATTEMPTS, wait_s_max: float = 30.0)
     from eventyard.client import Client, Patience  # noqa: PLC0415 - heavy, see the package
 
     try:
-        return Client(url, patience=Patience(attempts_max=attempts_max, wait_max_s=wait_s_max))
+        patience = Patience(attempts_max=attempts_max, wait_max_s=wait_s_max)
+        return Client(url, patience=patience, key=reaching.key())
     except ValueError as error:
         raise Failure(str(error), advice="--url http://HOST:PORT, or set EVENTYARD_URL") from error

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from eventyard.cli import reaching
 from eventyard.cli.exits import Exit
 from eventyard.cli.failures import Failure
 from eventyard.cli.options import DEFAULT_URL
@@ -40,7 +41,8 @@ def worker(
 
     A server that is started with --no-dispatch leaves all pushing to workers, so
     that it uses more than one core; any number of them share the rules of all
-    buses. Beside a server that pushes itself a worker helps it.
+    buses. Beside a server that pushes itself a worker helps it. Where keys are in
+    use it needs one with the scope consume for all buses.
 
     Example:
       eventyard worker --server http://127.0.0.1:8410
@@ -53,8 +55,11 @@ def worker(
 
     flags = {"allow_network": allow_network or None, "drain_s": drain_s, "log_level": log_level, "log_format": log_format}
     try:
-        all_told = work(settings.load(flags, file=config), server)
+        all_told = work(settings.load(flags, file=config), server, key=reaching.key())
     except WrongServer as error:
-        advice = "check --server: something else than Eventyard may answer there, or an Eventyard of another version"
+        advice = (
+            "check --server, where something else than Eventyard or another version may answer, and the key"
+            " (EVENTYARD_KEY or --key-file), which needs the scope consume for all buses"
+        )
         raise Failure(f"{error.title}: {error}", advice=advice, code=Exit.REFUSED) from error
     return Exit.OK if all_told else Exit.UNAVAILABLE

@@ -4,10 +4,12 @@ It stands alone: nothing here imports the rest of eventyard or what only a serve
 """
 
 from eventyard.client.answers import (
+    AccessKey,
     Bus,
     DeadLetter,
     Delivery,
     LastAnswer,
+    NewKey,
     PatternVerdict,
     Published,
     Redriven,
@@ -27,6 +29,7 @@ from eventyard.client.patience import Patience
 from eventyard.client.shells import AsyncClient, Client
 
 __all__ = [
+    "AccessKey",
     "AsyncClient",
     "Bus",
     "Client",
@@ -35,6 +38,7 @@ __all__ = [
     "Delivery",
     "Gap",
     "LastAnswer",
+    "NewKey",
     "Patience",
     "PatternVerdict",
     "Problem",

@@ -277,6 +277,31 @@ class Bus(msgspec.Struct, frozen=True):
     retention: Retention | None = None
 
 
+class AccessKey(msgspec.Struct, frozen=True):
+    """A key without what would open anything. `buses`, `types`: None for all. `created_by`, `revoked_by`: who asked for it."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    created: str
+    buses: list[str] | None = None
+    source: str = ""
+    types: list[str] | None = None
+    created_by: str = ""
+    expires: str | None = None
+    revoked: str | None = None
+    revoked_by: str = ""
+
+
+class NewKey(AccessKey, frozen=True, kw_only=True):
+    """A key that was made just now. `key` is what opens; it is left out where this is printed."""
+
+    key: str
+
+    def __repr__(self) -> str:
+        return f"NewKey(id={self.id!r}, name={self.name!r})"
+
+
 class PatternVerdict(msgspec.Struct, frozen=True):
     """Whether the pattern matches, and why in one sentence."""
 
@@ -305,6 +330,10 @@ class DeadLetterPage(Page[DeadLetter], frozen=True, rename={"items": "dead_lette
 
 class ReplayPage(Page[Replay], frozen=True, rename={"items": "replays"}):
     items: list[Replay]
+
+
+class KeyPage(Page[AccessKey], frozen=True, rename={"items": "keys"}):
+    items: list[AccessKey]
 
 
 class BusPage(Page[Bus], frozen=True, rename={"items": "buses"}):

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from eventyard.client import dead_letters as letters
+from eventyard.client import keys as access
 from eventyard.client import protocol, pulling, runs
 from eventyard.client.answers import StoredEvent
 from eventyard.client.call import Call, Walk
@@ -141,6 +142,10 @@ class Methods:
     create_bus = Method(protocol.create_bus)
     set_retention = Method(protocol.set_retention)
     delete_bus = Method(protocol.delete_bus)
+
+    create_key = Method(access.create_key)
+    keys = Stream(access.keys)
+    revoke_key = Method(access.revoke_key)
 
     test_pattern = Method(protocol.test_pattern)
     ready = Method(protocol.ready)

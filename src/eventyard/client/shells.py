@@ -30,6 +30,7 @@ TIMEOUT_S = 30.0
 class Client(Methods):
     """Speaks to one server, a call at a time; threads may share it. Close it, or use it as a context manager.
 
+    `key` is an access key of the server, or a token of the issuer that it trusts; sent with every request and shown nowhere.
     `transport` and `rng` are there for tests: where requests go, and what draws the waits between attempts.
     """
 
@@ -39,13 +40,18 @@ class Client(Methods):
         *,
         timeout_s: float = TIMEOUT_S,
         patience: Patience | None = None,
+        key: str = "",
         transport: httpx.BaseTransport | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._patience = patience or Patience()
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._http = httpx.Client(
-            base_url=_checked(url), timeout=timeout_s, transport=transport, mounts=dict.fromkeys(_WITHOUT_PROXY)
+            base_url=_checked(url),
+            timeout=timeout_s,
+            transport=transport,
+            mounts=dict.fromkeys(_WITHOUT_PROXY),
+            headers=_authorization(key),
         )
 
     def send(self, call: Call[T]) -> T:
@@ -132,13 +138,18 @@ class AsyncClient(Methods):
         *,
         timeout_s: float = TIMEOUT_S,
         patience: Patience | None = None,
+        key: str = "",
         transport: httpx.AsyncBaseTransport | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._patience = patience or Patience()
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._http = httpx.AsyncClient(
-            base_url=_checked(url), timeout=timeout_s, transport=transport, mounts=dict.fromkeys(_WITHOUT_PROXY)
+            base_url=_checked(url),
+            timeout=timeout_s,
+            transport=transport,
+            mounts=dict.fromkeys(_WITHOUT_PROXY),
+            headers=_authorization(key),
         )
 
     async def send(self, call: Call[T]) -> T:
@@ -222,6 +233,14 @@ def _checked(url: str) -> str:
     if not url.startswith(("http://", "https://")) or not httpx.URL(url).host:
         raise ValueError(f'found the server address "{url}"; wanted one like {DEFAULT_URL}')
     return url
+
+
+def _authorization(key: str) -> dict[str, str]:
+    if not key:
+        return {}
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise ValueError("found a key with characters that no key has (a line's end, perhaps); wanted it as it was given out")
+    return {"authorization": f"Bearer {key}"}
 
 
 def _following(walk: Walk[T], page: Page[T]) -> Call[Page[T]] | None:

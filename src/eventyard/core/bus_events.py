@@ -22,6 +22,8 @@ RETENTION_CAP = "io.eventyard.retention.cap"
 BUS_CREATED = "io.eventyard.bus.created"
 BUS_CHANGED = "io.eventyard.bus.changed"
 BUS_DELETED = "io.eventyard.bus.deleted"
+KEY_CREATED = "io.eventyard.key.created"
+KEY_REVOKED = "io.eventyard.key.revoked"
 BUS_RESTORED = "io.eventyard.bus.restored"
 BUS_REPAIRED = "io.eventyard.bus.repaired"
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from eventyard.core import rule as rules
+from eventyard.core.access import AccessKey
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, QueueKey
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import LEASED, Delivery, State
@@ -74,6 +75,8 @@ class Loaded(msgspec.Struct, frozen=True):
     leased: tuple[Delivery, ...] = ()
     buses: tuple[BusRecord, ...] = ()
     """On the system bus: every bus that is there or still being emptied."""
+    keys: tuple[AccessKey, ...] = ()
+    """On the system bus: every access key, those that are over included."""
     floor: int = 1
     log_bytes: int = 0
     tombstones: tuple[Tombstone, ...] = ()
@@ -101,6 +104,7 @@ class BusState:
         self.lanes: dict[int, Lanes] = {}
         self.leased = {delivery.key: delivery for delivery in loaded.leased}
         self.buses = {record.name: record for record in loaded.buses}
+        self.keys = {key.id: key for key in loaded.keys}
         self.backfills = {backfill.key: backfill for backfill in loaded.backfills}
         self.intents = {intent.number: intent for intent in loaded.intents}
         self.closed = closed_runs(self.intents.values())
@@ -170,6 +174,11 @@ class BusState:
                 self.buses.pop(bus.name, None)
             else:
                 self.buses[bus.name] = bus
+        for key in changes.keys:
+            if key.is_removed:
+                self.keys.pop(key.id, None)
+            else:
+                self.keys[key.id] = key
 
     def _apply_rule(self, record: RuleRecord) -> None:
         before = self.by_uid.get(record.uid)

@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 
 from eventyard.core import limits
+from eventyard.core.access import AccessKey
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, State, decode_note
 from eventyard.core.rule import RuleRecord, Tombstone
@@ -186,6 +187,7 @@ class Changes(msgspec.Struct, dict=True):
     backfills: list[Backfill] = []
     intents: list[Intent] = []
     buses: list[BusRecord] = []
+    keys: list[AccessKey] = []
     forgotten: list[tuple[int, int]] = []
     """Stretches (first, last) of which every event that is not owed, after the other changes, is removed with its deliveries."""
     emptied_bus: int = 0
@@ -203,6 +205,7 @@ class Changes(msgspec.Struct, dict=True):
             or self.backfills
             or self.intents
             or self.buses
+            or self.keys
             or self.forgotten
             or self.emptied_bus
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from eventyard.core.access import AccessKey
 from eventyard.core.changes import Filter, Retention
 from eventyard.core.delivery import Delivery, Key
 from eventyard.core.event import Event
@@ -271,6 +272,20 @@ class EmptyBus(msgspec.Struct, frozen=True):
     number: int
 
 
+class CreateKey(msgspec.Struct, frozen=True):
+    """On the system bus: let this key in. Answered with its `AccessKey` as it is recorded."""
+
+    key: AccessKey
+    principal: str = ""
+
+
+class RevokeKey(msgspec.Struct, frozen=True):
+    """On the system bus: let the key `id` in no more. Answered with its `AccessKey`."""
+
+    id: str
+    principal: str = ""
+
+
 class Demand(msgspec.Struct, frozen=True):
     """How many more deliveries the claim takes now, over all rules that it is for, and for how long each is leased (work time).
 
@@ -308,4 +323,6 @@ Command = (
     | SetRetention
     | DeleteBus
     | EmptyBus
+    | CreateKey
+    | RevokeKey
 )

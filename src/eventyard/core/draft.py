@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from eventyard.core import limits
+from eventyard.core.access import AccessKey
 from eventyard.core.bus_events import bus_event
 from eventyard.core.bus_state import BusState, closed_runs, with_record
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, Moved, QueueKey, StoredEvent
@@ -64,6 +65,7 @@ class Draft:
         self._backfills: dict[tuple[int, int], Backfill] = {}
         self._intents: dict[int, Intent] = {}
         self._buses: dict[str, BusRecord] = {}
+        self._keys: dict[str, AccessKey] = {}
         self._forgotten: list[tuple[int, int]] = []
         self.emptied_bus = 0
 
@@ -96,6 +98,7 @@ class Draft:
             backfills=list(self._backfills.values()),
             intents=list(self._intents.values()),
             buses=list(self._buses.values()),
+            keys=list(self._keys.values()),
             forgotten=self._forgotten,
             emptied_bus=self.emptied_bus,
         )
@@ -344,7 +347,7 @@ class Draft:
         backfill = self.backfill(rule, run) if run else None
         return backfill is not None and backfill.is_replay
 
-    # Rules, backfills, intents, buses
+    # Rules, backfills, intents, buses, keys
 
     def rule(self, uid: int) -> RuleRecord:
         """The rule `uid`, being deleted or not. KeyError where it is gone."""
@@ -417,3 +420,9 @@ class Draft:
 
     def set_bus(self, record: BusRecord) -> None:
         self._buses[record.name] = record
+
+    def keys(self) -> dict[str, AccessKey]:
+        return {name: key for name, key in {**self.state.keys, **self._keys}.items() if not key.is_removed}
+
+    def set_key(self, key: AccessKey) -> None:
+        self._keys[key.id] = key

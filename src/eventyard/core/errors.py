@@ -99,6 +99,20 @@ class ForbiddenOrigin(Refused):
     code, title = "forbidden-origin", "A web page of another origin may not speak to this bus"
 
 
+class Unauthenticated(Refused):
+    code, title = "unauthenticated", "The request needs a key that is in force"
+
+
+class Forbidden(Refused):
+    """`scope` is the one that it would take."""
+
+    code, title = "forbidden", "The key does not allow this"
+
+    def __init__(self, scope: str, found: str, *, wanted: str, at: str = "") -> None:
+        self.scope = scope
+        super().__init__(found, wanted=wanted, at=at)
+
+
 class NotFound(Refused):
     code, title = "not-found", "There is no such thing here"
 

@@ -422,6 +422,22 @@ default. Past it the ages of the rules that are left are missing from this scrap
 METRICS_KEPT_S = 1.0
 """A scrape is answered again with what the last one read when it comes sooner after it: many who watch cost no more than one."""
 
+# Access
+
+KEYS_MAX = 1_000
+"""Access keys, those that are over and still told of included. One list answers all of them, and all stand in memory."""
+
+GRANT_NAMES_MAX = 100
+GRANT_TEXT_MAX = 255
+"""Buses or types that one key names, and characters of a source or a type: each request with the key goes through them."""
+
+AUTHORIZATION_BYTES_MAX = 8 * 1024
+"""A header Authorization. A key has 76 bytes; a token of an issuer with many groups in it has a few thousand, and is decoded and
+its signature verified before anybody knows whose it is."""
+
+PERMIT_LOOK_S = 30.0
+"""How often a stream whose key expires looks at the clock, which may have been set meanwhile."""
+
 # The HTTP door
 
 ANSWER_BYTES_MAX = 8 * 1024 * 1024

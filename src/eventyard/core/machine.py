@@ -10,18 +10,20 @@ After the commands come the demands: receivers that wait for deliveries of a rul
 where a receiver waits and nobody is before it in the queue, so a push costs no second commit on its way out.
 
 Publishing stands here. `leasing` and `settling` are what queues give out and take back, `order` its lanes; `rule_edits` and `runs`
-what is asked of rules; `backfilling`, `intents` and `retention` bounded work on what is old; `system` the list of buses.
+what is asked of rules; `backfilling`, `intents` and `retention` bounded work on what is old; `system` the list of buses,
+`key_edits` access keys.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from eventyard.core import backfilling, intents, leasing, limits, retention, rule_edits, runs, settling, system
+from eventyard.core import backfilling, intents, key_edits, leasing, limits, retention, rule_edits, runs, settling, system
 from eventyard.core.commands import (
     AdvanceBackfill,
     Command,
     ContinueIntent,
     CreateBus,
+    CreateKey,
     DeleteBus,
     DeleteRule,
     EmptyBus,
@@ -37,6 +39,7 @@ from eventyard.core.commands import (
     Release,
     Replay,
     Retain,
+    RevokeKey,
     Seek,
     SetPaused,
     SetRetention,
@@ -142,4 +145,6 @@ _STEPS: dict[type, Callable[[Draft, Any], Any]] = {
     SetRetention: system.set_retention,
     DeleteBus: system.delete_bus,
     EmptyBus: system.empty_bus,
+    CreateKey: key_edits.create,
+    RevokeKey: key_edits.revoke,
 }

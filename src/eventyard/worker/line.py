@@ -42,13 +42,14 @@ class Line:
         url: str,
         content_type: str,
         *,
+        key: str = "",
         hand_over: Callable[[Callable[[], None]], None],
         now: Callable[[], float],
         rng: random.Random,
     ) -> None:
         self.url = url
         self._server = server
-        self._headers = (("content-type", content_type),)
+        self._headers = (("content-type", content_type), *((("authorization", f"Bearer {key}"),) if key else ()))
         self._hand_over = hand_over
         self._now = now
         self._rng = rng

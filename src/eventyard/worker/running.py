@@ -24,8 +24,8 @@ _ANYWHERE = Policy(is_loopback_allowed=True, allowed=(IPv4Network("0.0.0.0/0"), 
 """Where the server stands is the operator's word, unlike where a rule's target does."""
 
 
-def work(settings: Settings, server: str) -> bool:
-    """Push for the server at this address until SIGTERM or Ctrl-C; a second one ends it at once. Whether all verdicts were told.
+def work(settings: Settings, server: str, *, key: str = "") -> bool:
+    """Push for the server at this address, with this access key, until SIGTERM or Ctrl-C; a second one ends it at once. Whether all verdicts were told.
 
     Raises InvalidSettings where the address cannot be one, WrongServer where what answers there is no server of this version.
     """
@@ -34,7 +34,7 @@ def work(settings: Settings, server: str) -> bool:
     policy = Policy(is_loopback_allowed=_is_loopback(url), allowed=settings_module.policy(settings).allowed)
     pushes, line = HttpTransport(policy), HttpTransport(_ANYWHERE, resolver_threads=1, connections_max=4)
     chance = random.Random()  # noqa: S311 - spreads retries, guards nothing
-    worker = Worker(pushes, line, url, wake=pushes.wake, say=process.say, now=time.monotonic, rng=chance)
+    worker = Worker(pushes, line, url, key=key, wake=pushes.wake, say=process.say, now=time.monotonic, rng=chance)
     _follow_signals(worker)
     _greet(settings, policy, url)
     gc.freeze()

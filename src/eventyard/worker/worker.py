@@ -61,7 +61,7 @@ class Unsent(errors.Unavailable):
 
 
 class Worker:
-    """`pushes` goes to targets, `server` to the server at `url`. `now` is any monotonic clock, in seconds.
+    """`pushes` goes to targets, `server` to the server at `url`, which asks for `key`. `now` is any monotonic clock, in seconds.
 
     `wake` has the thread that pushes call `step` soon.
     """
@@ -72,6 +72,7 @@ class Worker:
         server: Transport,
         url: str,
         *,
+        key: str = "",
         wake: Callable[[], None],
         say: Callable[[str], None],
         now: Callable[[], float],
@@ -83,8 +84,8 @@ class Worker:
         self._wake = wake
         self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._dispatch = Dispatch(pushes, self._bus_time, _nothing, rng)
-        self._receiving = Line(server, url + RECEIVE, "application/json", hand_over=self._tell_news, now=now, rng=rng)
-        self._reporting = Line(server, url + REPORT, handout.CONTENT_TYPE, hand_over=self._tell_news, now=now, rng=rng)
+        self._receiving = Line(server, url + RECEIVE, "application/json", key=key, hand_over=self._tell_news, now=now, rng=rng)
+        self._reporting = Line(server, url + REPORT, handout.CONTENT_TYPE, key=key, hand_over=self._tell_news, now=now, rng=rng)
         self._reader = handout.Reader()
         self._buses: dict[int, BusRecord] = {}
         self._met = (BusTime(0, 0), 0.0)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from eventyard.core import limits
+from eventyard.core.access import AccessKey
 from eventyard.core.bus_state import Loaded, Queue
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, QueueKey, StoredEvent
 from eventyard.core.clock import BusTime
@@ -33,6 +34,7 @@ class _Bus(msgspec.Struct):
     tombstones: dict[str, Tombstone] = {}
     backfills: dict[tuple[int, int], Backfill] = {}
     intents: dict[int, Intent] = {}
+    keys: dict[str, AccessKey] = {}
 
 
 class MemoryEngine:
@@ -93,6 +95,7 @@ class MemoryEngine:
             queues={key: Queue(list(counts), self._view.next_due(number, *key)) for key, counts in bus.counts.items()},
             leased=tuple(row for row in rows if row.state is State.LEASED),
             buses=tuple(r for r in self._records.values() if r.number != SYSTEM_BUS) if number == SYSTEM_BUS else (),
+            keys=tuple(bus.keys.values()),
             floor=bus.floor,
             log_bytes=bus.log_bytes,
             tombstones=tuple(bus.tombstones.values()),
@@ -120,6 +123,8 @@ class MemoryEngine:
         self._commit_buses(changes)
         for version in changes.versions:
             self._commit_version(bus, version)
+        bus.keys.update((key.id, key) for key in changes.keys)
+        bus.keys = {name: key for name, key in bus.keys.items() if not key.is_removed}
         for first, last in changes.forgotten:
             self._forget(bus, first, last)
         if changes.forgotten:

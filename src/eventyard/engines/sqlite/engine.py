@@ -20,6 +20,7 @@ import apsw
 import msgspec
 
 from eventyard import logbook
+from eventyard.core.access import AccessKey
 from eventyard.core.bus_state import Loaded, Queue
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, QueueKey
 from eventyard.core.clock import BusTime
@@ -319,6 +320,7 @@ class SqliteEngine:
             queues=queues,
             leased=tuple(self._leased(bus, queues)),
             buses=buses,
+            keys=self._keys() if bus == SYSTEM_BUS else (),
             floor=floor,
             log_bytes=log_bytes,
             tombstones=tuple(self._records("tombstones", bus, Tombstone)),
@@ -329,6 +331,9 @@ class SqliteEngine:
     def _leased(self, bus: int, queues: dict[QueueKey, Queue]) -> Iterator[Delivery]:
         for rule in sorted({rule for (rule, _), queue in queues.items() if queue.counts[State.LEASED]}):
             yield from self._view.leased(bus, rule)
+
+    def _keys(self) -> tuple[AccessKey, ...]:
+        return tuple(decode(record, AccessKey, self._path) for (record,) in rows(self._connection, "keys"))
 
     def _records(self, name: str, bus: int, kind: type[_Record]) -> Iterator[_Record]:
         for (record,) in rows(self._connection, name, bus):

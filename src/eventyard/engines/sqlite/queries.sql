@@ -249,6 +249,15 @@ DELETE FROM intent WHERE bus = ?1 AND number = ?2
 -- name: intents
 SELECT record FROM intent WHERE bus = ?1 ORDER BY number
 
+-- name: set_key
+INSERT INTO access_key (id, record) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET record = ?2
+
+-- name: remove_key
+DELETE FROM access_key WHERE id = ?1
+
+-- name: keys
+SELECT record FROM access_key ORDER BY id
+
 -- name: holds
 SELECT EXISTS (SELECT 1 FROM event WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM delivery WHERE bus = ?1)

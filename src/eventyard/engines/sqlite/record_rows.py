@@ -7,13 +7,14 @@ from typing import Any, Final, TypeVar
 import apsw
 import msgspec
 
+from eventyard.core.access import AccessKey
 from eventyard.core.changes import Backfill, BusRecord, Intent
 from eventyard.core.errors import Damaged
 from eventyard.core.rule import RuleRecord, Tombstone
 from eventyard.core.rule_history import RuleVersion
 from eventyard.engines.sqlite import files
 
-Record = TypeVar("Record", BusRecord, RuleRecord, RuleVersion, Backfill, Intent, Tombstone)
+Record = TypeVar("Record", BusRecord, RuleRecord, RuleVersion, Backfill, Intent, Tombstone, AccessKey)
 
 KINDS: Final = MappingProxyType(
     {
@@ -23,6 +24,7 @@ KINDS: Final = MappingProxyType(
         "backfill": Backfill,
         "intent": Intent,
         "tombstone": Tombstone,
+        "access_key": AccessKey,
     }
 )
 """What the column `record` of each table holds."""

@@ -38,6 +38,9 @@ SQL = read(Path(__file__).with_name("salvaging.sql").read_text(encoding="utf-8")
 BY_BUS = ("delivery", "tally", "rule", "rule_version", "backfill", "intent", "gap")
 """Tables whose key begins with the bus and goes on with a number."""
 
+BY_NAME = ("tombstone", "access_key")
+"""Tables whose key is, or ends in, a text."""
+
 EVENTS_AT_ONCE = 256
 ROWS_AT_ONCE = 2_000
 
@@ -134,7 +137,8 @@ class _Salvage:
             for bus in self._buses():
                 self._save_bus(bus)
             self._walk("stub", 0, places.place(places.BUS_MAX, places.POSITION_MAX))
-            self._save_tombstones()
+            for table in BY_NAME:
+                self._save_named(table)
         with self._new:
             self._save_stray_events()
         if not _rows(self._new, "has_any")[0][0]:
@@ -236,13 +240,14 @@ class _Salvage:
         except (apsw.ConstraintError, apsw.MismatchError):
             self._salvaged.tables.append(f"a row with values of other kinds ({row[:2]})")
 
-    def _save_tombstones(self) -> None:
+    def _save_named(self, table: str) -> None:
+        """Texts are no numbers: what is behind a bad page at both ends is given up."""
         for direction in ("up", "down"):
             try:
-                for row in self._old.execute(SQL[f"tombstones_{direction}"]):
-                    self._keep(SQL["keep_tombstone"], self._readable("tombstone", [row]))
+                for row in self._old.execute(SQL[f"walk_{table}_{direction}"]):
+                    self._keep(SQL[f"keep_{table}"], self._readable(table, [row]))
             except apsw.CorruptError:
-                self._salvaged.tables.append("tombstone")
+                self._salvaged.tables.append(table)
             else:
                 return
 

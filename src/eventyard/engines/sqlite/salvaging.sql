@@ -94,15 +94,23 @@ SELECT place, accepted_ms, hash, digest, check_bytes FROM stub WHERE place BETWE
 -- name: keep_stub
 INSERT OR IGNORE INTO stub (place, accepted_ms, hash, digest, check_bytes) VALUES (?, ?, ?, ?, ?)
 
--- Names are no numbers: what is behind a bad page at both ends is given up.
--- name: tombstones_up
+-- name: walk_tombstone_up
 SELECT bus, name, record FROM tombstone ORDER BY bus, name
 
--- name: tombstones_down
+-- name: walk_tombstone_down
 SELECT bus, name, record FROM tombstone ORDER BY bus DESC, name DESC
 
 -- name: keep_tombstone
 INSERT OR IGNORE INTO tombstone (bus, name, record) VALUES (?, ?, ?)
+
+-- name: walk_access_key_up
+SELECT id, record FROM access_key ORDER BY id
+
+-- name: walk_access_key_down
+SELECT id, record FROM access_key ORDER BY id DESC
+
+-- name: keep_access_key
+INSERT OR IGNORE INTO access_key (id, record) VALUES (?, ?)
 
 -- What is made of what was read.
 

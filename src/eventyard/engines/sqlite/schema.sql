@@ -162,3 +162,9 @@ CREATE TABLE stub (
     digest      BLOB NOT NULL,
     check_bytes BLOB NOT NULL
 ) STRICT;
+
+-- Access keys: `record` is JSON (AccessKey), which holds the digest of a key and never the key.
+CREATE TABLE access_key (
+    id     TEXT NOT NULL PRIMARY KEY,
+    record BLOB NOT NULL
+) STRICT, WITHOUT ROWID;

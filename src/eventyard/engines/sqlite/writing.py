@@ -6,6 +6,7 @@ Whole rows replace whole rows, so writing the same changes twice leaves the same
 import apsw
 import msgspec
 
+from eventyard.core.access import AccessKey
 from eventyard.core.changes import BusRecord, Changes
 from eventyard.core.rule import Status
 from eventyard.engines.sqlite import delivery_rows, event_rows, forgetting, version_rows
@@ -46,6 +47,8 @@ def write(connection: apsw.Connection, changes: Changes) -> None:
     _write_work(connection, changes)
     for record in changes.buses:
         _write_bus(connection, record)
+    for key in changes.keys:
+        _write_key(connection, key)
     for first, last in changes.forgotten:
         forgetting.forget(connection, changes, first, last)
     if changes.forgotten:
@@ -87,6 +90,13 @@ def _write_bus(connection: apsw.Connection, record: BusRecord) -> None:
         connection.execute(SQL["remove_bus"], (record.number,))
     else:
         connection.execute(SQL["set_bus_record"], (record.number, _encode(record)))
+
+
+def _write_key(connection: apsw.Connection, key: AccessKey) -> None:
+    if key.is_removed:
+        connection.execute(SQL["remove_key"], (key.id,))
+    else:
+        connection.execute(SQL["set_key"], (key.id, _encode(key)))
 
 
 def _empty(connection: apsw.Connection, bus: int) -> None:

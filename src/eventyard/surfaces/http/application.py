@@ -6,6 +6,7 @@ about it is as everywhere.
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from itertools import groupby
 from typing import Any
 from urllib.parse import unquote
@@ -16,7 +17,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from eventyard import logbook
 from eventyard.bus import Eventyard
+from eventyard.core.access import Caller
 from eventyard.core.errors import EventyardError, Failed, InvalidRequest, NotFound, Refused, UnsupportedContentType
+from eventyard.surfaces.http.access import NOBODY, Access
 from eventyard.surfaces.http.body import Body, BodyBudget, Gone
 from eventyard.surfaces.http.calls import Answer, Call, Unready, read_query
 from eventyard.surfaces.http.exchange import Exchange
@@ -35,6 +38,7 @@ class _Application:
     def __init__(self, yard: Eventyard, guard: OriginGuard, unready: Unready) -> None:
         self._yard = yard
         self._guard = guard
+        self._access = Access(yard)
         self._unready = unready
         self._budget = BodyBudget()
         self._router = Router([Path(path, _Resource(self, of_path)) for path, of_path in _by_path()], redirect_slashes=False)
@@ -66,26 +70,35 @@ class _Application:
         scope = exchange.scope
         _check_single(scope["headers"], exchange.headers)
         self._guard.check(exchange.headers)
+        caller = NOBODY if scope["raw_path"] in _OPEN else self._access.caller(exchange.headers)
         publishing = _PUBLISH_PATH.fullmatch(scope["raw_path"]) if scope["method"] == "POST" else None
         if publishing:
-            await self.serve(exchange, PUBLISH, {"bus": unquote(publishing[1].decode("latin-1"))})
+            await self.serve(exchange, PUBLISH, {"bus": unquote(publishing[1].decode("latin-1"))}, caller)
             return
         # By the path as it came, so that an encoded slash stays inside its name.
         path = scope["raw_path"].decode("latin-1")
-        await self._router({**scope, "path": path, "root_path": "", _KEY: exchange}, _no_receive, exchange.send)
+        await self._router(
+            {**scope, "path": path, "root_path": "", _EXCHANGE: exchange, _CALLER: caller}, _no_receive, exchange.send
+        )
 
-    async def serve(self, exchange: Exchange, route: Route, names: Mapping[str, str]) -> None:
+    async def serve(self, exchange: Exchange, route: Route, names: Mapping[str, str], caller: Caller) -> None:
+        if not route.is_open:
+            caller.check(route.scope, names.get("bus"), is_narrowed=route.is_narrowed)
         query = read_query(exchange.scope["query_string"], route.query)
         if route.is_in_bus:
             self._yard.bus(names["bus"])  # A bus that is not there is told before a body for it is read.
         body = await self._read_body(exchange, route, names)
-        call: Call[Any] = Call(self._yard, self._unready, names, query, exchange.scope["headers"], body, exchange.body.gone)
+        self._access.check_still(caller)
+        headers, permit = exchange.scope["headers"], partial(self._access.permit, caller)
+        call: Call[Any] = Call(self._yard, self._unready, names, query, headers, body, exchange.body.gone, caller, permit)
         answer = await route.handler(call)
         if isinstance(answer, Answer):
             self._count(exchange, answer.status)
             await exchange.answer(answer)
-        else:
-            self._count(exchange, 200)
+            return
+        self._count(exchange, 200)
+        with permit() as held:
+            held.on_end(answer.end)
             await exchange.stream(answer)
 
     async def _read_body(self, exchange: Exchange, route: Route, names: Mapping[str, str]) -> bytes:
@@ -97,7 +110,11 @@ class _Application:
             raise
 
 
-_KEY = "eventyard.exchange"
+_EXCHANGE = "eventyard.exchange"
+_CALLER = "eventyard.caller"
+_OPEN = frozenset(route.path.encode() for route in ROUTES if route.is_open)
+"""Paths, as they come, of what is open to all. Spelt in any other way they are not."""
+
 _PUBLISH_PATH = re.compile(rb"/v1/buses/([^/]+)/events")
 
 
@@ -115,7 +132,7 @@ class _Resource:
         if route is None:
             raise MethodNotAllowed(f"found {scope['method'][:20]}", allowed=tuple(sorted(self._by_method)))
         names = {name: unquote(text) for name, text in scope["path_params"].items()}
-        await self._application.serve(scope[_KEY], route, names)
+        await self._application.serve(scope[_EXCHANGE], route, names, scope[_CALLER])
 
 
 def _by_path() -> list[tuple[str, tuple[Route, ...]]]:
@@ -143,7 +160,9 @@ def _check_single(headers: Iterable[tuple[bytes, bytes]], by_name: Mapping[bytes
         seen.add(name)
 
 
-_DECIDING = frozenset({b"host", b"origin", b"content-type", b"content-length", b"sec-fetch-site", b"last-event-id"})
+_DECIDING = frozenset(
+    {b"host", b"authorization", b"origin", b"content-type", b"content-length", b"sec-fetch-site", b"last-event-id"}
+)
 
 
 async def _read_body(exchange: Exchange, route: Route) -> bytes:

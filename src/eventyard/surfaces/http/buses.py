@@ -52,10 +52,11 @@ class BusesAnswer(msgspec.Struct, frozen=True):
 async def put_bus(call: Call[NoFields]) -> Answer:
     asked = document.read(call.body, BusPut, InvalidRequest) if call.body else BusPut()
     name = call.path["bus"]
-    record, is_new = await call.yard.create_bus(name)
+    record, is_new = await call.yard.create_bus(name, principal=call.principal)
     if asked.retention is not None:
         changed = {field: value for field, value in msgspec.structs.asdict(asked.retention).items() if value is not None}
-        await call.yard.set_retention(name, msgspec.structs.replace(record.retention, **changed))
+        retention = msgspec.structs.replace(record.retention, **changed)
+        await call.yard.set_retention(name, retention, principal=call.principal)
     return json_answer(_shown(await call.yard.bus_status(name)), 201 if is_new else 200)
 
 
@@ -64,12 +65,13 @@ async def bus(call: Call[NoFields]) -> Answer:
 
 
 async def delete_bus(call: Call[NoFields]) -> Answer:
-    await call.yard.delete_bus(call.path["bus"])
+    await call.yard.delete_bus(call.path["bus"], principal=call.principal)
     return Answer(204)
 
 
 async def buses(call: Call[NoFields]) -> Answer:
-    return json_answer(BusesAnswer([_shown(status) for status in await call.yard.bus_statuses()]))
+    sees = call.caller.grant.sees
+    return json_answer(BusesAnswer([_shown(status) for status in await call.yard.bus_statuses() if sees(status.record.name)]))
 
 
 def _shown(status: BusStatus) -> BusAnswer:

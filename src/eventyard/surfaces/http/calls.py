@@ -8,6 +8,7 @@ import asyncio
 import difflib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
@@ -15,7 +16,9 @@ import msgspec
 
 from eventyard.bus import Eventyard
 from eventyard.core import limits
+from eventyard.core.access import Caller
 from eventyard.core.errors import InvalidRequest
+from eventyard.surfaces.http.access import Permit, ended
 from eventyard.surfaces.http.body import Gone
 
 JSON = b"application/json"
@@ -44,19 +47,34 @@ class Call(msgspec.Struct, Generic[Q], frozen=True):
     body: bytes
     gone: Callable[[], Awaitable[None]]
     """Returns when the caller has hung up."""
+    caller: Caller
+    permit: Callable[[], AbstractContextManager[Permit]]
+
+    @property
+    def principal(self) -> str:
+        """Who asks, as the log records it; empty where no keys are in use."""
+        return self.caller.principal
 
     async def while_there(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` gives, unless the caller hangs up first: then it is cancelled, and `Gone` raised."""
+        """What `work` gives, unless the caller hangs up first, or its key ends: then it is cancelled, and `Gone` or Unauthenticated raised."""
         tasks = working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(self.gone())
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if not leaving.done():
-                return working.result()
-            raise Gone
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        with self.permit() as permit:
+            permit.on_end(lambda _reason: _cancel(leaving))
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                if permit.ended_by:
+                    raise ended(permit.ended_by)
+                if not leaving.done():
+                    return working.result()
+                raise Gone
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _cancel(task: "asyncio.Future[None]") -> None:
+    task.cancel()
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -98,8 +116,8 @@ class StreamAnswer(Protocol):
         """The last chunk of one that is cut: `reason` in a word."""
         ...
 
-    def end(self) -> None:
-        """Nobody reads it any more. Twice is harmless."""
+    def end(self, reason: str = "reader") -> None:
+        """It is over, in a word: `reader` where nobody reads it any more. Twice is harmless."""
         ...
 
 

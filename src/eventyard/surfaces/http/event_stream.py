@@ -99,8 +99,8 @@ class EventStream:
     def farewell(self, reason: str) -> bytes:
         return _named("cut", self._told, {"position": self._told, "reason": reason})
 
-    def end(self) -> None:
-        self._stream.end()
+    def end(self, reason: str = "reader") -> None:
+        self._stream.end(reason)
 
 
 def _event(stored: StoredEvent) -> bytes:

@@ -8,7 +8,16 @@ import msgspec
 
 import eventyard
 from eventyard.core import limits
-from eventyard.core.errors import EventyardError, ForbiddenOrigin, InvalidRequest, Stopping, TooLarge, UnsupportedContentType
+from eventyard.core.errors import (
+    EventyardError,
+    Forbidden,
+    ForbiddenOrigin,
+    InvalidRequest,
+    Stopping,
+    TooLarge,
+    Unauthenticated,
+    UnsupportedContentType,
+)
 from eventyard.surfaces.http.problems import STATUSES, TYPE_PREFIX, Problem, TooSlow
 from eventyard.surfaces.http.route import Body, Route
 from eventyard.surfaces.http.schemas import POSITION_MAX
@@ -16,7 +25,15 @@ from eventyard.surfaces.http.schemas import POSITION_MAX
 _REFERENCE = "#/components/schemas/{name}"
 _PROBLEM = "application/problem+json"
 _EVERYWHERE: tuple[type[EventyardError], ...] = (InvalidRequest, ForbiddenOrigin)
+_WITH_KEY: tuple[type[EventyardError], ...] = (Unauthenticated, Forbidden)
 _WITH_BODY: tuple[type[EventyardError], ...] = (TooLarge, TooSlow, Stopping, UnsupportedContentType)
+
+
+_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An access key. Asked for once there is one; `x-scope` is the scope that an operation needs.",
+}
 
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:
@@ -32,7 +49,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": _paths(routes, by_kind),
-        "components": {"schemas": components, "parameters": _path_parameters()},
+        "components": {"schemas": components, "parameters": _path_parameters(), "securitySchemes": {"key": _SCHEME}},
     }
 
 
@@ -67,6 +84,8 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         "summary": route.summary,
         "parameters": [*_query_parameters(route, schemas), *_header_parameters(route, schemas)],
         "responses": _responses(route, schemas),
+        "security": [] if route.is_open else [{"key": []}],
+        "x-scope": "none" if route.is_open else route.scope or "any",
     }
     if route.body:
         operation["requestBody"] = _request_body(route.body, schemas)
@@ -111,7 +130,7 @@ def _responses(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refusals(route: Route) -> dict[int, list[str]]:
-    kinds = (*_EVERYWHERE, *route.refusals, *(_WITH_BODY if route.body else ()))
+    kinds = (*_EVERYWHERE, *(() if route.is_open else _WITH_KEY), *route.refusals, *(_WITH_BODY if route.body else ()))
     by_status: dict[int, list[str]] = {}
     for kind in dict.fromkeys(kinds):
         by_status.setdefault(STATUSES[kind], []).append(kind.code)
@@ -130,7 +149,8 @@ def _names(path: str) -> list[str]:
 def _path_parameters() -> dict[str, Any]:
     name = {"type": "string", "pattern": r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", "maxLength": limits.NAME_LENGTH_MAX}
     position = {"type": "integer", "minimum": 1, "maximum": POSITION_MAX}
-    schemas = {"bus": name, "rule": name, "position": position, "run": position}
+    key = {"type": "string", "pattern": "^[0-9a-f]{8}$"}
+    schemas = {"bus": name, "rule": name, "position": position, "run": position, "key": key}
     return {
         parameter: {"name": parameter, "in": "path", "required": True, "schema": schema}
         for parameter, schema in schemas.items()

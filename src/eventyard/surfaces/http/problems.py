@@ -54,6 +54,8 @@ STATUSES: dict[type[EventyardError], int] = {
     errors.ForbiddenTarget: 400,
     errors.InvalidName: 400,
     errors.InvalidRequest: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
     errors.ForbiddenOrigin: 403,
     errors.NotFound: 404,
     MethodNotAllowed: 405,
@@ -103,6 +105,10 @@ def _headers(error: EventyardError) -> tuple[tuple[bytes, bytes], ...]:
         return ((b"retry-after", str(error.retry_after_s).encode()),)
     if isinstance(error, MethodNotAllowed):
         return ((b"allow", ", ".join(error.allowed).encode()),)
+    if isinstance(error, errors.Unauthenticated):
+        return ((b"www-authenticate", b'Bearer realm="eventyard"'),)
+    if isinstance(error, errors.Forbidden):  # RFC 6750, 3.1
+        return ((b"www-authenticate", f'Bearer realm="eventyard", error="insufficient_scope", scope="{error.scope}"'.encode()),)
     return ()
 
 

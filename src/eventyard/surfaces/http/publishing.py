@@ -7,8 +7,9 @@ import msgspec
 
 from eventyard import ingest
 from eventyard.core import event, limits
+from eventyard.core.access import Caller
 from eventyard.core.commands import Published
-from eventyard.core.errors import InvalidRequest, Refused
+from eventyard.core.errors import Forbidden, InvalidRequest, Refused
 from eventyard.core.event import Event
 from eventyard.surfaces.http import problems
 from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
@@ -61,10 +62,19 @@ async def publish(call: Call[NoFields]) -> Answer:
 
 def _accept(call: Call[NoFields]) -> ingest.Batch:
     try:
-        return ingest.accept(_content_type(call.headers), _decoded(call.headers), call.body)
+        batch = ingest.accept(_content_type(call.headers), _decoded(call.headers), call.body)
+        return _allowed(call.caller, batch) if call.caller.is_bound else batch
     except Refused as refused:
         call.yard.meter.turn_away(call.path["bus"], refused)
         raise
+
+
+def _allowed(caller: Caller, batch: ingest.Batch) -> ingest.Batch:
+    """Events that the caller may not publish are refused in their places; one alone, at once."""
+    events = tuple(event if isinstance(event, Refused) else caller.refusal(event) or event for event in batch.events)
+    if not batch.is_batch and isinstance(events[0], Refused):
+        raise events[0]
+    return msgspec.structs.replace(batch, events=events)
 
 
 def _content_type(headers: list[tuple[bytes, bytes]]) -> str | None:
@@ -101,7 +111,10 @@ def _verdict(verdict: Published | Refused) -> Verdict:
     return Verdict(verdict.id, verdict.source, verdict.position, verdict.is_duplicate)
 
 
-def _all_refused(refusals: list[Refused]) -> InvalidRequest:
+def _all_refused(refusals: list[Refused]) -> Refused:
+    """Forbidden where that is what each of them was: another key is what it takes."""
     first = refusals[0]
     found = f"each of the {len(refusals)} events was refused, the first for: {first.found}"
+    if isinstance(first, Forbidden) and all(isinstance(refusal, Forbidden) for refusal in refusals):
+        return Forbidden(first.scope, found, wanted=first.wanted, at=first.at)
     return InvalidRequest(found, wanted=first.wanted, at=first.at)

@@ -66,7 +66,7 @@ class ReplaysAnswer(msgspec.Struct, frozen=True):
 
 async def seek(call: Call[NoFields]) -> Answer:
     asked = document.read(call.body, Seek, InvalidRequest)
-    return json_answer(shown_rule(await call.yard.seek(*_rule(call), asked.to)))
+    return json_answer(shown_rule(await call.yard.seek(*_rule(call), asked.to, principal=call.principal)))
 
 
 async def replay(call: Call[NoFields]) -> Answer:
@@ -81,6 +81,7 @@ async def replay(call: Call[NoFields]) -> Answer:
         pattern=b"" if bytes(asked.pattern) == bytes(NULL) else bytes(asked.pattern),
         per_s=asked.per_s or 0.0,
         is_original=asked.pace == "original",
+        principal=call.principal,
     )
     try:
         return json_answer(_shown(await call.yard.replay(bus, command)), 202)
@@ -97,7 +98,7 @@ async def one_replay(call: Call[NoFields]) -> Answer:
 
 
 async def end_replay(call: Call[NoFields]) -> Answer:
-    return json_answer(_shown(await call.yard.end_replay(*_rule(call), _run(call))))
+    return json_answer(_shown(await call.yard.end_replay(*_rule(call), _run(call), principal=call.principal)))
 
 
 def _rule(call: Call[NoFields]) -> tuple[str, str]:

@@ -97,7 +97,12 @@ async def redrive(call: Call[NoFields]) -> Answer:
     if asked.target is not None:
         return await _try(call, asked, meant, asked.target.http)
     done = await call.yard.redrive(
-        *_rule(call), asked.ids, meant=meant, per_s=asked.per_s or 0.0, is_out_of_order=asked.out_of_order
+        *_rule(call),
+        asked.ids,
+        meant=meant,
+        per_s=asked.per_s or 0.0,
+        is_out_of_order=asked.out_of_order,
+        principal=call.principal,
     )
     return json_answer(MovedAnswer(done.position, done.moved, done.is_running), 202)
 
@@ -109,7 +114,7 @@ async def purge(call: Call[NoFields]) -> Answer:
         raise _only_by_ids("parked")
     if asked.dry_run:
         return await _count(call, asked, meant, is_parked_too=asked.parked)
-    done = await call.yard.purge(*_rule(call), asked.ids, meant=meant, is_parked_too=asked.parked)
+    done = await call.yard.purge(*_rule(call), asked.ids, meant=meant, is_parked_too=asked.parked, principal=call.principal)
     return json_answer(MovedAnswer(done.position, done.moved, done.is_running), 202)
 
 
@@ -119,7 +124,7 @@ async def skip(call: Call[NoFields]) -> Answer:
         found = "found neither ids nor keys" if asked.ids is None else "found both ids and keys"
         raise InvalidRequest(found, wanted='{"ids": ["..."]} or {"keys": ["..."]}', at="/ids")
     lanes = [read_lane(key, at=f"/keys/{index}") for index, key in enumerate(asked.keys or [])]
-    done = await call.yard.skip(*_rule(call), asked.ids or [], lanes)
+    done = await call.yard.skip(*_rule(call), asked.ids or [], lanes, principal=call.principal)
     return json_answer(MovedAnswer(done.position, done.moved, done.is_running), 202)
 
 

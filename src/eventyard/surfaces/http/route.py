@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from eventyard.core.access import Scope
 from eventyard.core.errors import EventyardError
 from eventyard.surfaces.http.calls import Answer, Call, NoFields, StreamAnswer
 
@@ -24,7 +25,9 @@ class Body(msgspec.Struct, frozen=True):
 class Route(msgspec.Struct, frozen=True):
     """`answers` are the good ones: status, schema (None: no body), and what it says. `refusals` are those of the route's own.
 
-    `media` is what the good ones are written in. `headers` are those that the route reads, by name.
+    `media` is what the good ones are written in. `headers` are those that the route reads, by name. `scope` is what a caller needs (None:
+    any key will do), for the bus in the path or else for all; where the answer `is_narrowed` to the buses of the caller, for any.
+    `is_open`: nobody is asked for a key.
     """
 
     method: str
@@ -37,6 +40,9 @@ class Route(msgspec.Struct, frozen=True):
     body: Body | None = None
     media: str = "application/json"
     headers: Mapping[str, Any] = {}
+    scope: Scope | None = None
+    is_narrowed: bool = False
+    is_open: bool = False
 
     @property
     def is_in_bus(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from eventyard.core import errors, handout, limits
+from eventyard.core.access import Scope
 from eventyard.core.event import BATCHED, STRUCTURED
 from eventyard.core.rule import Rule
 from eventyard.surfaces.http import (
@@ -15,6 +16,7 @@ from eventyard.surfaces.http import (
     events,
     explaining,
     health,
+    keys,
     metrics,
     openapi,
     patterns,
@@ -70,17 +72,19 @@ PUBLISH = Route(
         *(errors.TooManyMatches, errors.TooLarge, errors.UnsupportedContentType, errors.Overloaded, errors.StorageFull),
     ),
     body=_EVENTS,
+    scope=Scope.PUBLISH,
 )
 
 ROUTES = (
     Route("GET", "/", health.index, "The door's main addresses", ((200, health.Index, "The addresses"),)),
-    Route("GET", "/healthz", health.healthz, "Whether the process lives", ((200, health.Alive, "It does"),)),
+    Route("GET", "/healthz", health.healthz, "Whether the process lives", ((200, health.Alive, "It does"),), is_open=True),
     Route(
         "GET",
         "/readyz",
         health.readyz,
         "Whether the bus takes work, and what it waits for",
         ((200, health.Ready, "It does"), (503, health.Ready, "It does not")),
+        scope=Scope.READ,
     ),
     Route(
         "GET",
@@ -89,9 +93,18 @@ ROUTES = (
         "What was counted since the start, and what waits, for Prometheus",
         ((200, str, "In its text format"),),
         media=metrics.MEDIA,
+        scope=Scope.READ,
     ),
     Route("GET", "/v1/openapi.json", openapi_document, "This door as OpenAPI 3.1", ((200, dict[str, Any], "The document"),)),
-    Route("GET", "/v1/buses", buses.buses, "List the buses", ((200, buses.BusesAnswer, "By name"),)),
+    Route(
+        "GET",
+        "/v1/buses",
+        buses.buses,
+        "List the buses",
+        ((200, buses.BusesAnswer, "By name"),),
+        scope=Scope.READ,
+        is_narrowed=True,
+    ),
     Route(
         "PUT",
         _BUS,
@@ -100,9 +113,18 @@ ROUTES = (
         ((201, buses.BusAnswer, "Created"), (200, buses.BusAnswer, "It was there")),
         (errors.InvalidName,),
         body=_json(buses.BusPut, is_required=False),
+        scope=Scope.MANAGE,
     ),
-    Route("GET", _BUS, buses.bus, "One bus", ((200, buses.BusAnswer, "The bus"),), (errors.NotFound,)),
-    Route("DELETE", _BUS, buses.delete_bus, "Delete a bus and all it holds", ((204, None, "Deleted"),), (errors.NotFound,)),
+    Route("GET", _BUS, buses.bus, "One bus", ((200, buses.BusAnswer, "The bus"),), (errors.NotFound,), scope=Scope.READ),
+    Route(
+        "DELETE",
+        _BUS,
+        buses.delete_bus,
+        "Delete a bus and all it holds",
+        ((204, None, "Deleted"),),
+        (errors.NotFound,),
+        scope=Scope.MANAGE,
+    ),
     PUBLISH,
     Route(
         "GET",
@@ -112,6 +134,7 @@ ROUTES = (
         ((200, events.EventsAnswer, "A page"),),
         (errors.NotFound, errors.InvalidPattern, errors.PatternTooCostly),
         query=events.EventsQuery,
+        scope=Scope.READ,
     ),
     Route(
         "GET",
@@ -120,6 +143,7 @@ ROUTES = (
         "One event of the log",
         ((200, events.EventAnswer, "The event"),),
         (errors.NotFound, errors.Damaged),
+        scope=Scope.READ,
     ),
     Route(
         "GET",
@@ -129,6 +153,7 @@ ROUTES = (
         ((200, explaining.ExplainAnswer, "A page of rules"),),
         (errors.NotFound, errors.Damaged),
         query=explaining.ExplainQuery,
+        scope=Scope.READ,
     ),
     Route(
         "GET",
@@ -147,6 +172,7 @@ ROUTES = (
         query=event_stream.StreamQuery,
         media=event_stream.CONTENT_TYPE,
         headers={event_stream.LAST_EVENT_ID: event_stream.PositionText},
+        scope=Scope.READ,
     ),
     Route(
         "GET",
@@ -156,6 +182,7 @@ ROUTES = (
         ((200, rules.RulesAnswer, "A page, by name"),),
         (errors.NotFound,),
         query=rules.RulesQuery,
+        scope=Scope.READ,
     ),
     Route(
         "PUT",
@@ -165,8 +192,9 @@ ROUTES = (
         ((201, rules.RuleAnswer, "Created"), (200, rules.RuleAnswer, "Changed, or as it was")),
         (errors.NotFound, errors.InvalidName, *_RULE_REFUSALS),
         body=_json(Rule, limits.RULE_BYTES_MAX),
+        scope=Scope.MANAGE,
     ),
-    Route("GET", _RULE, rules.rule, "One rule", ((200, rules.RuleAnswer, "The rule"),), (errors.NotFound,)),
+    Route("GET", _RULE, rules.rule, "One rule", ((200, rules.RuleAnswer, "The rule"),), (errors.NotFound,), scope=Scope.READ),
     Route(
         "DELETE",
         _RULE,
@@ -174,6 +202,7 @@ ROUTES = (
         "Delete a rule; what waits for it is discarded",
         ((204, None, "Deleted"),),
         (errors.NotFound,),
+        scope=Scope.MANAGE,
     ),
     Route(
         "GET",
@@ -182,6 +211,7 @@ ROUTES = (
         "Where the rule's queue stands",
         ((200, rules.StatusAnswer, "The counts"),),
         (errors.NotFound,),
+        scope=Scope.READ,
     ),
     Route(
         "POST",
@@ -191,6 +221,7 @@ ROUTES = (
         ((200, rules.RuleAnswer, "The rule, paused"),),
         (errors.NotFound,),
         body=_NOTHING,
+        scope=Scope.MANAGE,
     ),
     Route(
         "POST",
@@ -200,6 +231,7 @@ ROUTES = (
         ((200, rules.RuleAnswer, "The rule, not paused"),),
         (errors.NotFound,),
         body=_NOTHING,
+        scope=Scope.MANAGE,
     ),
     Route(
         "POST",
@@ -209,6 +241,7 @@ ROUTES = (
         ((200, queues.DeliveriesAnswer, "What there was, or came in time"),),
         (*_SETTLING, errors.Stopping),
         body=_json(queues.Receive, is_required=False),
+        scope=Scope.CONSUME,
     ),
     Route(
         "POST",
@@ -218,6 +251,7 @@ ROUTES = (
         ((200, queues.ResultsAnswer, "A verdict for each lease"),),
         _SETTLING,
         body=_json(queues.Acknowledge),
+        scope=Scope.CONSUME,
     ),
     Route(
         "POST",
@@ -227,6 +261,7 @@ ROUTES = (
         ((200, queues.ResultsAnswer, "A verdict for each lease"),),
         _SETTLING,
         body=_json(queues.Release),
+        scope=Scope.CONSUME,
     ),
     Route(
         "POST",
@@ -236,6 +271,7 @@ ROUTES = (
         ((200, queues.ResultsAnswer, "A verdict for each lease"),),
         _SETTLING,
         body=_json(queues.Reject),
+        scope=Scope.CONSUME,
     ),
     Route(
         "POST",
@@ -245,6 +281,7 @@ ROUTES = (
         ((200, queues.ResultsAnswer, "A verdict for each lease"),),
         _SETTLING,
         body=_json(queues.Renew),
+        scope=Scope.CONSUME,
     ),
     Route(
         "POST",
@@ -254,6 +291,7 @@ ROUTES = (
         ((200, rules.RuleAnswer, "The rule, in its new run"),),
         (errors.NotFound, errors.InvalidRule),
         body=_json(replays.Seek),
+        scope=Scope.MANAGE,
     ),
     Route(
         "POST",
@@ -263,6 +301,7 @@ ROUTES = (
         ((202, replays.ReplayAnswer, "Recorded and begun"),),
         (errors.NotFound, errors.InvalidRule, errors.InvalidPattern, errors.PatternTooCostly),
         body=_json(replays.Replay),
+        scope=Scope.MANAGE,
     ),
     Route(
         "GET",
@@ -271,6 +310,7 @@ ROUTES = (
         "The replays under way and the last ones that ended",
         ((200, replays.ReplaysAnswer, "The newest first"),),
         (errors.NotFound,),
+        scope=Scope.READ,
     ),
     Route(
         "GET",
@@ -279,6 +319,7 @@ ROUTES = (
         "How far a replay has come",
         ((200, replays.ReplayAnswer, "The replay"),),
         (errors.NotFound,),
+        scope=Scope.READ,
     ),
     Route(
         "DELETE",
@@ -287,6 +328,7 @@ ROUTES = (
         "Cancel a replay, or forget one that has ended",
         ((200, replays.ReplayAnswer, "The replay, cancelled or forgotten"),),
         (errors.NotFound,),
+        scope=Scope.MANAGE,
     ),
     Route(
         "GET",
@@ -296,6 +338,7 @@ ROUTES = (
         ((200, dead_letters.DeadLettersAnswer, "A page, by position"),),
         (errors.NotFound,),
         query=dead_letters.DeadLettersQuery,
+        scope=Scope.READ,
     ),
     Route(
         "POST",
@@ -309,6 +352,7 @@ ROUTES = (
         ),
         (errors.NotFound, errors.InvalidRule, errors.ForbiddenTarget, errors.Overloaded),
         body=_json(reviving.Redrive),
+        scope=Scope.MANAGE,
     ),
     Route(
         "POST",
@@ -318,6 +362,7 @@ ROUTES = (
         ((202, reviving.MovedAnswer, "Recorded and begun"), (200, reviving.CountAnswer, "A dry run")),
         (errors.NotFound,),
         body=_json(reviving.Purge),
+        scope=Scope.MANAGE,
     ),
     Route(
         "POST",
@@ -327,6 +372,34 @@ ROUTES = (
         ((202, reviving.MovedAnswer, "Recorded and done"),),
         (errors.NotFound,),
         body=_json(reviving.Skip),
+        scope=Scope.MANAGE,
+    ),
+    Route(
+        "GET",
+        "/v1/keys",
+        keys.keys,
+        "List the access keys, without what would open anything",
+        ((200, keys.KeysAnswer, "By the time when they were made"),),
+        scope=Scope.MANAGE,
+    ),
+    Route(
+        "POST",
+        "/v1/keys",
+        keys.create_key,
+        "Make an access key; it is shown this once",
+        ((201, keys.NewKeyAnswer, "Made"),),
+        (errors.InvalidName,),
+        body=_json(keys.KeyPost),
+        scope=Scope.MANAGE,
+    ),
+    Route(
+        "DELETE",
+        "/v1/keys/{key}",
+        keys.revoke_key,
+        "Revoke a key: it opens nothing any more",
+        ((204, None, "Revoked, or it was"),),
+        (errors.NotFound,),
+        scope=Scope.MANAGE,
     ),
     Route(
         "POST",
@@ -337,6 +410,7 @@ ROUTES = (
         (errors.Overloaded, errors.Stopping, errors.StoreBehind),
         body=_json(workers.HandOut),
         media=handout.CONTENT_TYPE,
+        scope=Scope.CONSUME,
     ),
     Route(
         "POST",
@@ -347,6 +421,7 @@ ROUTES = (
         (errors.Overloaded, errors.StorageFull, errors.Stopping, errors.StoreBehind),
         body=Body(((handout.CONTENT_TYPE, None),), lambda _: limits.REPORT_BYTES_MAX, is_json_only=False),
         media=handout.CONTENT_TYPE,
+        scope=Scope.CONSUME,
     ),
     Route(
         "POST",

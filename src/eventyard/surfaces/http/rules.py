@@ -82,7 +82,7 @@ class RulesQuery(msgspec.Struct, frozen=True):
 
 
 async def put_rule(call: Call[NoFields]) -> Answer:
-    put = await call.yard.put_rule(call.path["bus"], call.path["rule"], call.body)
+    put = await call.yard.put_rule(call.path["bus"], call.path["rule"], call.body, principal=call.principal)
     return json_answer(shown_rule(put.record), 201 if put.is_created else 200)
 
 
@@ -91,7 +91,7 @@ async def rule(call: Call[NoFields]) -> Answer:
 
 
 async def delete_rule(call: Call[NoFields]) -> Answer:
-    await call.yard.delete_rule(call.path["bus"], call.path["rule"])
+    await call.yard.delete_rule(call.path["bus"], call.path["rule"], principal=call.principal)
     return Answer(204)
 
 
@@ -141,7 +141,8 @@ async def resume(call: Call[NoFields]) -> Answer:
 
 async def _set_paused(call: Call[NoFields], *, is_paused: bool) -> Answer:
     read_nothing(call.body)
-    return json_answer(shown_rule(await call.yard.set_paused(call.path["bus"], call.path["rule"], is_paused=is_paused)))
+    bus, name = call.path["bus"], call.path["rule"]
+    return json_answer(shown_rule(await call.yard.set_paused(bus, name, is_paused=is_paused, principal=call.principal)))
 
 
 def shown_rule(record: RuleRecord) -> RuleAnswer:

@@ -1,0 +1,216 @@
+"""Who may ask what: access keys, what they grant, and how a caller is told by one. Pure.
+
+Theory of operation. A key is `ey_<8 hex digits>_<64 hex digits>`: the first part names its record and is no secret, the rest is 256
+bits of chance. Kept is the SHA-256 of the whole. A slow hash, as for passwords, would add nothing: it makes guessing dear where there
+is little to guess, and nobody guesses 256 bits; but it would let anybody who sends nonsense burn the server's time.
+
+Nothing here takes longer for a key that is nearly right. What is looked up is the part that is no secret; what is compared is two
+digests of one length, by `compare_digest`, also where there is no such key (then with a digest of nothing). How far a guess is right
+says nothing about how far its digest is.
+"""
+
+import enum
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from eventyard.core import limits
+from eventyard.core.errors import Forbidden, InvalidRequest, Unauthenticated
+from eventyard.core.event import Event
+from eventyard.core.rule import check_name
+
+ID_BYTES = 4
+SECRET_BYTES = 32
+_FORM = re.compile(rb"ey_([0-9a-f]{8})_[0-9a-f]{64}", re.ASCII)
+_NOBODY = hashlib.sha256().digest()
+
+
+class Scope(enum.StrEnum):
+    """PUBLISH: events in. CONSUME: receive and settle. MANAGE: rules, buses, runs, dead letters, keys. READ: see what there is."""
+
+    PUBLISH = "publish"
+    CONSUME = "consume"
+    MANAGE = "manage"
+    READ = "read"
+
+
+class Grant(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What somebody may do. `buses`: on these only (None: on all, and what concerns the server as a whole).
+
+    `source` and `types` bound what may be published: a source that begins so, one of these types (`order.*`: all that begin so).
+    """
+
+    scopes: tuple[Scope, ...]
+    buses: tuple[str, ...] | None = None
+    source: str = ""
+    types: tuple[str, ...] | None = None
+
+    @property
+    def manages_keys(self) -> bool:
+        return Scope.MANAGE in self.scopes and self.buses is None
+
+    def sees(self, bus: str) -> bool:
+        return self.buses is None or bus in self.buses
+
+    def takes(self, kind: str) -> bool:
+        return self.types is None or any(
+            kind.startswith(wanted[:-1]) if wanted.endswith("*") else kind == wanted for wanted in self.types
+        )
+
+
+EVERYTHING = Grant(tuple(Scope))
+
+
+class AccessKey(msgspec.Struct, frozen=True):
+    """One key, without its secret. `revoked_ms`, `expires_ms`: 0 where it is not revoked, or never expires.
+
+    A revoked key is kept to be asked about until its room is needed; `is_removed` then takes it away.
+    """
+
+    id: str
+    digest: bytes
+    name: str
+    grant: Grant
+    expires_ms: int = 0
+    created_ms: int = 0
+    created_by: str = ""
+    revoked_ms: int = 0
+    revoked_by: str = ""
+    is_removed: bool = False
+
+    @property
+    def principal(self) -> str:
+        """What the log knows its holder by."""
+        return f"key:{self.id}/{self.name}"
+
+    def is_over(self, now_ms: int) -> bool:
+        return bool(self.revoked_ms) or 0 < self.expires_ms <= now_ms
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Whoever asks. `ends_ms`: when the permission ends by itself (0: never). `key`: the id of the key, empty for others."""
+
+    principal: str
+    grant: Grant
+    ends_ms: int = 0
+    key: str = ""
+
+    @property
+    def title(self) -> str:
+        return self.principal or "nobody in particular"
+
+    def check(self, scope: Scope | None, bus: str | None, *, is_narrowed: bool = False) -> None:
+        """Pass, or Forbidden. `bus` None: the server as a whole is meant, unless what is answered `is_narrowed` to the caller's buses."""
+        if scope is None:
+            return
+        grant = self.grant
+        if scope not in grant.scopes:
+            has = ", ".join(grant.scopes) or "none"
+            where = f" on bus {bus[:60]}" if bus is not None else ""
+            raise Forbidden(scope, f"found {self.title} with the scopes {has}", wanted=f"the scope {scope}{where}", at=_AT)
+        if grant.buses is None or is_narrowed or (bus is not None and bus in grant.buses):
+            return
+        whole = f"one for bus {bus[:60]}" if bus is not None else "one for all buses: this concerns the server as a whole"
+        raise Forbidden(scope, f"found {self.title}, for {_listed(grant.buses)} only", wanted=whole, at=_AT)
+
+    def refusal(self, event: Event) -> Forbidden | None:
+        """Why the caller may not publish this event."""
+        grant = self.grant
+        if not event.source.startswith(grant.source):
+            return Forbidden(
+                Scope.PUBLISH,
+                f'found the source "{event.source[:100]}"',
+                wanted=f'one that begins with "{grant.source}", as {self.title} has it',
+                at="/source",
+            )
+        if not grant.takes(event.type):
+            listed = _listed(grant.types or ())
+            return Forbidden(
+                Scope.PUBLISH,
+                f'found the type "{event.type[:100]}"',
+                wanted=f"one of {listed}, as {self.title} has it",
+                at="/type",
+            )
+        return None
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it may publish some events only."""
+        return bool(self.grant.source) or self.grant.types is not None
+
+
+_AT = "header authorization"
+
+EVERYONE = Caller("", EVERYTHING)
+"""Where no keys are in use."""
+
+
+def key_text(chance: bytes) -> str:
+    """A new key out of `ID_BYTES + SECRET_BYTES` of chance."""
+    return f"ey_{chance[:ID_BYTES].hex()}_{chance[ID_BYTES:].hex()}"
+
+
+def made(text: str, name: str, grant: Grant, expires_ms: int = 0) -> AccessKey:
+    """The record of the key that reads `text`; InvalidRequest for one that is none."""
+    match = _FORM.fullmatch(text.encode("utf-8", "replace"))
+    if match is None:
+        raise InvalidRequest("found no key", wanted="ey_, 8 hexadecimal digits, _, and 64 more")
+    return AccessKey(match[1].decode(), _digest(text.encode()), name, grant, expires_ms)
+
+
+def is_key(token: bytes) -> bool:
+    """Whether it has the form of a key."""
+    return _FORM.fullmatch(token) is not None
+
+
+def identify(keys: Mapping[str, AccessKey], token: bytes, now_ms: int) -> Caller:
+    """Whoever holds this key, or Unauthenticated. Why a key does not count is told only to who has all of it."""
+    match = _FORM.fullmatch(token)
+    record = keys.get(match[1].decode()) if match is not None else None
+    is_own = hmac.compare_digest(_digest(token), record.digest if record is not None else _NOBODY)
+    if record is None or not is_own:
+        raise Unauthenticated("found a key that is none of this server's", wanted="one that it gave out", at=_AT)
+    if record.revoked_ms:
+        raise Unauthenticated(f"found the key {record.id}, which was revoked", wanted="a key that is in force", at=_AT)
+    if 0 < record.expires_ms <= now_ms:
+        raise Unauthenticated(f"found the key {record.id}, which has expired", wanted="a key that is in force", at=_AT)
+    return Caller(record.principal, record.grant, record.expires_ms, record.id)
+
+
+def _digest(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()
+
+
+def check_grant(grant: Grant) -> Grant:
+    """`grant`, or InvalidRequest that names the place."""
+    if not grant.scopes or len(set(grant.scopes)) < len(grant.scopes):
+        raise InvalidRequest("found no scope, or one twice", wanted=f"some of {', '.join(Scope)}", at="/scopes")
+    for name in _checked_list(grant.buses, "/buses"):
+        check_name(name, what="bus")
+    for kind in _checked_list(grant.types, "/types"):
+        if not 0 < len(kind) <= limits.GRANT_TEXT_MAX or "*" in kind[:-1]:
+            wanted = f"1 to {limits.GRANT_TEXT_MAX} characters, a star at most at the end"
+            raise InvalidRequest(f'found the type "{kind[:60]}"', wanted=wanted, at="/types")
+    if len(grant.source) > limits.GRANT_TEXT_MAX:
+        found = f"found a source of {len(grant.source)} characters"
+        raise InvalidRequest(found, wanted=f"at most {limits.GRANT_TEXT_MAX}", at="/source")
+    if (grant.source or grant.types is not None) and Scope.PUBLISH not in grant.scopes:
+        found = "found a source or types without the scope publish"
+        raise InvalidRequest(found, wanted="publish among the scopes, or neither", at="/scopes")
+    return grant
+
+
+def _checked_list(names: tuple[str, ...] | None, at: str) -> tuple[str, ...]:
+    """An empty list is refused: a program that meant none would else have given all."""
+    if names is not None and not 0 < len(names) <= limits.GRANT_NAMES_MAX:
+        wanted = f"1 to {limits.GRANT_NAMES_MAX}, or to leave it out for all"
+        raise InvalidRequest(f"found {len(names)} of them", wanted=wanted, at=at)
+    return names or ()
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
