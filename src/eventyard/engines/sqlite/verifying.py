@@ -12,7 +12,7 @@ import msgspec
 
 from eventyard.core import limits
 from eventyard.core.errors import EventyardError
-from eventyard.core.loss import Gap, Verified, without_gaps
+from eventyard.core.loss import Gap, Verified, outside, without_gaps
 from eventyard.engines.sqlite import event_rows
 from eventyard.engines.sqlite import place as places
 from eventyard.engines.sqlite.connection import failures_named, rows
@@ -111,6 +111,7 @@ class _Look:
         self._found = 0
         self._bytes = 0
         self._gaps = load_gaps(connection, bus)
+        self._unreadable: list[Stretch] = []
         self._next = first
         self._expected = max(first, floor(connection, bus))
         """The first position that has to be there; below the floor none has to."""
@@ -143,13 +144,15 @@ class _Look:
     def _expect(self, last: int) -> None:
         """Everything up to `last` was to be there, and what was not read by now is not."""
         for first, until in without_gaps(self._gaps, self._expected, last):
-            self.add_stretch(self._bus, first, until)
+            for begin, end in outside(self._unreadable, first, until):
+                self._found += end - begin + 1
+                self._damage.add_stretch(self._bus, begin, end)
         self._expected = max(self._expected, last + 1)
 
     def add_stretch(self, bus: int, first: int, last: int) -> None:
-        """Positions that cannot be read, or that are absent."""
+        """Positions that cannot be read. They are told while rows before them are still to be checked."""
+        self._unreadable.append((first, last))
         self._found += last - first + 1
-        self._expected = max(self._expected, last + 1)
         self._damage.add_stretch(bus, first, last)
 
 
