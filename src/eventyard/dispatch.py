@@ -27,7 +27,7 @@ from eventyard.core.grants import Demands
 from eventyard.core.rule import RuleRecord
 from eventyard.core.verdict import Answer, PushVerdict, Retry, decide
 from eventyard.metering import Meter
-from eventyard.ports import PushAnswer, Transport
+from eventyard.ports import PushAnswer, Tracing, Transport
 
 
 class _Push(msgspec.Struct, eq=False):
@@ -45,8 +45,11 @@ class Dispatch:
         now: Callable[[], BusTime],
         wake_writer: Callable[[], None],
         rng: random.Random,
+        *,
         meter: Meter | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
         self._meter = meter or Meter()
         self._transport = transport
         self._now = now
@@ -95,7 +98,8 @@ class Dispatch:
         for lease in leases:
             self._change_under_way(bus.number, lease, 1)
             push = _Push(bus, lease)
-            self._transport.send(pushing.push(bus, lease), self._answer_to(push))
+            told = self._tracing.headers(bus, lease) if self._tracing is not None else ()
+            self._transport.send(pushing.push(bus, lease, told), self._answer_to(push))
 
     def give_back(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
         """Not sent, and not counted: somebody else may have them at once."""
@@ -158,6 +162,8 @@ class Dispatch:
         if self._is_abandoned:
             return  # The transport gave the push up; the lease is released at the next start.
         self._meter.pushed(answer.status, answer.elapsed_s)
+        if self._tracing is not None:
+            self._tracing.pushed(push.bus, push.lease, answer)
         if logbook.PUSHED.is_on:
             _tell(push, answer)
         time = self._now()

@@ -10,7 +10,10 @@ from typing import Protocol
 import msgspec
 
 from eventyard.core.bus_state import Loaded
-from eventyard.core.changes import Changes
+from eventyard.core.changes import BusRecord, Changes
+from eventyard.core.commands import Lease, Published
+from eventyard.core.errors import Refused
+from eventyard.core.event import Event
 from eventyard.core.loss import Losses, Verified
 from eventyard.core.view import View
 
@@ -62,6 +65,33 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """End every push under way (each gets a `failure`) and stop."""
+        ...
+
+
+class Tracing(Protocol):
+    """Told of what happens to events, from any thread, for spans. Every method is quick and none fails."""
+
+    @property
+    def dropped(self) -> int:
+        """Publishes and pushes that left no span, because too many waited."""
+        ...
+
+    def published(
+        self, bus: BusRecord, events: Sequence[Event], answers: Sequence[Published | Refused], traceparent: str, began_ns: int
+    ) -> None:
+        """What publishers were told of these events. `traceparent`: the request's own, `began_ns`: when it came, Unix time."""
+        ...
+
+    def headers(self, bus: BusRecord, lease: Lease) -> list[tuple[str, str]]:
+        """What the push of a leased delivery tells its target."""
+        ...
+
+    def pushed(self, bus: BusRecord, lease: Lease, answer: PushAnswer) -> None:
+        """What came of that push."""
+        ...
+
+    def close(self) -> None:
+        """Send what is left, as far as that takes a moment."""
         ...
 
 

@@ -7,6 +7,8 @@ import resource
 import sys
 
 from eventyard import logbook
+from eventyard.core.errors import InvalidSettings
+from eventyard.ports import Tracing
 
 SWITCH_INTERVAL_S = 0.0005
 """How long one Python thread may keep the others waiting. The door's thread and the writer's hand work to and fro for every
@@ -39,6 +41,21 @@ def _allow_descriptors() -> None:
     soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def tracing(endpoint: str, ratio: float) -> Tracing | None:
+    """What makes spans; None where nobody wants them, and then nothing of it is loaded."""
+    if not endpoint:
+        return None
+    if not endpoint.startswith(("http://", "https://")):
+        wanted = "the address of a collector, as http://127.0.0.1:4318/v1/traces"
+        raise InvalidSettings(f'found "{endpoint[:100]}"', wanted=wanted, at="trace-endpoint")
+    try:
+        from eventyard import tracing as room  # noqa: PLC0415 - not everybody has what it needs
+    except ModuleNotFoundError as error:
+        wanted = "what tracing needs: pip install 'eventyard[otel]'"
+        raise InvalidSettings(f"found that {error.name} is not installed", wanted=wanted, at="trace-endpoint") from error
+    return room.Tracing.to(endpoint, ratio)
 
 
 def say(*lines: str) -> None:

@@ -1,5 +1,7 @@
 """A push as an HTTP request: what a target gets of a delivery, whoever sends it."""
 
+from collections.abc import Sequence
+
 from eventyard.core import event as events
 from eventyard.core.changes import BusRecord
 from eventyard.core.commands import Lease
@@ -7,15 +9,17 @@ from eventyard.core.delivery import Delivery, delivery_id
 from eventyard.core.rule import HttpTarget, RuleRecord
 from eventyard.ports import PushRequest
 
-Headers = list[tuple[str, str]]
+Headers = Sequence[tuple[str, str]]
 
 
-def push(bus: BusRecord, lease: Lease) -> PushRequest:
-    """What the rule's target gets of a leased delivery."""
+def push(bus: BusRecord, lease: Lease, more: Headers = ()) -> PushRequest:
+    """What the rule's target gets of a leased delivery. `more`: headers that whoever sends it adds."""
     target = lease.record.rule.target.http
     if target is None:
         raise TypeError(f"rule {lease.record.name} is pulled, not pushed")
     request = _request(bus, lease.record, target, lease.delivery, lease.event)
+    for name, value in more:
+        request = _with_header(request, name, value)
     if not (lease.is_replayed and lease.record.rule.replay == "mark"):
         return request
     return _with_header(request, "eventyard-replay", str(lease.delivery.run))
@@ -27,8 +31,9 @@ def trial(bus: BusRecord, record: RuleRecord, target: HttpTarget, delivery: Deli
 
 
 def _request(bus: BusRecord, record: RuleRecord, target: HttpTarget, delivery: Delivery, event: bytes) -> PushRequest:
-    headers, body = _content(target, event)
-    headers += [
+    content, body = _content(target, event)
+    headers = [
+        *content,
         ("eventyard-delivery", delivery_id(bus.incarnation, delivery.rule, delivery.position, delivery.run)),
         ("eventyard-attempt", str(delivery.attempts)),
         ("eventyard-position", str(delivery.position)),

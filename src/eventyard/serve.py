@@ -81,9 +81,13 @@ def _cannot_bind(settings: Settings, error: OSError) -> InvalidSettings:
     )
 
 
-def compose(path: str, policy: Policy, *, is_pushing: bool = True) -> Eventyard:
+def compose(
+    path: str, policy: Policy, *, is_pushing: bool = True, trace_endpoint: str = "", trace_ratio: float = 0.0
+) -> Eventyard:
     """A bus on the file at `path`, not started."""
-    return Eventyard(SqliteEngine(path), HttpTransport(policy), SystemClock(), policy, is_pushing=is_pushing)
+    engine, clock = SqliteEngine(path), SystemClock()
+    tracing = process.tracing(trace_endpoint, trace_ratio)
+    return Eventyard(engine, HttpTransport(policy), clock, policy, is_pushing=is_pushing, tracing=tracing)
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
@@ -117,7 +121,14 @@ async def _taken_up(settings: Settings) -> Eventyard:
 
 async def _started(settings: Settings) -> Eventyard:
     path, policy = str(Path(settings.data) / DATABASE), settings_module.policy(settings)
-    yard = await asyncio.to_thread(compose, path, policy, is_pushing=settings.dispatch)
+    yard = await asyncio.to_thread(
+        compose,
+        path,
+        policy,
+        is_pushing=settings.dispatch,
+        trace_endpoint=settings.trace_endpoint,
+        trace_ratio=settings.trace_ratio,
+    )
     try:
         await asyncio.to_thread(yard.start)
     except BaseException:

@@ -30,6 +30,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """How long a stop waits for pushes under way."""
     dispatch: bool = True
     """Whether this server pushes itself; else workers do, which lease from it."""
+    trace_endpoint: str = ""
+    """Where spans are sent, OTLP over HTTP; empty: none are made."""
+    trace_ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
+    """Which part of the traces that begin here is sampled. Others bring the decision with them."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "text"] = "auto"
     """`auto`: text on a terminal, else JSON."""

@@ -26,7 +26,7 @@ from eventyard.bus import Eventyard
 from eventyard.core.event import STRUCTURED
 from eventyard.core.network import Policy
 from eventyard.engines.memory import MemoryEngine
-from eventyard.ports import Clock, Engine
+from eventyard.ports import Clock, Engine, Tracing
 from eventyard.serve import SystemClock
 from eventyard.surfaces.http import Server, app
 from eventyard.transports.http import HttpTransport
@@ -38,9 +38,15 @@ LOOPBACK = Policy(is_loopback_allowed=True)
 
 
 def composed(
-    engine: Engine | None = None, policy: Policy = LOOPBACK, clock: Clock | None = None, *, is_pushing: bool = True
+    engine: Engine | None = None,
+    policy: Policy = LOOPBACK,
+    clock: Clock | None = None,
+    *,
+    is_pushing: bool = True,
+    tracing: Tracing | None = None,
 ) -> Eventyard:
-    return Eventyard(engine or MemoryEngine(), HttpTransport(policy), clock or SystemClock(), policy, is_pushing=is_pushing)
+    chosen, transport = engine or MemoryEngine(), HttpTransport(policy)
+    return Eventyard(chosen, transport, clock or SystemClock(), policy, is_pushing=is_pushing, tracing=tracing)
 
 
 @asynccontextmanager
@@ -146,9 +152,14 @@ class ServedBus:
 
 @contextmanager
 def served_bus(
-    engine: Engine | None = None, policy: Policy = LOOPBACK, clock: Clock | None = None, *, is_pushing: bool = True
+    engine: Engine | None = None,
+    policy: Policy = LOOPBACK,
+    clock: Clock | None = None,
+    *,
+    is_pushing: bool = True,
+    tracing: Tracing | None = None,
 ) -> Iterator[ServedBus]:
-    bus = ServedBus(composed(engine, policy, clock, is_pushing=is_pushing))
+    bus = ServedBus(composed(engine, policy, clock, is_pushing=is_pushing, tracing=tracing))
     bus.start()
     try:
         yield bus

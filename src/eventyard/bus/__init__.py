@@ -33,7 +33,7 @@ from eventyard.dispatch import Dispatch
 from eventyard.history import BusStatus, EventPage, Query
 from eventyard.keeper import Keeper
 from eventyard.metering import Meter
-from eventyard.ports import Clock, Engine, Transport
+from eventyard.ports import Clock, Engine, Tracing, Transport
 from eventyard.retaining import RetentionStage
 from eventyard.scrubber import Progress, Scrubber
 from eventyard.stream import Stream, Streams
@@ -56,15 +56,17 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
         *,
         rng: random.Random | None = None,
         is_pushing: bool = True,
+        tracing: Tracing | None = None,
     ) -> None:
         """`is_pushing`: false where push rules are left to workers, which lease from here."""
+        self._tracing = tracing
         self._transport = transport
         self._policy = policy
         self._clock = clock
         chance = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing; the system's costs a call for each push
         self.meter = Meter()
         self._watch = Watch(self.meter.seconds)
-        self._dispatch = Dispatch(transport, self._now, self._wake, chance, self.meter)
+        self._dispatch = Dispatch(transport, self._now, self._wake, chance, meter=self.meter, tracing=tracing)
         self._consumers = Consumers(self._wake)
         self._records = handout.Records()
         super().__init__(engine, Writer(engine, clock, self._dispatch, self._consumers, meter=self.meter))
@@ -116,6 +118,8 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
         await asyncio.to_thread(self._watch.close)
         self._transport.close()
         self._engine.close()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
 
     def stop_receiving(self) -> None:
         """Answer every receive that waits, with nothing, and take no more: before a `stop` that waits for their callers."""
@@ -169,6 +173,7 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
             scrub=self.scrubbing(),
             footprint=self._engine.footprint(),
             unready=len(self.unready()),
+            spans_dropped=self._tracing.dropped if self._tracing is not None else 0,
             took_s=reading.took_s,
         )
 
@@ -194,14 +199,22 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
 
     # Events
 
-    async def publish(self, bus: str, events: Sequence[Event]) -> list[Published | Refused]:
+    @property
+    def is_traced(self) -> bool:
+        """Whether anybody asks what trace a publisher is in."""
+        return self._tracing is not None
+
+    async def publish(self, bus: str, events: Sequence[Event], *, traceparent: str = "") -> list[Published | Refused]:
         """Append events in order; one verdict each. Durable and routed when this returns.
 
         Raises `NotFound` (bus), `Overloaded`, `Stopping`, `StorageFull`, `StorageFailed`; then an event of the batch may or may
-        not be accepted, and publishing the same again is safe: it is accepted once.
+        not be accepted, and publishing the same again is safe: it is accepted once. `traceparent` is that of the call.
         """
-        command = machine.foresee(self._state(bus).live, events)
+        state, began_ns = self._state(bus), time.time_ns() if self._tracing is not None else 0
+        command = machine.foresee(state.live, events)
         answers: list[Published | Refused] = await self._command(bus, command, size=sum(len(event.json) for event in events))
+        if self._tracing is not None:
+            self._tracing.published(state.record, events, answers, traceparent, began_ns)
         return answers
 
     async def event(self, bus: str, position: int) -> StoredEvent:

@@ -87,6 +87,7 @@ class Figures(msgspec.Struct, frozen=True):
     scrub: Progress
     footprint: Footprint
     unready: int
+    spans_dropped: int
     took_s: float
 
 

@@ -438,6 +438,14 @@ its signature verified before anybody knows whose it is."""
 PERMIT_LOOK_S = 30.0
 """How often a stream whose key expires looks at the clock, which may have been set meanwhile."""
 
+# Traces
+
+TRACE_NOTES_MAX = 2_048
+"""Publishes and pushes that wait to become spans: as many as OpenTelemetry's own queue. Past it spans are dropped."""
+
+TRACE_CLOSE_S = 2.0
+"""How long a stop waits for spans to be sent, twice: a collector that is gone must not hold a server."""
+
 # The HTTP door
 
 ANSWER_BYTES_MAX = 8 * 1024 * 1024

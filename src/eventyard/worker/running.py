@@ -34,7 +34,10 @@ def work(settings: Settings, server: str, *, key: str = "") -> bool:
     policy = Policy(is_loopback_allowed=_is_loopback(url), allowed=settings_module.policy(settings).allowed)
     pushes, line = HttpTransport(policy), HttpTransport(_ANYWHERE, resolver_threads=1, connections_max=4)
     chance = random.Random()  # noqa: S311 - spreads retries, guards nothing
-    worker = Worker(pushes, line, url, key=key, wake=pushes.wake, say=process.say, now=time.monotonic, rng=chance)
+    tracing = process.tracing(settings.trace_endpoint, settings.trace_ratio)
+    worker = Worker(
+        pushes, line, url, key=key, wake=pushes.wake, say=process.say, now=time.monotonic, rng=chance, tracing=tracing
+    )
     _follow_signals(worker)
     _greet(settings, policy, url)
     gc.freeze()
@@ -43,6 +46,8 @@ def work(settings: Settings, server: str, *, key: str = "") -> bool:
     finally:
         pushes.close()
         line.close()
+        if tracing is not None:
+            tracing.close()
 
 
 def _checked(server: str) -> str:

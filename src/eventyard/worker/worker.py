@@ -33,7 +33,7 @@ from eventyard.core.changes import BusRecord
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Settlement
 from eventyard.dispatch import Dispatch
-from eventyard.ports import Transport
+from eventyard.ports import Tracing, Transport
 from eventyard.worker.line import Away, Line, Refused, Reply, Taken
 
 RECEIVE = "/v1/dispatch/receive"
@@ -77,13 +77,14 @@ class Worker:
         say: Callable[[str], None],
         now: Callable[[], float],
         rng: random.Random,
+        tracing: Tracing | None = None,
     ) -> None:
         self._url = url
         self._say = say
         self._now = now
         self._wake = wake
         self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._dispatch = Dispatch(pushes, self._bus_time, _nothing, rng)
+        self._dispatch = Dispatch(pushes, self._bus_time, _nothing, rng, tracing=tracing)
         self._receiving = Line(server, url + RECEIVE, "application/json", key=key, hand_over=self._tell_news, now=now, rng=rng)
         self._reporting = Line(server, url + REPORT, handout.CONTENT_TYPE, key=key, hand_over=self._tell_news, now=now, rng=rng)
         self._reader = handout.Reader()

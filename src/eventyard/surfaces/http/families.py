@@ -286,6 +286,14 @@ FAMILIES = (
         "Where the scrubber's pass stands in the bus that it is in; no sample while it rests.",
         lambda figures: [((figures.scrub.bus,), figures.scrub.position)] if figures.scrub.bus else [],
     ),
+    # Traces
+    Family(
+        "eventyard_spans_dropped_total",
+        "counter",
+        (),
+        "Publishes and pushes of which no span was made, because too many waited.",
+        _alone(lambda figures: figures.spans_dropped),
+    ),
     # The scrape itself
     Family(
         "eventyard_scrape_seconds",

@@ -54,7 +54,7 @@ async def publish(call: Call[NoFields]) -> Answer:
     batch = _accept(call)
     if batch.is_batch:
         return await _publish_batch(call, batch.events)
-    [verdict] = await call.yard.publish(call.path["bus"], cast("tuple[Event]", batch.events))
+    [verdict] = await call.yard.publish(call.path["bus"], cast("tuple[Event]", batch.events), traceparent=_traceparent(call))
     if isinstance(verdict, Refused):
         raise verdict
     return json_answer(Accepted(verdict.id, verdict.source, verdict.position, verdict.is_duplicate), 202)
@@ -77,6 +77,15 @@ def _allowed(caller: Caller, batch: ingest.Batch) -> ingest.Batch:
     return msgspec.structs.replace(batch, events=events)
 
 
+def _traceparent(call: Call[NoFields]) -> str:
+    """The request's own `traceparent`, where anybody wants to know."""
+    if call.yard.is_traced:
+        for name, value in call.headers:
+            if name == b"traceparent":
+                return value.decode("latin-1")
+    return ""
+
+
 def _content_type(headers: list[tuple[bytes, bytes]]) -> str | None:
     for name, value in headers:
         if name == b"content-type":
@@ -93,7 +102,7 @@ def _decoded(headers: list[tuple[bytes, bytes]]) -> Iterator[tuple[str, str]]:
 async def _publish_batch(call: Call[NoFields], events: tuple[Event | Refused, ...]) -> Answer:
     """Each refusal stays in its place. A batch of which nothing was taken is itself a bad request."""
     accepted = [event for event in events if isinstance(event, Event)]
-    answers = iter(await call.yard.publish(call.path["bus"], accepted) if accepted else [])
+    answers = iter(await call.yard.publish(call.path["bus"], accepted, traceparent=_traceparent(call)) if accepted else [])
     verdicts = [event if isinstance(event, Refused) else next(answers) for event in events]
     for refused in events:
         if isinstance(refused, Refused):
