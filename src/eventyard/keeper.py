@@ -1,9 +1,10 @@
 """The keeper: carries out, in bounded steps, what commands have only recorded, and what time alone brings about.
 
 Redrives, emptied queues and deleted buses are continued; leases that ran out are taken back; what is parked past its limit is
-trimmed. Retries that fall due need no keeper: the writer finds them by their time.
+trimmed; trouble that the log could not be told at once is told. Retries that fall due need no keeper: the writer finds them by their time.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,13 +12,13 @@ from eventyard.core import limits
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import Intent, IntentKind
 from eventyard.core.clock import BusTime
-from eventyard.core.commands import Command, ContinueIntent, EmptyBus, Expire, ForgetTombstones, TrimParked
+from eventyard.core.commands import Command, ContinueIntent, EmptyBus, Expire, ForgetTombstones, TellTrouble, TrimParked
 from eventyard.core.system import SYSTEM_BUS
 
 Submit = Callable[[int, Command, Callable[[Any], None]], None]
 
 LEASES_EVERY_MS = 100
-"""How often leases are looked through for those that ran out: a lease may last so much longer."""
+"""How often leases are looked through for those that ran out: a lease may last so much longer. So with trouble that is to be told."""
 
 TOMBSTONES_EVERY_MS = 60_000
 """How often deleted rules are looked through for those to forget."""
@@ -51,6 +52,8 @@ class Keeper:
             yield from ((number, command) for command in _of_bus(state))
             if are_leases_due and any(lease.at_ms <= work_ms for lease in state.leased.copy().values()):
                 yield number, Expire(limits.LEASES_PER_STEP_MAX)
+            if are_leases_due and (rules := _in_trouble(state, work_ms)):
+                yield number, TellTrouble(rules)
             if are_tombstones_due and state.tombstones:
                 yield number, ForgetTombstones()
         if are_tombstones_due:
@@ -69,6 +72,13 @@ def _of_bus(state: BusState) -> Iterator[Command]:
     for uid, lanes in state.lanes.copy().items():
         if lanes.parked_behind > limits.PARKED_BEHIND_MAX:
             yield TrimParked(uid)
+
+
+def _in_trouble(state: BusState, work_ms: int) -> tuple[int, ...]:
+    """Rules of which something falls due to be told, as many as one step tells of."""
+    rows = state.health.copy().values() if state.health else ()
+    due = (row.rule for row in rows if row.rule not in state.by_uid or (row.due_ms is not None and row.due_ms <= work_ms))
+    return tuple(itertools.islice(due, limits.TROUBLE_EVENTS_PER_STEP))
 
 
 def _has_room(state: BusState, intent: Intent) -> bool:

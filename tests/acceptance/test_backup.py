@@ -170,12 +170,12 @@ def test_results_and_progress_are_said_and_the_next_step_too(tmp_path: Path) -> 
 
     backed_up = eventyard("backup", file, "--data", tmp_path / "data")
     size = f"{file.stat().st_size / 1024**2:.1f} MiB"
-    assert backed_up.stdout == f"backed up 46 events of 2 buses to {file} ({size}), verified\n"
+    assert backed_up.stdout == f"backed up 48 events of 2 buses to {file} ({size}), verified\n"
     assert backed_up.stderr == "copying\ncatching up\nchecking its structure\nchecking events\n"
     assert backed_up.returncode == 0
 
     restored = eventyard("restore", file, "--data", tmp_path / "again")
-    assert restored.stdout == f"restored 46 events of 2 buses from {file} into {tmp_path / 'again'}, verified\n"
+    assert restored.stdout == f"restored 48 events of 2 buses from {file} into {tmp_path / 'again'}, verified\n"
     assert restored.returncode == 0
 
 

@@ -99,7 +99,7 @@ def test_what_was_lost_is_said_with_the_command_that_repairs(doctor: Doctor, sto
     assert finding(ended) == {
         "check": "store",
         "grade": "wrong",
-        "found": 'bus "default" ends at position 45 and had reached 55: 46 to 55 are lost',
+        "found": 'bus "default" ends at position 47 and had reached 57: 48 to 57 are lost',
         "advice": f"eventyard doctor --repair --data {store.parent}",
     }
 
@@ -141,8 +141,8 @@ def test_a_repair_says_what_is_lost_asks_and_can_be_declined(doctor: Doctor, sto
     ended = doctor("--repair", stdin=Terminal("n\n"))
 
     assert ended.code == 1
-    assert "46 to 55 are lost" in ended.out
-    assert 'bus "default": positions 46 to 55 (10 in all); it starts a new incarnation' in ended.out
+    assert "48 to 57 are lost" in ended.out
+    assert 'bus "default": positions 48 to 57 (10 in all); it starts a new incarnation' in ended.out
     assert "11 commits: edits of rules" in ended.out
     assert "put the repaired store in place?" in ended.err
     assert ended.out.endswith("nothing was changed\n")
@@ -161,7 +161,7 @@ def test_a_repair_that_is_agreed_to_leaves_a_sound_store_and_the_old_files(docto
     assert doctor("--repair").out.startswith("the store is sound")
     engine = SqliteEngine(str(store))
     assert engine.losses is None
-    assert Stepped(engine).do(Publish((an_event("new"),)))[0].position == 57
+    assert Stepped(engine).do(Publish((an_event("new"),)))[0].position == 59
     engine.close()
 
 
@@ -181,7 +181,7 @@ def test_a_repair_for_programs_is_one_document(doctor: Doctor, store: Path) -> N
     assert ended.code == 0
     (told,) = ended.documents
     assert (told["repaired"], told["log_mended"], told["remaining"]) == (True, False, [])
-    assert told["losses"] == [{"bus": "default", "lost": [[46, 55]], "commits": 11, "owed": {}}]
+    assert told["losses"] == [{"bus": "default", "lost": [[48, 57]], "commits": 11, "owed": {}}]
 
 
 def test_rows_that_had_to_be_saved_are_told(doctor: Doctor, store: Path) -> None:

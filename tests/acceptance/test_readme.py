@@ -22,7 +22,9 @@ def test_the_commands_by_hand_work_as_printed() -> None:
     created, published, log, status = answers
     assert created["name"] == "rewards"
     assert (published["id"], published["duplicate"]) == ("o-1", False)
-    assert [each["event"]["type"] for each in log["events"]] == ["io.eventyard.rule.created", "order.paid"]
+    kinds = [each["event"]["type"] for each in log["events"]]
+    assert kinds[:2] == ["io.eventyard.rule.created", "order.paid"]
+    assert kinds[2:] in ([], ["io.eventyard.delivery.failing"])  # By the time that it is asked for, the push may have failed.
     assert status["delivered"] == 0
 
 
@@ -37,7 +39,7 @@ def test_the_commands_of_a_consumer_work_as_printed() -> None:
         script = script.replace("curl ", "curl --silent --show-error --fail ")
         done = subprocess.run(["/bin/bash", "-c", script], capture_output=True, text=True, timeout=60, check=False)
     printed = done.stdout.replace("\n", "")
-    received = json.loads(re.search(r'\{"deliveries":.*?\]\}', printed)[0])  # type: ignore[index]
+    received = json.loads(re.search(r'\{"deliveries":\[.*?\]\}', printed)[0])  # type: ignore[index]
     assert [delivery["event"]["id"] for delivery in received["deliveries"]] == ["o-1"]
     assert received["deliveries"][0]["lease"]
     assert 'data: {"position":2' in printed

@@ -27,6 +27,7 @@ def plain(loaded: Loaded) -> Any:
         backfills=tuple(sorted(loaded.backfills, key=lambda backfill: backfill.key)),
         intents=tuple(sorted(loaded.intents, key=lambda intent: intent.number)),
         keys=tuple(sorted(loaded.keys, key=lambda key: key.id)),
+        health=tuple(sorted(loaded.health, key=lambda health: health.rule)),
     )
 
 
@@ -43,6 +44,7 @@ def facts(state: BusState) -> Any:
         (state.floor, state.log_bytes, state.tombstones, lanes, parked),
         (state.record, state.head, state.by_uid, state.by_name, state.leased, state.buses, state.backfills, state.intents),
         state.keys,
+        (state.health, state.unwell),
         dict(state.live.items()),
         counts,
     )

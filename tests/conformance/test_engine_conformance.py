@@ -13,6 +13,7 @@ from eventyard.core.bus_state import Queue
 from eventyard.core.changes import Backfill, Changes, Filter, Intent, IntentKind, Moved, Pace
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, Key, State
+from eventyard.core.health import Health
 from eventyard.core.rule import Status, Tombstone
 from eventyard.core.view import Known
 from eventyard.ports import Engine
@@ -409,6 +410,16 @@ def test_keys_load_with_the_system_bus_until_they_are_removed(engine: Engine) ->
     assert engine.load()[0].keys == (changed,)
 
 
+def test_rules_in_trouble_load_until_they_are_removed(engine: Engine) -> None:
+    health = Health(3, is_failing=True, told=True, since_ms=9, failure="no answer", failing_at_ms=0, untold=2, first=4, last=5)
+    engine.commit([founding(1), Changes(BUS, TIME, 9, health=[Health(3), Health(4, to_tell=True)])])
+    engine.commit([Changes(BUS, TIME, 9, health=[health, Health(4, is_removed=True)])])
+    assert engine.load()[1].health == (health,)
+
+    engine.commit([Changes(BUS, TIME, 9, health=[Health(3, is_removed=True)])])
+    assert engine.load()[1].health == ()
+
+
 def test_what_stands_in_lanes_loads_for_rules_that_keep_order(engine: Engine) -> None:
     rows = [waiting(1, lane=5), blocked(2, lane=5), dead(3, lane=6), leased(4, lane=7), waiting(8)]
     ended = Delivery(RULE, 0, 9, State.DELIVERED, 1, lane=5)
@@ -533,6 +544,7 @@ def test_a_bus_holds_something_until_it_is_emptied(engine: Engine) -> None:
         rules=[rule(1)],
         backfills=[Backfill(1, 0, 1)],
         intents=[Intent(3, 1, IntentKind.DISCARD)],
+        health=[Health(1), Health(2)],
     )
     engine.commit([founding(1, 2), full, msgspec.structs.replace(full, bus=1)])
     assert engine.view.holds(2)

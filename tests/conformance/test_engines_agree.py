@@ -54,6 +54,7 @@ from eventyard.core.commands import (
     Settle,
     Settlement,
     Skip,
+    TellTrouble,
     TrimParked,
 )
 from eventyard.core.delivery import Key, Note, State
@@ -90,6 +91,9 @@ SMALL_LIMITS = {
     "REPLAYS_PER_RULE_MAX": 2,
     "REPLAYS_KEPT_MAX": 2,
     "LEASES_PER_STEP_MAX": 3,
+    "DEAD_LETTERS_TOLD_EACH": 2,
+    "DEAD_LETTERS_TOLD_EVERY_MS": 3_000,
+    "TROUBLE_EVENTS_PER_STEP": 2,
 }
 PATTERNS = [
     '{"type":["a"]}',
@@ -289,6 +293,11 @@ class EnginesAgree(RuleBasedStateMachine):
     @rule()
     def forget_tombstones(self) -> None:
         self.step({1: [ForgetTombstones()]})
+
+    @precondition(lambda self: 1 in self.states and self.states[1].health)
+    @rule()
+    def tell_trouble(self) -> None:
+        self.step({1: [TellTrouble(tuple(self.states[1].health))]})
 
     @rule(max_bytes=st.integers(1, 3))
     def set_retention(self, max_bytes: int) -> None:

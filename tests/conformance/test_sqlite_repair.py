@@ -79,7 +79,7 @@ def truth(written: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple
     return found
 
 
-HEADS = {0: 2, 1: 75, 2: 1}
+HEADS = {0: 2, 1: 77, 2: 1}
 
 
 def check_repaired(path: Path, truth: dict[tuple[int, int], bytes]) -> dict[int, list[int]]:
@@ -133,9 +133,9 @@ def test_a_log_that_is_gone_leaves_a_gap_and_a_new_life(store: Path, truth: dict
     found = examining.examine(store, quiet)
     plan = repaired(store)
 
-    assert [loss.text for loss in found.losses] == ['bus "default" ends at position 45 and had reached 75: 46 to 75 are lost']
-    assert [(loss.bus, loss.lost, loss.commits) for loss in plan.losses] == [("default", ((46, 75),), 30)]
-    assert check_repaired(store, truth) == {1: list(range(46, 76))}
+    assert [loss.text for loss in found.losses] == ['bus "default" ends at position 47 and had reached 77: 48 to 77 are lost']
+    assert [(loss.bus, loss.lost, loss.commits) for loss in plan.losses] == [("default", ((48, 77),), 30)]
+    assert check_repaired(store, truth) == {1: list(range(48, 78))}
     after = {bus.record.number: bus.record.incarnation for bus in _loaded(store)}
     assert {number for number in after if after[number] != before[number]} == {1}
 
@@ -151,14 +151,14 @@ def test_the_log_of_the_bus_says_what_was_lost(store: Path) -> None:
     files.log(store).unlink()
     repaired(store)
     engine = opened(store)
-    found = engine.view.event(1, 76)
+    found = engine.view.event(1, 78)
     assert found is not None
     document = json.loads(found.json)
     engine.close()
 
     assert document["type"] == "io.eventyard.bus.repaired"
     assert document["data"]["lost_positions"] == 30
-    assert document["data"]["lost"] == [{"first": 46, "last": 75}]
+    assert document["data"]["lost"] == [{"first": 48, "last": 77}]
     assert document["data"]["incarnation"] != document["data"]["previous_incarnation"] == "life1"
 
 
@@ -224,12 +224,12 @@ def test_a_database_that_is_gone_begins_anew_above_everything_that_was_given(sto
 
     assert {loss.bus: loss.lost for loss in plan.losses} == {
         "system": ((1, 2),),
-        "default": ((1, 75),),
+        "default": ((1, 77),),
         "number 2": ((1, 1),),
     }
     bus = Stepped(opened(store))
-    assert bus.do(Publish((an_event("new"),)))[0].position == 77
-    assert bus.state.gaps[0].last == 75
+    assert bus.do(Publish((an_event("new"),)))[0].position == 79
+    assert bus.state.gaps[0].last == 77
     bus.engine.close()
 
 
@@ -241,7 +241,7 @@ def test_after_another_run_of_the_machine_positions_are_left_out_that_the_marks_
     files.marks(store).write_bytes(data)
     plan = repaired(store)
 
-    assert plan.losses[0].lost == ((46, 75 + repairing.MARKS_BEHIND_MAX),)
+    assert plan.losses[0].lost == ((48, 77 + repairing.MARKS_BEHIND_MAX),)
 
 
 # Single damaged events
@@ -340,7 +340,7 @@ def test_a_bus_whose_row_is_gone_is_known_by_the_log_of_the_system_bus(path: Pat
     assert sorted(plan.salvaged.buses) == ["default", "other", "system"]
     bus = Stepped(opened(path))
     assert sorted(bus.writer.numbers) == ["default", "other"]
-    assert bus.do(Publish((an_event("again"),)))[0].position > 45
+    assert bus.do(Publish((an_event("again"),)))[0].position > 47
     assert bus.do(Publish((an_event(3),)))[0].is_duplicate
     bus.engine.close()
 
@@ -485,7 +485,7 @@ def test_a_repair_that_finds_no_room_says_how_much_it_needs(store: Path) -> None
 def test_a_repaired_store_has_marks_that_fit(store: Path) -> None:
     files.log(store).unlink()
     repaired(store)
-    assert Marks(DiskMarks(files.marks(store))).found[1].head == 76
+    assert Marks(DiskMarks(files.marks(store))).found[1].head == 78
     engine = SqliteEngine(str(store))
     assert engine.losses is None
     engine.close()

@@ -84,7 +84,7 @@ def test_everything_of_the_backup_is_there_again(backup: Path, database: Path, f
     assert kept < set(after["delivery"])
     assert {row[:4] for row in before["delivery"]} < {row[:4] for row in after["delivery"]}
     assert len(after["event"]) == len(before["event"]) + 3
-    assert [(bus.name, bus.head) for bus in contents.buses] == [("system", 2), ("default", 46), ("other", 1)]
+    assert [(bus.name, bus.head) for bus in contents.buses] == [("system", 2), ("default", 48), ("other", 1)]
 
 
 def test_a_restored_store_is_for_its_owner_only_and_nothing_else_is_left(backup: Path, folder: Path) -> None:
@@ -101,20 +101,20 @@ def test_every_bus_starts_a_new_incarnation_and_says_so_in_its_log(backup: Path,
     loaded = engine.load()
     assert [(bus.record.name, bus.record.incarnation, bus.head) for bus in loaded] == [
         ("system", "again0", 3),
-        ("default", "again1", 47),
+        ("default", "again1", 49),
         ("other", "again2", 2),
     ]
-    told = engine.view.event(BUS, 47)
+    told = engine.view.event(BUS, 49)
     assert told is not None
     event = json.loads(told.json)
-    assert (event["type"], event["id"], event["subject"]) == ("io.eventyard.bus.restored", "again1-47", "default")
+    assert (event["type"], event["id"], event["subject"]) == ("io.eventyard.bus.restored", "again1-49", "default")
     assert (event["source"], event["time"]) == ("/eventyard/buses/default", "2023-11-14T23:13:20.000Z")
     assert event["data"] == {
         "name": "default",
         "principal": "",
         "incarnation": "again1",
         "previous_incarnation": "life1",
-        "last_position": 46,
+        "last_position": 48,
         "last_time": "2023-11-14T22:13:20.000Z",
     }
     engine.close()
@@ -137,10 +137,10 @@ def test_a_rule_that_watches_for_it_gets_the_event(backup: Path, folder: Path) -
     restored(backup, folder)
 
     engine = opened(folder / "eventyard.db")
-    delivery = engine.view.delivery(BUS, (46, 0, 47))
+    delivery = engine.view.delivery(BUS, (48, 0, 49))
     assert delivery is not None
     assert delivery.state is State.WAITING
-    assert engine.load()[1].queues[46, 0].counts[State.WAITING] == 1
+    assert engine.load()[1].queues[48, 0].counts[State.WAITING] == 1
     engine.close()
 
 
@@ -150,7 +150,7 @@ def test_the_bus_goes_on_where_the_backup_ended(backup: Path, folder: Path) -> N
     bus = Stepped(opened(folder / "eventyard.db"))
     again, fresh = bus.do(Publish((an_event(3), an_event("fresh"))))
     assert (again.is_duplicate, again.position) == (True, 5)
-    assert (fresh.is_duplicate, fresh.position) == (False, 48)
+    assert (fresh.is_duplicate, fresh.position) == (False, 50)
     counts = bus.state.queues[1].counts
     assert (counts[State.LEASED], counts[State.WAITING] + counts[State.RETRYING]) == (0, 40)
     bus.engine.close()
@@ -171,7 +171,7 @@ def test_a_restored_store_can_be_backed_up_and_restored_again(backup: Path, fold
     back_up(folder / "eventyard.db", tmp_path / "tuesday.db", silent)
 
     contents = restored(tmp_path / "tuesday.db", tmp_path / "third")
-    assert [bus.head for bus in contents.buses] == [3, 47, 2]
+    assert [bus.head for bus in contents.buses] == [3, 49, 2]
 
 
 # In place of an older life
@@ -180,7 +180,7 @@ def test_a_restored_store_can_be_backed_up_and_restored_again(backup: Path, fold
 def test_positions_go_on_above_all_that_the_folder_ever_issued(backup: Path, database: Path) -> None:
     bus = Stepped(opened(database))
     bus.do(Publish(tuple(an_event(f"after the backup {number}") for number in range(14))))
-    assert bus.state.head == 60
+    assert bus.state.head == 62
     bus.engine.close()
     database.rename(database.with_name("lost.db"))
 
@@ -188,13 +188,13 @@ def test_positions_go_on_above_all_that_the_folder_ever_issued(backup: Path, dat
 
     engine = opened(database)
     assert engine.losses is None
-    assert [(bus.record.name, bus.head) for bus in engine.load()] == [("system", 3), ("default", 61), ("other", 2)]
-    told = engine.view.event(BUS, 61)
+    assert [(bus.record.name, bus.head) for bus in engine.load()] == [("system", 3), ("default", 63), ("other", 2)]
+    told = engine.view.event(BUS, 63)
     assert told is not None
-    assert json.loads(told.json)["data"]["last_position"] == 46
-    assert [event.position for event in engine.view.events(BUS, 45, 99, 99)] == [45, 46, 61]
+    assert json.loads(told.json)["data"]["last_position"] == 48
+    assert [event.position for event in engine.view.events(BUS, 47, 99, 99)] == [47, 48, 63]
     engine.close()
-    assert dump(database)["gap"] == [(BUS, 47, 60, "restore", NOW_MS)]
+    assert dump(database)["gap"] == [(BUS, 49, 62, "restore", NOW_MS)]
 
 
 def test_a_gap_that_a_restore_left_is_no_fault(backup: Path, database: Path, tmp_path: Path) -> None:
@@ -205,9 +205,9 @@ def test_a_gap_that_a_restore_left_is_no_fault(backup: Path, database: Path, tmp
     restored(backup, database.parent)
 
     assert back_up(database, tmp_path / "tuesday.db", silent).faults == ()
-    change(database, "DELETE FROM event WHERE place = ?", place(BUS, 46))
+    change(database, "DELETE FROM event WHERE place = ?", place(BUS, 48))
     contents = back_up(database, tmp_path / "wednesday.db", silent, is_damage_kept=True)
-    assert contents.faults == ('bus "default" lacks positions 46 to 46',)
+    assert contents.faults == ('bus "default" lacks positions 48 to 48',)
 
 
 def test_a_restored_store_starts_with_marks_of_its_own(backup: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> None:

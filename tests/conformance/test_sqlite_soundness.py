@@ -63,7 +63,7 @@ def test_a_damaged_event_is_taken_along_where_that_was_asked_for(database: Path,
     [
         ("DELETE FROM event WHERE place & 0xFFFF IN (7, 8)", 'bus "default" lacks positions 7 to 8'),
         ("DELETE FROM event WHERE place & 0xFFFF = 45", 'bus "default" lacks positions 45 to 45'),
-        ("UPDATE bus SET head = 44 WHERE number = 1", 'bus "default" ends at 44, and holds events up to 45'),
+        ("UPDATE bus SET head = 44 WHERE number = 1", 'bus "default" ends at 44, and holds events up to 47'),
         ("DELETE FROM bus WHERE number = 2", "there is an event of a bus 2 that is not there"),
         (
             "UPDATE tally SET waiting = waiting + 1 WHERE rule = 1",
@@ -94,7 +94,7 @@ def test_a_store_that_lost_its_log_is_not_taken_for_whole(tmp_path: Path, target
     bus.engine.close()
     database.write_bytes(kept)
 
-    with pytest.raises(Damaged, match=r'bus "default" ends at position 45 and had reached 46: 46 to 46 are lost'):
+    with pytest.raises(Damaged, match=r'bus "default" ends at position 47 and had reached 48: 48 to 48 are lost'):
         copied(database, target)
     assert left(target) == []
     assert len(copied(database, target, is_damage_kept=True).faults) == 1

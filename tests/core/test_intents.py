@@ -17,6 +17,8 @@ from eventyard.core.verdict import Dead
 from tests.support.builders import an_event
 from tests.support.houses import House
 
+pytestmark = pytest.mark.usefixtures("untold_trouble")
+
 
 @pytest.fixture
 def bus() -> House:

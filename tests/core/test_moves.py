@@ -18,6 +18,8 @@ from tests.support.houses import House
 DONE = Delivered(Note(status=204))
 NEVER = Dead(Note(reason=Reason.ANSWER, status=422))
 
+pytestmark = pytest.mark.usefixtures("untold_trouble")
+
 
 @pytest.fixture
 def bus() -> House:

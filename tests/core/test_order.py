@@ -34,6 +34,9 @@ def keyed(key: Any, **attributes: Any) -> Event:
     return events.make(made, {} if key is None else {"key": key})
 
 
+pytestmark = pytest.mark.usefixtures("untold_trouble")
+
+
 @pytest.fixture
 def bus() -> House:
     return House()

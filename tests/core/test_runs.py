@@ -35,6 +35,8 @@ EARLIEST = StartPosition(position=2)
 
 _numbers = iter(range(1, 10**9))
 
+pytestmark = pytest.mark.usefixtures("untold_trouble")
+
 
 @pytest.fixture
 def bus() -> House:

@@ -252,6 +252,8 @@ def _check_same(writer: Writer, loaded: Loaded) -> None:
         "tombstones": (state.tombstones, {tombstone.name: tombstone for tombstone in loaded.tombstones}),
         "lanes": (_lanes(state), _lanes(BusState(loaded))),
         "log": ((state.floor, state.log_bytes), (loaded.floor, loaded.log_bytes)),
+        "health": (state.health, {health.rule: health for health in loaded.health}),
+        "unwell": (state.unwell, {health.rule for health in loaded.health if health.is_unwell}),
         "intents": (state.intents, {intent.number: intent for intent in loaded.intents}),
         "leased": (state.leased, {delivery.key: delivery for delivery in loaded.leased}),
         "buses": (state.buses, {record.name: record for record in loaded.buses}),

@@ -120,7 +120,7 @@ def _renew_for_nothing() -> AbstractContextManager[object]:
 
 def _shifted_edge(by: int) -> Patch:
     """A rule that leaves the live index goes on reading `by` events further on than it should."""
-    leave_live = leasing._leave_live
+    leave_live = leasing.leave_live
 
     def leave_shifted(draft: Draft) -> None:
         before = set(draft._backfills)
@@ -129,7 +129,7 @@ def _shifted_edge(by: int) -> Patch:
             backfill = draft._backfills[key]
             draft.set_backfill(msgspec.structs.replace(backfill, next_position=backfill.next_position + by))
 
-    return lambda: mock.patch.object(leasing, "_leave_live", leave_shifted)
+    return lambda: mock.patch.object(leasing, "leave_live", leave_shifted)
 
 
 QUEUE_MUTANTS: Mapping[str, Patch] = MappingProxyType(

@@ -41,7 +41,7 @@ class Told:
     def take(self, position: int, accepted_ms: int, kind: str, data: Any) -> None:
         uid = data.get("uid", 0)
         match kind:
-            case bus_events.RULE_PAUSED | bus_events.RULE_DELETED:
+            case bus_events.RULE_PAUSED | bus_events.RULE_DISABLED | bus_events.RULE_DELETED:
                 self.stopped[uid] = position
             case bus_events.RULE_RESUMED:
                 self.stopped.pop(uid, None)

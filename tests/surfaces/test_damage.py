@@ -37,6 +37,8 @@ def store(tmp_path: Path, target: Target) -> Path:
             await bus.create_bus("shop")
             await bus.put_rule("shop", "paid", json.dumps(document).encode())
             await bus.publish("shop", [an_event(number) for number in range(KEPT)])
+            while bus.head("shop") < HEAD:  # noqa: ASYNC110 - the bus itself publishes the last one, when a push has failed
+                await asyncio.sleep(0.005)
         async with eventyard.open(path) as bus:
             await bus.publish("shop", [an_event(100 + number) for number in range(LOST)])
             await bus.create_bus("newest")
@@ -53,12 +55,13 @@ def bus(store: Path) -> Iterator[ServedBus]:
         yield bus
 
 
-HEAD = KEPT + 1
+HEAD = KEPT + 2
+"""The rule's creation, the events, and that the rule is failing."""
 
 
 def test_what_is_there_can_be_read(bus: ServedBus) -> None:
     assert [event["id"] for event in bus.events("shop")] == [f"e{number}" for number in range(KEPT)]
-    assert bus.get(f"/v1/buses/shop/events/{HEAD}").json()["event"]["id"] == "e4"
+    assert bus.get(f"/v1/buses/shop/events/{HEAD - 1}").json()["event"]["id"] == "e4"
     status = bus.get("/v1/buses/shop/rules/paid/status").json()
     assert status["pending"] == KEPT
     assert bus.get("/v1/buses/shop").json()["head"] == HEAD

@@ -11,6 +11,7 @@ RULE_CREATED = "io.eventyard.rule.created"
 RULE_CHANGED = "io.eventyard.rule.changed"
 RULE_DELETED = "io.eventyard.rule.deleted"
 RULE_PAUSED = "io.eventyard.rule.paused"
+RULE_DISABLED = "io.eventyard.rule.disabled"
 RULE_RESUMED = "io.eventyard.rule.resumed"
 RULE_REDRIVEN = "io.eventyard.rule.redriven"
 RULE_PURGED = "io.eventyard.rule.purged"
@@ -18,6 +19,9 @@ RULE_SKIPPED = "io.eventyard.rule.skipped"
 RULE_SOUGHT = "io.eventyard.rule.sought"
 RULE_REPLAYED = "io.eventyard.rule.replayed"
 REPLAY_CANCELLED = "io.eventyard.replay.cancelled"
+DELIVERY_FAILING = "io.eventyard.delivery.failing"
+DELIVERY_RECOVERED = "io.eventyard.delivery.recovered"
+DELIVERY_DEADLETTERED = "io.eventyard.delivery.deadlettered"
 RETENTION_CAP = "io.eventyard.retention.cap"
 BUS_CREATED = "io.eventyard.bus.created"
 BUS_CHANGED = "io.eventyard.bus.changed"
@@ -33,14 +37,22 @@ def bus_event(kind: str, *, bus: str, incarnation: str, position: int, time: str
     return make(
         {
             "specversion": "1.0",
-            "id": f"{incarnation}-{position}",
-            "source": f"/eventyard/buses/{bus}",
+            "id": own_id(incarnation, position),
+            "source": source(bus),
             "type": kind,
             "subject": subject,
             "time": time,
         },
         data,
     )
+
+
+def source(bus: str) -> str:
+    return f"/eventyard/buses/{bus}"
+
+
+def own_id(incarnation: str, position: int) -> str:
+    return f"{incarnation}-{position}"
 
 
 def rule_data(record: RuleRecord, principal: str) -> dict[str, Any]:
@@ -55,3 +67,56 @@ def rule_data(record: RuleRecord, principal: str) -> dict[str, Any]:
 
 def _shown(record: RuleRecord) -> Any:
     return msgspec.json.decode(msgspec.json.encode(record.rule))
+
+
+class Failing(msgspec.Struct, frozen=True):
+    """A rule began to fail (`failing`), or does no more (`recovered`).
+
+    `since`: when the trouble began. `failures` and `deliveries`: attempts that failed and went well since the log was last told either.
+    `status` (0: no answer) and `failure` are those of the last attempt that failed.
+    """
+
+    name: str
+    uid: int
+    since: str
+    failures: int
+    deliveries: int
+    status: int
+    failure: str
+
+
+class Named(msgspec.Struct, frozen=True):
+    """The event of a dead letter. Without names where it cannot be read."""
+
+    position: int
+    source: str
+    id: str
+    type: str
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """One delivery that died."""
+
+    name: str
+    uid: int
+    count: int
+    delivery: str
+    event: Named
+    reason: str
+    attempts: int
+    status: int
+    failure: str
+
+
+class DeadLetters(msgspec.Struct, frozen=True):
+    """`count` deliveries that died since `since`, at events from the position `first` to `last`."""
+
+    name: str
+    uid: int
+    count: int
+    first: int
+    last: int
+    since: str
+
+
+Told = Failing | DeadLetter | DeadLetters

@@ -12,6 +12,7 @@ from eventyard.core.access import AccessKey
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, QueueKey
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import LEASED, Delivery, State
+from eventyard.core.health import Health
 from eventyard.core.loss import Gap
 from eventyard.core.order import Lanes
 from eventyard.core.pattern.ruleset import RuleSet
@@ -83,6 +84,7 @@ class Loaded(msgspec.Struct, frozen=True):
     ordered: tuple[Delivery, ...] = ()
     gaps: tuple[Gap, ...] = ()
     """Positions that a repair has given up, in order."""
+    health: tuple[Health, ...] = ()
 
 
 class BusState:
@@ -109,6 +111,10 @@ class BusState:
         self.intents = {intent.number: intent for intent in loaded.intents}
         self.closed = closed_runs(self.intents.values())
         self.tombstones = {tombstone.name: tombstone for tombstone in loaded.tombstones}
+        self.health = {health.rule: health for health in loaded.health}
+        """Rules in trouble."""
+        self.unwell = {health.rule for health in loaded.health if health.is_unwell}
+        """Those of them of which a success is news."""
         for record in loaded.rules:
             self._apply_rule(record)
         for (uid, run), queue in loaded.queues.items():
@@ -169,6 +175,7 @@ class BusState:
         self._apply_backfills(changes.backfills)
         self._apply_intents(changes.intents)
         self._apply_tombstones(changes.tombstones)
+        self._apply_health(changes.health)
         for bus in changes.buses:
             if bus.is_removed:
                 self.buses.pop(bus.name, None)
@@ -257,6 +264,17 @@ class BusState:
                 self.tombstones.pop(tombstone.name, None)
             else:
                 self.tombstones[tombstone.name] = tombstone
+
+    def _apply_health(self, healths: Iterable[Health]) -> None:
+        for health in healths:
+            if health.is_removed:
+                self.health.pop(health.rule, None)
+            else:
+                self.health[health.rule] = health
+            if health.is_unwell:
+                self.unwell.add(health.rule)
+            else:
+                self.unwell.discard(health.rule)
 
 
 def closed_runs(intents: Iterable[Intent]) -> dict[QueueKey, str]:

@@ -15,6 +15,7 @@ from eventyard.core import limits
 from eventyard.core.access import AccessKey
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, State, decode_note
+from eventyard.core.health import Health
 from eventyard.core.rule import RuleRecord, Tombstone
 from eventyard.core.rule_history import RuleVersion
 
@@ -186,6 +187,7 @@ class Changes(msgspec.Struct, dict=True):
     tombstones: list[Tombstone] = []
     backfills: list[Backfill] = []
     intents: list[Intent] = []
+    health: list[Health] = []
     buses: list[BusRecord] = []
     keys: list[AccessKey] = []
     forgotten: list[tuple[int, int]] = []
@@ -204,6 +206,7 @@ class Changes(msgspec.Struct, dict=True):
             or self.tombstones
             or self.backfills
             or self.intents
+            or self.health
             or self.buses
             or self.keys
             or self.forgotten

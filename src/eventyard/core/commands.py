@@ -233,6 +233,12 @@ class Retain(msgspec.Struct, frozen=True):
     floor: int
 
 
+class TellTrouble(msgspec.Struct, frozen=True):
+    """Tell in the log what was held back of these rules until now. Answered with None."""
+
+    rules: tuple[int, ...]
+
+
 class ForgetTombstones(msgspec.Struct, frozen=True):
     """Forget the deleted rules whose time is over. Answered with how many."""
 
@@ -318,6 +324,7 @@ Command = (
     | TrimParked
     | Retain
     | ForgetTombstones
+    | TellTrouble
     | ContinueIntent
     | CreateBus
     | SetRetention

@@ -16,6 +16,7 @@ from eventyard.core.commands import Lease
 from eventyard.core.delivery import DELIVERED, LEASED, Delivery, Key, Note, Reason, State, encode_note, following
 from eventyard.core.event import Event
 from eventyard.core.grants import Demands, Grants, Ledger
+from eventyard.core.health import HealthDraft
 from eventyard.core.order import LanesDraft
 from eventyard.core.order_key import lane_of
 from eventyard.core.pattern.evaluator import evaluate
@@ -45,6 +46,7 @@ class Draft:
         self.log_bytes = state.log_bytes
         self.live = state.live
         self.lanes = LanesDraft(state.lanes)
+        self.health = HealthDraft(state.health, state.unwell)
         self.grants = Grants(demands, ledger or Ledger([limits.STEP_CHANGES_MAX] * len(demands)))
         self.leases: list[Lease] = []
         self.drained: list[tuple[int, int]] = []
@@ -97,6 +99,7 @@ class Draft:
             tombstones=list(self._tombstones.values()),
             backfills=list(self._backfills.values()),
             intents=list(self._intents.values()),
+            health=self.health.changed,
             buses=list(self._buses.values()),
             keys=list(self._keys.values()),
             forgotten=self._forgotten,
@@ -198,8 +201,10 @@ class Draft:
 
     def put_unevaluated(self, uid: int, run: int, position: int) -> None:
         """A dead letter for a rule that could not be evaluated on the event; a redrive evaluates again."""
-        note = encode_note(Note(reason=Reason.EVALUATION, at_ms=self.time.time_ms))
-        self._put(Delivery(uid, run, position, State.DEAD, self.time.time_ms, note=note))
+        note = Note(reason=Reason.EVALUATION, at_ms=self.time.time_ms)
+        fresh = Delivery(uid, run, position, State.DEAD, self.time.time_ms, note=encode_note(note))
+        self._put(fresh)
+        self.health.died(fresh, note)
 
     def _put(self, fresh: Delivery) -> None:
         self._puts[fresh.key] = fresh
@@ -228,10 +233,12 @@ class Draft:
 
     def end(self, delivery: Delivery, state: State, note: Note) -> None:
         """An ended delivery is one compact row: one that was delivered at once has no note, and what its target said was 2xx."""
-        if state is not DELIVERED:
-            kept = encode_note(following(delivery.note, note))
-        else:
+        if state is DELIVERED:
             kept = delivery.note and encode_note(following(delivery.note, Note()))
+        else:
+            kept = encode_note(following(delivery.note, note))
+            if state is State.DEAD:
+                self.health.died(delivery, note)
         self.move(delivery, delivery.ended(state, self.time.time_ms, kept))
 
     def has_pending(self, uid: int, run: int | None = None, below: int = 0) -> bool:

@@ -14,11 +14,10 @@ from eventyard.core.draft import Draft
 from eventyard.core.rule import RuleRecord, Status
 
 
-def conclude(draft: Draft) -> None:
-    """What every step ends with."""
+def lease(draft: Draft) -> None:
+    """Whatever may go now and is waited for."""
     _advance_lanes(draft)
     _lease_waiting(draft)
-    _leave_live(draft)
 
 
 def _advance_lanes(draft: Draft) -> None:
@@ -87,7 +86,7 @@ def _lease_from(draft: Draft, uid: int, run: int, count: int) -> None:
     draft.lease_all(uid, run, [(row, bodies[row.position]) for row in waiting])
 
 
-def _leave_live(draft: Draft) -> None:
+def leave_live(draft: Draft) -> None:
     """A live rule with a long backlog is fed by a backfill from here on: memory and tables stay small however long it lasts."""
     for uid in draft.put_live:
         record = draft.find_rule(uid)

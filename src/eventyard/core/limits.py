@@ -109,6 +109,22 @@ TRIALS_UNDER_WAY_MAX = 200
 REPLAY_PER_S_MAX = 100_000
 """Deliveries a second that a throttled replay or redrive may ask for: past this there is no throttle."""
 
+# Trouble
+
+TROUBLE_TOLD_EVERY_MS = 1_000
+"""A rule that begins to fail, or recovers, says so at most this often: what flaps a hundred times a second is two events a second."""
+
+DEAD_LETTERS_TOLD_EACH = 10
+DEAD_LETTERS_TOLD_EVERY_MS = 60_000
+"""Dead letters of a rule that are told one by one within a minute; further ones are told by one event a minute. Ten is what
+somebody who is alerted may read; a thousand dead letters say no more than their number does."""
+
+TROUBLE_EVENTS_PER_STEP = 100
+"""Events of trouble that one step appends, whatever it learns: each is matched and put like any other. What is left waits."""
+
+FAILURE_TOLD_CHARACTERS = 200
+"""How much of what went wrong is told in an event of trouble, and kept of a rule that fails: a phrase."""
+
 # Pull
 
 LEASES_PER_RULE_MAX = 100_000

@@ -10,14 +10,26 @@ After the commands come the demands: receivers that wait for deliveries of a rul
 where a receiver waits and nobody is before it in the queue, so a push costs no second commit on its way out.
 
 Publishing stands here. `leasing` and `settling` are what queues give out and take back, `order` its lanes; `rule_edits` and `runs`
-what is asked of rules; `backfilling`, `intents` and `retention` bounded work on what is old; `system` the list of buses,
-`key_edits` access keys.
+what is asked of rules; `backfilling`, `intents` and `retention` bounded work on what is old; `trouble` what the log is told of failures;
+`system` the list of buses, `key_edits` access keys.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from eventyard.core import backfilling, intents, key_edits, leasing, limits, retention, rule_edits, runs, settling, system
+from eventyard.core import (
+    backfilling,
+    intents,
+    key_edits,
+    leasing,
+    limits,
+    retention,
+    rule_edits,
+    runs,
+    settling,
+    system,
+    trouble,
+)
 from eventyard.core.commands import (
     AdvanceBackfill,
     Command,
@@ -45,6 +57,7 @@ from eventyard.core.commands import (
     SetRetention,
     Settle,
     Skip,
+    TellTrouble,
     TrimParked,
 )
 from eventyard.core.draft import Draft
@@ -53,8 +66,12 @@ from eventyard.core.event import Event
 from eventyard.core.pattern.ruleset import RuleSet
 from eventyard.core.view import Known
 
-conclude = leasing.conclude
-"""What every step ends with."""
+
+def conclude(draft: Draft) -> None:
+    """What every step ends with. Trouble is told last, so that what leasing finds damaged is in it."""
+    leasing.lease(draft)
+    trouble.tell(draft)
+    leasing.leave_live(draft)
 
 
 def prefetch(draft: Draft, commands: Sequence[Command]) -> None:
@@ -141,6 +158,7 @@ _STEPS: dict[type, Callable[[Draft, Any], Any]] = {
     ContinueIntent: intents.proceed,
     Retain: retention.retain,
     ForgetTombstones: retention.forget_tombstones,
+    TellTrouble: trouble.tell_due,
     CreateBus: system.create_bus,
     SetRetention: system.set_retention,
     DeleteBus: system.delete_bus,

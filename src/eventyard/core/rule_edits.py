@@ -141,6 +141,7 @@ def delete(draft: Draft, command: DeleteRule) -> RuleRecord:
     number = _record(draft, bus_events.RULE_DELETED, record, command.principal)
     draft.versions.append(version_of(record, Edit.DELETED, number, draft.cursor(record), by=command.principal))
     draft.set_rule(record)
+    draft.health.forget(record.uid)
     for backfill in draft.backfills():
         if backfill.rule == record.uid:
             draft.set_backfill(msgspec.structs.replace(backfill, is_done=True, is_removed=True))
@@ -158,14 +159,14 @@ def set_paused(draft: Draft, command: SetPaused) -> RuleRecord:
 
 
 def pause_for(draft: Draft, before: RuleRecord, *, because: str) -> None:
-    """Pause a rule by the bus's own decision, which the event tells."""
+    """Disable a rule: pause it by the bus's own decision, which the event tells."""
     if not before.is_paused:
         _set_paused(draft, before, is_paused=True, principal="", because=because)
 
 
 def _set_paused(draft: Draft, before: RuleRecord, *, is_paused: bool, principal: str, because: str) -> RuleRecord:
     record = msgspec.structs.replace(before, is_paused=is_paused, changed_ms=draft.time.time_ms)
-    kind = bus_events.RULE_PAUSED if is_paused else bus_events.RULE_RESUMED
+    kind = bus_events.RULE_RESUMED if not is_paused else bus_events.RULE_DISABLED if because else bus_events.RULE_PAUSED
     data = bus_events.rule_data(record, principal) | ({"because": because} if because else {})
     position = draft.append_bus_event(kind, record.name, data)
     edit = Edit.PAUSED if is_paused else Edit.RESUMED

@@ -73,6 +73,8 @@ def _settle_pending(draft: Draft, delivery: Delivery, record: RuleRecord, settle
     match settlement.verdict:
         case Delivered():
             draft.end(delivery, DELIVERED, settlement.verdict.note)
+            if delivery.rule in draft.health.unwell:
+                draft.health.delivered(delivery)
         case Dead(note):
             kill(draft, delivery, record, note)
         case Renewed(lease_ms):
@@ -85,12 +87,14 @@ def _settle_pending(draft: Draft, delivery: Delivery, record: RuleRecord, settle
             _give_back(draft, delivery, record, delay_ms, note)
         case Gone(note):
             _put_back(draft, delivery, 0, note, is_counted=False)
+            draft.health.failed(delivery, note)
             rule_edits.pause_for(draft, record, because="the target answered 410 Gone")
     return None
 
 
 def kill(draft: Draft, delivery: Delivery, record: RuleRecord, note: Note) -> None:
     """A dead letter; in a lane it stays the head and parks its key. Too many parked keys pause the rule."""
+    draft.health.failed(delivery, note)
     draft.end(delivery, State.DEAD, note)
     lanes = draft.state.lanes.get(record.uid)
     if delivery.lane and lanes is not None and len(lanes.parked) >= limits.PARKED_KEYS_MAX and not record.is_deleted:
@@ -108,6 +112,8 @@ def _give_back(draft: Draft, delivery: Delivery, record: RuleRecord, delay_ms: i
 def _put_back(draft: Draft, delivery: Delivery, delay_ms: int, note: Note, *, is_counted: bool) -> None:
     if delivery.state is not State.LEASED:
         return  # Released already, say by a restart: it is due sooner than this verdict would have it.
+    if is_counted:
+        draft.health.failed(delivery, note)
     attempts = delivery.attempts if is_counted else delivery.attempts - 1
     waiting = msgspec.structs.replace(
         delivery,
@@ -185,6 +191,7 @@ def _expire_one(draft: Draft, delivery: Delivery) -> None:
     elif record.rule.target.queue is not None:
         _give_back(draft, delivery, record, 0, note)
     else:
+        draft.health.failed(delivery, note)
         _take_back(draft, delivery)
 
 

@@ -12,6 +12,7 @@ from eventyard.core.bus_state import Loaded, Queue
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, QueueKey, StoredEvent
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, Key, State
+from eventyard.core.health import Health
 from eventyard.core.loss import Losses, Verified
 from eventyard.core.rule import RuleRecord, Status, Tombstone
 from eventyard.core.rule_history import Edit, RuleVersion, VersionKey
@@ -35,6 +36,7 @@ class _Bus(msgspec.Struct):
     backfills: dict[tuple[int, int], Backfill] = {}
     intents: dict[int, Intent] = {}
     keys: dict[str, AccessKey] = {}
+    health: dict[int, Health] = {}
 
 
 class MemoryEngine:
@@ -92,6 +94,7 @@ class MemoryEngine:
             rules=tuple(bus.rules.values()),
             backfills=tuple(bus.backfills.values()),
             intents=tuple(bus.intents.values()),
+            health=tuple(bus.health.values()),
             queues={key: Queue(list(counts), self._view.next_due(number, *key)) for key, counts in bus.counts.items()},
             leased=tuple(row for row in rows if row.state is State.LEASED),
             buses=tuple(r for r in self._records.values() if r.number != SYSTEM_BUS) if number == SYSTEM_BUS else (),
@@ -159,6 +162,8 @@ class MemoryEngine:
         bus.backfills = {
             key: kept for key, kept in bus.backfills.items() if not kept.is_removed and (kept.is_replay or not kept.is_done)
         }
+        bus.health.update((health.rule, health) for health in changes.health)
+        bus.health = {key: health for key, health in bus.health.items() if not health.is_removed}
         bus.intents = {key: intent for key, intent in bus.intents.items() if not intent.is_done}
 
     def _commit_buses(self, changes: Changes) -> None:

@@ -26,6 +26,7 @@ from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, QueueKe
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, State
 from eventyard.core.errors import Damaged, InvalidSettings
+from eventyard.core.health import Health
 from eventyard.core.loss import Loss, Losses, Verified
 from eventyard.core.rule import RuleRecord, Tombstone
 from eventyard.core.system import SYSTEM_BUS
@@ -56,7 +57,7 @@ IDLE_READERS_MAX = 4
 """Reader connections kept open between uses, each with up to 2 MiB of cache."""
 
 
-_Record = TypeVar("_Record", RuleRecord, Backfill, Intent, Tombstone)
+_Record = TypeVar("_Record", RuleRecord, Backfill, Intent, Tombstone, Health)
 
 
 class SqliteEngine:
@@ -326,6 +327,7 @@ class SqliteEngine:
             tombstones=tuple(self._records("tombstones", bus, Tombstone)),
             ordered=tuple(row for rule in rules if rule.is_ordered for row in self._view.ordered(bus, rule.uid)),
             gaps=load_gaps(self._connection, bus),
+            health=tuple(self._records("healths", bus, Health)),
         )
 
     def _leased(self, bus: int, queues: dict[QueueKey, Queue]) -> Iterator[Delivery]:

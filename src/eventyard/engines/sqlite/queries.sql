@@ -258,6 +258,15 @@ DELETE FROM access_key WHERE id = ?1
 -- name: keys
 SELECT record FROM access_key ORDER BY id
 
+-- name: set_health
+INSERT INTO health (bus, rule, record) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET record = ?3
+
+-- name: remove_health
+DELETE FROM health WHERE bus = ?1 AND rule = ?2
+
+-- name: healths
+SELECT record FROM health WHERE bus = ?1 ORDER BY rule
+
 -- name: holds
 SELECT EXISTS (SELECT 1 FROM event WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM delivery WHERE bus = ?1)
@@ -267,6 +276,7 @@ SELECT EXISTS (SELECT 1 FROM event WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM backfill WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM intent WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM tombstone WHERE bus = ?1)
+    OR EXISTS (SELECT 1 FROM health WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM stub WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM id_segment WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM id_bucket WHERE place BETWEEN ?2 AND ?3)
@@ -307,6 +317,11 @@ DELETE FROM intent WHERE bus = ?1 AND number <= (
 -- name: empty_tombstone
 DELETE FROM tombstone WHERE bus = ?1 AND name <= (
     SELECT max(name) FROM (SELECT name FROM tombstone WHERE bus = ?1 ORDER BY name LIMIT ?2)
+)
+
+-- name: empty_health
+DELETE FROM health WHERE bus = ?1 AND rule <= (
+    SELECT max(rule) FROM (SELECT rule FROM health WHERE bus = ?1 ORDER BY rule LIMIT ?2)
 )
 
 -- name: empty_stub

@@ -10,11 +10,12 @@ import msgspec
 from eventyard.core.access import AccessKey
 from eventyard.core.changes import Backfill, BusRecord, Intent
 from eventyard.core.errors import Damaged
+from eventyard.core.health import Health
 from eventyard.core.rule import RuleRecord, Tombstone
 from eventyard.core.rule_history import RuleVersion
 from eventyard.engines.sqlite import files
 
-Record = TypeVar("Record", BusRecord, RuleRecord, RuleVersion, Backfill, Intent, Tombstone, AccessKey)
+Record = TypeVar("Record", BusRecord, RuleRecord, RuleVersion, Backfill, Intent, Tombstone, AccessKey, Health)
 
 KINDS: Final = MappingProxyType(
     {
@@ -25,6 +26,7 @@ KINDS: Final = MappingProxyType(
         "intent": Intent,
         "tombstone": Tombstone,
         "access_key": AccessKey,
+        "health": Health,
     }
 )
 """What the column `record` of each table holds."""

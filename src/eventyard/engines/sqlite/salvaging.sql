@@ -76,6 +76,15 @@ SELECT number, bus, record FROM intent WHERE bus = ?3 AND number BETWEEN ?1 AND 
 -- name: keep_intent
 INSERT OR IGNORE INTO intent (number, bus, record) VALUES (?, ?, ?)
 
+-- name: walk_health_up
+SELECT rule, bus, record FROM health WHERE bus = ?3 AND rule BETWEEN ?1 AND ?2 ORDER BY rule
+
+-- name: walk_health_down
+SELECT rule, bus, record FROM health WHERE bus = ?3 AND rule BETWEEN ?1 AND ?2 ORDER BY rule DESC
+
+-- name: keep_health
+INSERT OR IGNORE INTO health (rule, bus, record) VALUES (?, ?, ?)
+
 -- name: walk_gap_up
 SELECT first, bus, last, reason, recorded_ms FROM gap WHERE bus = ?3 AND first BETWEEN ?1 AND ?2 ORDER BY first
 

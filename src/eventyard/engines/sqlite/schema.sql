@@ -168,3 +168,11 @@ CREATE TABLE access_key (
     id     TEXT NOT NULL PRIMARY KEY,
     record BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- `record` is JSON (Health): a rule that fails, or of which something is yet to be told. There is none of rules that are well.
+CREATE TABLE health (
+    bus    INTEGER NOT NULL,
+    rule   INTEGER NOT NULL,
+    record BLOB NOT NULL,
+    PRIMARY KEY (bus, rule)
+) STRICT, WITHOUT ROWID;

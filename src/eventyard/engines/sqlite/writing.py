@@ -24,6 +24,7 @@ _EMPTY_BY_BUS = (
     "empty_backfill",
     "empty_intent",
     "empty_tombstone",
+    "empty_health",
 )
 _EMPTY_BY_PLACE = ("empty_event", "empty_stub", "empty_id_segment", "empty_id_bucket", "empty_id_slice")
 
@@ -83,6 +84,11 @@ def _write_work(connection: apsw.Connection, changes: Changes) -> None:
             connection.execute(SQL["remove_intent"], (changes.bus, intent.number))
         else:
             connection.execute(SQL["set_intent"], (changes.bus, intent.number, _encode(intent)))
+    for health in changes.health:
+        if health.is_removed:
+            connection.execute(SQL["remove_health"], (changes.bus, health.rule))
+        else:
+            connection.execute(SQL["set_health"], (changes.bus, health.rule, _encode(health)))
 
 
 def _write_bus(connection: apsw.Connection, record: BusRecord) -> None:

@@ -1,0 +1,133 @@
+"""How a rule's deliveries go, and what of it the log has yet to be told.
+
+Theory of operation. A rule is well, and nothing is kept of it, until an attempt fails or a delivery dies. From then on it has a row, which
+is a change like any other, until it is well again, the log knows, and no bound on telling holds anything back any more. So what goes
+well costs one look into an empty set, and rows are as few as rules in trouble. `trouble` turns what a step learns into events.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
+
+import msgspec
+
+from eventyard.core import limits
+from eventyard.core.delivery import Delivery, Note
+
+
+class Health(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A rule in trouble.
+
+    `is_failing`: its last attempt failed. `to_tell`: as much, by its last attempt at an event that is not the bus's own; `told`: what
+    the log says. `since_ms` (bus time): when the trouble began. `failures` and `deliveries`: attempts that failed and went well since the log
+    was last told. `status` and `failure` are those of the last that failed. `failing_at_ms` and `recovered_at_ms` (work time): when
+    each was told last.
+
+    `interval_ms` (work time) is when the interval began in which `singles` dead letters were told each by itself. `untold` more wait for
+    its end; their positions reach from `first` to `last`, and the first of them died at `untold_since_ms` (bus time).
+    """
+
+    rule: int
+    is_failing: bool = False
+    to_tell: bool = False
+    told: bool = False
+    since_ms: int = 0
+    failures: int = 0
+    deliveries: int = 0
+    status: int = 0
+    failure: str = ""
+    failing_at_ms: int | None = None
+    recovered_at_ms: int | None = None
+    interval_ms: int | None = None
+    singles: int = 0
+    untold: int = 0
+    first: int = 0
+    last: int = 0
+    untold_since_ms: int = 0
+    is_removed: bool = False
+
+    @property
+    def is_unwell(self) -> bool:
+        """Whether a success of it is news."""
+        return self.is_failing or self.to_tell or self.told
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether the log says that it fails and it does not, or the other way."""
+        return self.to_tell != self.told
+
+    @property
+    def due_ms(self) -> int | None:
+        """The work time at which something is to be told of it, or it is to be forgotten. None: nothing by time alone."""
+        if self.is_owed or self.untold:
+            owed = [self.turn_ms] if self.is_owed else []
+            return min([*owed, self.interval_ends_ms] if self.untold else owed)
+        return None if self.is_unwell else max(_after(self.failing_at_ms), _after(self.recovered_at_ms), self.interval_ends_ms)
+
+    @property
+    def turn_ms(self) -> int:
+        """The work time from which the change of state that is owed may be told."""
+        return _after(self.failing_at_ms if self.to_tell else self.recovered_at_ms)
+
+    @property
+    def interval_ends_ms(self) -> int:
+        return 0 if self.interval_ms is None else self.interval_ms + limits.DEAD_LETTERS_TOLD_EVERY_MS
+
+
+def _after(told_ms: int | None) -> int:
+    return 0 if told_ms is None else told_ms + limits.TROUBLE_TOLD_EVERY_MS
+
+
+class Outcome(NamedTuple):
+    """What came of one attempt at the event at `position`. `note` tells why it failed; None: it went well."""
+
+    position: int
+    note: Note | None
+
+
+class HealthDraft:
+    """What one step learns of its rules, over the committed rows. `unwell`: rules of which a success is news."""
+
+    def __init__(self, committed: Mapping[int, Health], unwell: AbstractSet[int]) -> None:
+        self.unwell = unwell
+        self.outcomes: dict[int, list[Outcome]] = {}
+        self.deaths: list[tuple[Delivery, Note]] = []
+        self.due: tuple[int, ...] = ()
+        """Rules of which somebody wants told what falls due by time alone."""
+        self._committed = committed
+        self._own: dict[int, Health] = {}
+
+    @property
+    def has_news(self) -> bool:
+        return bool(self.outcomes or self.deaths or self.due)
+
+    def failed(self, delivery: Delivery, note: Note) -> None:
+        uid = delivery.rule
+        if uid not in self.unwell:
+            self.unwell = self.unwell | {uid}
+        self.outcomes.setdefault(uid, []).append(Outcome(delivery.position, note))
+
+    def delivered(self, delivery: Delivery) -> None:
+        """Only asked for of the `unwell`."""
+        self.outcomes.setdefault(delivery.rule, []).append(Outcome(delivery.position, None))
+
+    def died(self, delivery: Delivery, note: Note) -> None:
+        self.deaths.append((delivery, note))
+
+    # Rows
+
+    def get(self, uid: int) -> Health | None:
+        found = self._own.get(uid) or self._committed.get(uid)
+        return None if found is None or found.is_removed else found
+
+    def set(self, health: Health) -> None:
+        if health != self.get(health.rule):
+            self._own[health.rule] = health
+
+    def forget(self, uid: int) -> None:
+        if self.get(uid) is not None:
+            self._own[uid] = Health(uid, is_removed=True)
+
+    @property
+    def changed(self) -> list[Health]:
+        return list(self._own.values())

@@ -1,0 +1,229 @@
+"""Trouble is an event: what a step learnt of its rules, told in the log, rarely enough that a flood of failures is a handful of events.
+
+Failing and recovered are told on change of state, each at most once a second for a rule; what comes in between is counted. Dead
+letters are told one by one, up to a few in a minute; once there are more, all further ones are told in one event a minute until a minute
+passes without any. What may not be told now stays in the rule's row (`health`), and the keeper has it told when its time has come.
+
+The loop guard: whatever becomes of the delivery of an event of the bus itself, nothing is told of it. So a dead receiver of alerts
+alerts nobody about itself, for ever.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from eventyard.core import bus_events, limits
+from eventyard.core.bus_events import DeadLetter, DeadLetters, Failing, Named, Told
+from eventyard.core.clock import rfc3339
+from eventyard.core.commands import TellTrouble
+from eventyard.core.delivery import Delivery, Note, Reason, State, delivery_id
+from eventyard.core.draft import Draft
+from eventyard.core.event import RESERVED_TYPES
+from eventyard.core.health import Health, Outcome
+from eventyard.core.rule import RuleRecord
+
+
+def tell_due(draft: Draft, command: TellTrouble) -> None:
+    """Have this step tell what was held back of these rules until now."""
+    draft.health.due += command.rules
+
+
+def tell(draft: Draft) -> None:
+    """What every step does of the kind before it ends."""
+    if not draft.health.has_news:
+        return
+    for uid, outcomes in draft.health.outcomes.items():
+        _learn(draft, uid, outcomes)
+    deaths, teller = _deaths(draft), _Teller(draft)
+    for uid in dict.fromkeys([*draft.health.due, *draft.health.outcomes, *deaths]):
+        teller.tell(uid, deaths.get(uid, []))
+
+
+# What a step learnt
+
+
+def _learn(draft: Draft, uid: int, outcomes: Sequence[Outcome]) -> None:
+    """Take what came of a rule's attempts into its row."""
+    record = draft.find_rule(uid)
+    if record is None or record.is_deleted:
+        return
+    before = draft.health.get(uid) or Health(uid)
+    failed = [outcome.note for outcome in outcomes if outcome.note is not None]
+    other = _last_of_others(draft, outcomes)
+    draft.health.set(
+        msgspec.structs.replace(
+            before,
+            is_failing=outcomes[-1].note is not None,
+            to_tell=before.to_tell if other is None else other.note is not None,
+            since_ms=before.since_ms if before.is_unwell else draft.time.time_ms,
+            failures=before.failures + len(failed),
+            deliveries=before.deliveries + len(outcomes) - len(failed),
+            status=failed[-1].status if failed else before.status,
+            failure=_short(failed[-1].failure) if failed else before.failure,
+        )
+    )
+
+
+def _last_of_others(draft: Draft, outcomes: Sequence[Outcome]) -> Outcome | None:
+    """The last outcome at an event that is not the bus's own. Events are read from the end on until one is found: nearly always the first."""
+    for end in range(len(outcomes), 0, -limits.SCAN_EVENTS_AT_ONCE):
+        part = outcomes[max(0, end - limits.SCAN_EVENTS_AT_ONCE) : end]
+        last = part[-1:] if end == len(outcomes) else part
+        for some in (last, part[: -len(last)]):
+            others = _of_others(draft, [outcome.position for outcome in some])
+            found = [outcome for outcome in some if outcome.position in others]
+            if found:
+                return found[-1]
+    return None
+
+
+def _short(failure: str) -> str:
+    return failure[: limits.FAILURE_TOLD_CHARACTERS]
+
+
+class _Names(msgspec.Struct):
+    source: str = ""
+    id: str = ""
+    type: str = ""
+
+
+_names = msgspec.json.Decoder(_Names).decode
+
+
+def _of_others(draft: Draft, positions: Sequence[int]) -> dict[int, _Names]:
+    """Of the events at these positions those that the bus did not publish of itself. One that cannot be read has no names."""
+    bodies = draft.bodies_at(positions) if positions else {}
+    named = {position: _names(body) for position, body in bodies.items()}
+    others = {position: event for position, event in named.items() if not event.type.startswith(RESERVED_TYPES)}
+    unread = [position for position in positions if position not in named]
+    return others | {position: _Names() for position in unread if not _is_known_own(draft, position)}
+
+
+def _is_known_own(draft: Draft, position: int) -> bool:
+    """Of an event that cannot be read the dedup window still tells whether it is the bus's own: else a failing disk would loop."""
+    name = (bus_events.source(draft.state.record.name), bus_events.own_id(draft.state.record.incarnation, position))
+    known = draft.view.find_ids(draft.bus, [name]).get(name)
+    return known is not None and known.position == position
+
+
+class _Death(msgspec.Struct, frozen=True):
+    delivery: Delivery
+    note: Note
+    event: _Names
+
+
+def _deaths(draft: Draft) -> dict[int, list[_Death]]:
+    """By rule, what died in this step and is still dead, without deliveries of the bus's own events."""
+    found: dict[int, list[_Death]] = {}
+    died = [(delivery, note) for delivery, note in draft.health.deaths if _is_dead(draft, delivery)]
+    for start in range(0, len(died), limits.SCAN_EVENTS_AT_ONCE):
+        part = died[start : start + limits.SCAN_EVENTS_AT_ONCE]
+        others = _of_others(draft, [delivery.position for delivery, _ in part])
+        for delivery, note in part:
+            if delivery.position in others:
+                found.setdefault(delivery.rule, []).append(_Death(delivery, note, others[delivery.position]))
+    return found
+
+
+def _is_dead(draft: Draft, delivery: Delivery) -> bool:
+    """Not redriven, say, by a later command of the step."""
+    found = draft.delivery(delivery.key)
+    return found is not None and found.state is State.DEAD
+
+
+# Telling it
+
+
+class _Teller:
+    """Appends to the log what may be told now, a bounded number of events with one step. One is told however full the step is, for
+    publishers that fill every step must not keep trouble from being told.
+    """
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._count = 0
+
+    @property
+    def _has_room(self) -> bool:
+        return self._count < limits.TROUBLE_EVENTS_PER_STEP and not (self._count and self._draft.is_full)
+
+    def tell(self, uid: int, deaths: Iterable[_Death]) -> None:
+        """All that may be told of one rule now; the rest is kept in its row."""
+        draft, record = self._draft, self._draft.find_rule(uid)
+        if record is None or record.is_deleted:
+            draft.health.forget(uid)
+            return
+        health = self._tell_state(record, draft.health.get(uid) or Health(uid))
+        for death in deaths:
+            health = self._tell_death(record, health, death)
+        health = self._tell_untold(record, health)
+        if health.due_ms is not None and health.due_ms <= draft.time.work_ms and not health.is_owed and not health.untold:
+            draft.health.forget(uid)
+        else:
+            draft.health.set(health)
+
+    def _tell_state(self, record: RuleRecord, health: Health) -> Health:
+        work_ms = self._draft.time.work_ms
+        if not health.is_owed or work_ms < health.turn_ms or not self._has_room:
+            return health
+        kind = bus_events.DELIVERY_FAILING if health.to_tell else bus_events.DELIVERY_RECOVERED
+        since = rfc3339(health.since_ms)
+        data = Failing(record.name, record.uid, since, health.failures, health.deliveries, health.status, health.failure)
+        self._append(kind, record, data)
+        told_at = {"failing_at_ms" if health.to_tell else "recovered_at_ms": work_ms}
+        return msgspec.structs.replace(health, told=health.to_tell, failures=0, deliveries=0, **told_at)
+
+    def _tell_death(self, record: RuleRecord, health: Health, death: _Death) -> Health:
+        work_ms = self._draft.time.work_ms
+        if not health.untold and work_ms >= health.interval_ends_ms:
+            health = msgspec.structs.replace(health, interval_ms=work_ms, singles=0)
+        if health.untold or health.singles >= limits.DEAD_LETTERS_TOLD_EACH or not self._has_room:
+            return self._count_untold(health, death.delivery.position)
+        self._append(bus_events.DELIVERY_DEADLETTERED, record, self._dead_letter(record, death))
+        return msgspec.structs.replace(health, singles=health.singles + 1)
+
+    def _dead_letter(self, record: RuleRecord, death: _Death) -> DeadLetter:
+        delivery, note, event = death.delivery, death.note, death.event
+        incarnation = self._draft.state.record.incarnation
+        return DeadLetter(
+            name=record.name,
+            uid=record.uid,
+            count=1,
+            delivery=delivery_id(incarnation, delivery.rule, delivery.position, delivery.run),
+            event=Named(delivery.position, event.source, event.id, event.type),
+            reason=note.reason,
+            attempts=delivery.attempts,
+            status=note.status,
+            failure=_short(note.answer if note.reason == Reason.REJECTED else note.failure),  # What its consumer says of it.
+        )
+
+    def _count_untold(self, health: Health, position: int) -> Health:
+        return msgspec.structs.replace(
+            health,
+            untold=health.untold + 1,
+            first=min(health.first, position) if health.untold else position,
+            last=max(health.last, position),
+            untold_since_ms=health.untold_since_ms or self._draft.time.time_ms,
+        )
+
+    def _tell_untold(self, record: RuleRecord, health: Health) -> Health:
+        """The dead letters of an interval that is over, in one event. The next interval tells none by itself."""
+        work_ms = self._draft.time.work_ms
+        if not health.untold or work_ms < health.interval_ends_ms or not self._has_room:
+            return health
+        since = rfc3339(health.untold_since_ms)
+        data = DeadLetters(record.name, record.uid, health.untold, health.first, health.last, since)
+        self._append(bus_events.DELIVERY_DEADLETTERED, record, data)
+        return msgspec.structs.replace(
+            health,
+            interval_ms=work_ms,
+            singles=limits.DEAD_LETTERS_TOLD_EACH,
+            untold=0,
+            first=0,
+            last=0,
+            untold_since_ms=0,
+        )
+
+    def _append(self, kind: str, record: RuleRecord, data: Told) -> None:
+        self._count += 1
+        self._draft.append_bus_event(kind, record.name, msgspec.to_builtins(data))
