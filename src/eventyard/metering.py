@@ -18,7 +18,7 @@ import msgspec
 
 from eventyard.core import limits
 from eventyard.core.changes import BusRecord, Changes
-from eventyard.core.commands import Published
+from eventyard.core.commands import Publish, Published
 from eventyard.core.delivery import DELIVERED, LEASED, State
 from eventyard.core.errors import Refused
 from eventyard.core.rule import RuleRecord, Status
@@ -194,7 +194,8 @@ class Meter:
         if meter is None:
             return
         for ticket in tickets:
-            for answer in ticket.answers if ticket.answer is ticket.answers else ():
+            is_published = isinstance(ticket.command, Publish) and ticket.answer is ticket.answers
+            for answer in ticket.answers if is_published else ():
                 if type(answer) is not Published:
                     meter.refused[answer.code] += 1
                 elif answer.is_duplicate:

@@ -9,20 +9,18 @@ no answer, `duplicate` and conflict included, ever rests on what is not durable.
 Everything here but `submit`, `submit_own` and `now` belongs to the thread that calls `step`.
 """
 
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
-import msgspec
-
 from eventyard import logbook
-from eventyard.core import clock, limits, machine
+from eventyard.admission import Admission, Waiting, admit, answered
+from eventyard.core import clock, limits
 from eventyard.core.bus_state import BusState, Loaded
 from eventyard.core.changes import BusRecord, Changes, QueueKey
 from eventyard.core.clock import BusTime
-from eventyard.core.commands import Command, CreateBus, Lease, Publish, Release
+from eventyard.core.commands import Command, CreateBus, Lease, Release
 from eventyard.core.draft import Draft
-from eventyard.core.errors import EventyardError, Failed, NotFound, Refused, Unavailable
+from eventyard.core.errors import EventyardError, NotFound, Unavailable
 from eventyard.core.grants import Demands, Ledger, demanded
 from eventyard.core.rule import RuleRecord
 from eventyard.core.system import DEFAULT_BUS, SYSTEM_BUS
@@ -73,14 +71,6 @@ class Receiver(Protocol):
         ...
 
 
-class Admission(msgspec.Struct, eq=False):
-    """What one step did on one bus: the draft (None: it had to be dropped) and the tickets that it answers."""
-
-    state: BusState
-    draft: Draft | None
-    finished: list[Ticket]
-
-
 class Writer:
     def __init__(self, engine: Engine, clock: Clock, *receivers: Receiver, meter: Meter | None = None) -> None:
         self._engine = engine
@@ -88,7 +78,7 @@ class Writer:
         self._receivers = receivers
         self.meter = meter or Meter()
         self._inbox = Inbox()
-        self._waiting: dict[int, deque[Ticket]] = {}
+        self._waiting: dict[int, Waiting] = {}
         self._time = BusTime(0, 0)
         self._read_ms = 0
         self.has_failed = False
@@ -233,12 +223,12 @@ class Writer:
         began_s = self.meter.seconds()
         self._inbox.heed()
         if self.losses is not None:
-            self._answer([_answered(ticket, self.losses.refusal()) for ticket in self._inbox.take()])
+            self._answer([answered(ticket, self.losses.refusal()) for ticket in self._inbox.take()])
             return False
         self._advance_time()
         self._collect()
         for ticket in self._inbox.take():
-            self._waiting.setdefault(ticket.bus, deque()).append(ticket)
+            self._waiting.setdefault(ticket.bus, Waiting()).add(ticket)
         admissions = self._admit_all()
         error = self._commit([admission.draft for admission in admissions if admission.draft])
         self.has_failed = error is not None or any(admission.draft is None for admission in admissions)
@@ -269,7 +259,7 @@ class Writer:
     def _busy(self) -> list[int]:
         """The buses with commands, or with deliveries due that somebody wants. Commands for a bus that is gone end here."""
         for number in [number for number in self._waiting if number not in self.states]:
-            self._answer([_answered(ticket, NotFound("the bus was deleted")) for ticket in self._waiting.pop(number)])
+            self._answer([answered(ticket, NotFound("the bus was deleted")) for ticket in self._waiting.pop(number).take_all()])
         due = [number for number, state in self.states.items() if number not in self._waiting and self._is_due(state)]
         busy = [*self._waiting, *due]
         self._turn = (self._turn + 1) % max(1, len(busy))
@@ -306,28 +296,13 @@ class Writer:
         return admissions
 
     def _admit_bus(self, state: BusState, ledger: Ledger) -> Admission:
-        """Admit what waits for one bus until the step is full. A defect of ours fails this bus's batch, not the bus."""
         number = state.record.number
-        queue = self._waiting.pop(number, deque())
+        waiting = self._waiting.pop(number, None) or Waiting()
         draft = Draft(state, self._engine.view, self._time, self._demands(number), ledger)
-        finished: list[Ticket] = []
-        try:
-            commands = _first_commands(queue)
-            machine.prefetch(draft, commands)
-            for _ in commands:
-                if draft.is_full or not _admit(draft, queue[0]):
-                    break
-                finished.append(queue.popleft())
-            machine.conclude(draft)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the log has it and the callers an answer
-            logbook.STEP_FAILED(bus=state.record.name)
-            failed = error if isinstance(error, EventyardError) else Failed("an unexpected error; the log has it")
-            finished += [queue.popleft()] if queue else []
-            return Admission(state, None, [_answered(ticket, failed) for ticket in finished])
-        finally:
-            if queue:
-                self._waiting[number] = queue
-        return Admission(state, draft, finished)
+        admission = admit(draft, waiting)
+        if waiting:
+            self._waiting[number] = waiting
+        return admission
 
     def _commit(self, drafts: list[Draft]) -> EventyardError | None:
         batch = [changes for draft in drafts if not (changes := draft.finish()).is_empty]
@@ -371,7 +346,7 @@ class Writer:
         """Answer and hand out what is committed now; or tell everybody why it is not."""
         if error is not None:
             failed = [*admission.finished, *self._take_cut(admission.state.record.number)]
-            admission.finished = [_answered(ticket, error) for ticket in failed]
+            admission.finished = [answered(ticket, error) for ticket in failed]
         self._answer(admission.finished)
         self.meter.count_answers(admission.state.record.number, admission.finished)
         if error is None and admission.draft is not None:
@@ -385,14 +360,12 @@ class Writer:
                     receiver.take(bus, own)
 
     def _take_cut(self, number: int) -> list[Ticket]:
-        """The ticket that the step was cut in: some of its answers rest on what was not kept."""
-        queue = self._waiting.get(number)
-        if not queue or not queue[0].answers:
-            return []
-        ticket = queue.popleft()
-        if not queue:
+        """The tickets that the step was cut in: some of their answers rest on what was not kept."""
+        waiting = self._waiting.get(number)
+        cut = waiting.take_cut() if waiting else []
+        if waiting is not None and not waiting:
             del self._waiting[number]
-        return [ticket]
+        return cut
 
     def _refresh_bounds(self, state: BusState, drained: list[QueueKey]) -> None:
         """Learn when these queues fall due next. Where the disk cannot tell, the bounds stay: too early, and asked again."""
@@ -409,46 +382,9 @@ class Writer:
             ticket.done(ticket.answer)
 
 
-def _admit(draft: Draft, ticket: Ticket) -> bool:
-    """Admit one ticket. False when the step was full before its last event."""
-    if isinstance(ticket.command, Publish):
-        return _admit_events(draft, ticket, ticket.command)
-    try:
-        ticket.answer = machine.admit(draft, ticket.command)
-    except Refused as error:
-        ticket.answer = error
-    return True
-
-
-def _admit_events(draft: Draft, ticket: Ticket, command: Publish) -> bool:
-    for number in range(len(ticket.answers), len(command.events)):
-        if draft.is_full:
-            return False
-        ticket.answers.append(machine.publish(draft, command, number))
-    ticket.answer = ticket.answers
-    return True
-
-
-def _first_commands(queue: Iterable[Ticket]) -> list[Command]:
-    """The commands that one step may reach: those whose ids are asked for before it."""
-    commands: list[Command] = []
-    events = 0
-    for ticket in queue:
-        if events >= limits.STEP_EVENTS_MAX:
-            break
-        commands.append(ticket.command)
-        events += len(ticket.command.events) if isinstance(ticket.command, Publish) else 0
-    return commands
-
-
 def _is_of_system_bus(changes: Changes) -> bool:
     """The system bus is applied last: it may take away a bus that this very batch changes."""
     return changes.bus == SYSTEM_BUS
-
-
-def _answered(ticket: Ticket, answer: Any) -> Ticket:
-    ticket.answer = answer
-    return ticket
 
 
 def _unreached(admissions: Iterable[Admission]) -> set[tuple[int, int]]:

@@ -12,6 +12,7 @@ from unittest import mock
 
 import msgspec
 
+from eventyard.admission import Admission
 from eventyard.core import backfilling, limits, machine, system
 from eventyard.core.changes import BusRecord, Changes
 from eventyard.core.commands import CreateBus
@@ -24,7 +25,7 @@ from eventyard.engines.sqlite import SqliteEngine
 from eventyard.engines.sqlite.marks import NoMarks
 from eventyard.inbox import Ticket
 from eventyard.ports import Engine
-from eventyard.writer import Admission, Writer
+from eventyard.writer import Writer
 from tests.simulation.house import EngineName, Parts
 from tests.simulation.queue_mutants import QUEUE_MUTANTS
 from tests.simulation.run import run

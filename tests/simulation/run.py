@@ -58,6 +58,8 @@ def _small_limits(world: World) -> Iterator[None]:
     small: dict[str, Any] = {
         "STEP_EVENTS_MAX": rng.choice((3, 10, 2_000)),
         "STEP_CHANGES_MAX": rng.choice((5, 40, 20_000)),
+        "SHARE_BESIDE_PUBLISHERS": rng.choice((1, 2, 100)),
+        "SHARE_PER_EVENT": rng.choice((1, 4)),
         "BACKFILL_EVENTS_PER_STEP": rng.choice((3, 20)),
         "BACKFILL_UNSETTLED_MAX": rng.choice((4, 10_000)),
         "LIVE_BACKLOG_MAX": rng.choice((2, 8, 100_000)),

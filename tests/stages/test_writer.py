@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from eventyard.core import limits
-from eventyard.core.commands import Publish
-from eventyard.core.delivery import State
+from eventyard.core.commands import Publish, Settle, Settlement
+from eventyard.core.delivery import Note, State
 from eventyard.core.errors import Failed, Overloaded, Stopping, StorageFull
+from eventyard.core.verdict import Delivered
 from eventyard.engines.memory import MemoryEngine
 from tests.support.builders import Stepped, an_event, put_rule
 
@@ -156,3 +157,49 @@ def test_a_wake_during_a_step_is_for_the_next_one(bus: Stepped) -> None:
     bus.receiver.while_collected = bus.writer.wake
     bus.writer.step()
     assert bus.writer._inbox._wake.is_set()
+
+
+def test_beside_publishers_a_step_takes_a_share_of_the_verdicts(bus: Stepped, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle, answers = leased(bus, 6), list[Any]()
+    monkeypatch.setattr(limits, "SHARE_BESIDE_PUBLISHERS", 4)
+    monkeypatch.setattr(limits, "SHARE_PER_EVENT", 1)
+    bus.writer.submit("default", settle, lambda answer: answers.append(("settled", answer)))
+    bus.writer.submit("default", Publish((an_event(90),)), lambda _: answers.append("published"))
+    bus.writer.step()
+    assert (answers, counted(bus, State.DELIVERED)) == (["published"], 4)
+    bus.writer.step()
+    assert (answers[1:], counted(bus, State.DELIVERED)) == ([("settled", [None] * 6)], 6)
+
+
+def test_with_nobody_publishing_a_step_takes_them_all(bus: Stepped, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle = leased(bus, 6)
+    monkeypatch.setattr(limits, "SHARE_BESIDE_PUBLISHERS", 4)
+    assert bus.do(settle) == [None] * 6
+
+
+def test_verdicts_that_a_failed_commit_cut_are_told_and_may_be_said_again(
+    bus: Stepped, engine: FlakyEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, answers = leased(bus, 6), list[Any]()
+    monkeypatch.setattr(limits, "SHARE_BESIDE_PUBLISHERS", 4)
+    monkeypatch.setattr(limits, "SHARE_PER_EVENT", 1)
+    engine.error = StorageFull("no space")
+    bus.writer.submit("default", settle, answers.append)
+    bus.writer.submit("default", Publish((an_event(90),)), answers.append)
+    bus.writer.step()
+    assert answers == [engine.error, engine.error]
+    engine.error = None
+    assert (counted(bus, State.DELIVERED), bus.do(settle)) == (0, [None] * 6)
+
+
+def leased(bus: Stepped, count: int) -> Settle:
+    """The verdict that each of so many leases is done."""
+    record = bus.put("paid")
+    bus.receiver.want(record.uid, count)
+    bus.do(Publish(tuple(an_event(number) for number in range(count))))
+    leases = [lease.delivery for lease in bus.receiver.leases]
+    return Settle(tuple(Settlement(delivery.key, delivery.leases, Delivered(Note())) for delivery in leases))
+
+
+def counted(bus: Stepped, state: State) -> int:
+    return int(bus.state.queues[bus.state.by_name["paid"].uid].counts[state])

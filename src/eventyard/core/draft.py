@@ -50,6 +50,8 @@ class Draft:
         self.grants = Grants(demands, ledger or Ledger([limits.STEP_CHANGES_MAX] * len(demands)))
         self.leases: list[Lease] = []
         self.drained: list[tuple[int, int]] = []
+        self.leases_max = limits.LEASES_PER_STEP_MAX
+        """How many of the deliveries that wait the step may lease."""
         self.unreached: list[int] = []
         """Rules that may have more to give: the step gave out enough before it came to their end."""
         self.known: dict[tuple[str, str], Known] = {}

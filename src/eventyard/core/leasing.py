@@ -44,6 +44,7 @@ def _lease_waiting(draft: Draft) -> None:
     However full the step is by then: publishers that fill every one of them must not keep consumers waiting for ever.
     """
     due = draft.state.due
+    draft.leases_max += len(draft.leases)
     wanted = draft.grants.demanded(due)
     for number, uid in enumerate(wanted):
         if due[uid] <= draft.time.work_ms and _gives_out(draft.find_rule(uid)) and draft.may_lease(uid) > 0:
@@ -54,7 +55,7 @@ def _lease_waiting(draft: Draft) -> None:
 
 
 def _is_enough(draft: Draft) -> bool:
-    return len(draft.leases) >= limits.LEASES_PER_STEP_MAX or draft.grants.is_spent
+    return len(draft.leases) >= draft.leases_max or draft.grants.is_spent
 
 
 def _gives_out(record: RuleRecord | None) -> bool:
@@ -73,7 +74,7 @@ def _lease_runs(draft: Draft, uid: int, queue: RuleQueue) -> None:
 
 
 def _lease_from(draft: Draft, uid: int, run: int, count: int) -> None:
-    count = min(count, limits.LEASES_PER_STEP_MAX - len(draft.leases))
+    count = min(count, draft.leases_max - len(draft.leases))
     rows = draft.view.due(draft.bus, uid, run, draft.time.work_ms, count)
     if len(rows) < count:
         draft.drained.append((uid, run))

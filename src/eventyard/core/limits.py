@@ -45,6 +45,11 @@ STEP_CHANGES_MAX = 20_000
 LEASES_PER_STEP_MAX = 5_000
 """Deliveries of one run read for leases in one step: ten consumers' batches of 500."""
 
+SHARE_BESIDE_PUBLISHERS = 100
+SHARE_PER_EVENT = 4
+"""Verdicts, and leases of what waits, that a step takes while somebody publishes in it: a hundred, or so many for each event, that a
+consumer's five hundred are not waited for by everybody, and that those who publish much do not leave their consumers behind."""
+
 INBOX_COMMANDS_MAX = 10_000
 INBOX_BYTES_MAX = 64 * 1024 * 1024
 """What may wait for the writer in memory; past it a caller is told to come back. About a second of full speed."""
