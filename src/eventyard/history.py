@@ -111,7 +111,8 @@ class RuleStatus(msgspec.Struct, frozen=True):
 
     `lag`: events that it has not settled or, where a backfill feeds it, not even been put. `parked`: deliveries behind dead ones of their
     keys, among the blocked. `oldest_position` and `oldest_age_ms` are of the oldest event that it owes; None when it owes nothing.
-    `backfill_position` is what a backfill reads next for it, None when it is live.
+    `backfill_position` is what a backfill reads next for it, None when it is live. `failing_since_ms` (bus time) is None unless its last
+    attempt failed.
     """
 
     waiting: int
@@ -130,11 +131,12 @@ class RuleStatus(msgspec.Struct, frozen=True):
     is_redriving: bool
     is_purging: bool
     run: int
+    failing_since_ms: int | None
 
 
 def status(view: View, state: BusState, record: RuleRecord, time: BusTime) -> RuleStatus:
     queue = state.queues.get(record.uid) or RuleQueue()  # None: it was deleted since its record was read.
-    counts, lanes = queue.counts, state.lanes.get(record.uid)
+    counts, lanes, health = queue.counts, state.lanes.get(record.uid), state.health.get(record.uid)
     backfill = state.live_backfill(record.uid)
     under_way = {intent.kind for intent in state.intents.copy().values() if intent.rule == record.uid}
     oldest = _oldest(view, state, record, backfill)
@@ -156,6 +158,7 @@ def status(view: View, state: BusState, record: RuleRecord, time: BusTime) -> Ru
         is_redriving=IntentKind.REDRIVE in under_way,
         is_purging=IntentKind.PURGE in under_way,
         run=record.run,
+        failing_since_ms=health.since_ms if health is not None and health.is_failing else None,
     )
 
 

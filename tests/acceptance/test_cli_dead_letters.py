@@ -62,6 +62,13 @@ def test_dead_letters_are_tried_on_another_target(eventyard: Command, dead: str)
     assert (refused.code, "eventyard serve --allow-network CIDR" in refused.err) == (3, True)
 
 
+def test_the_status_says_since_when_a_rule_fails(eventyard: Command, dead: str) -> None:
+    since = eventyard("rules", "status", "bills", "--bus", dead, "--json").documents[0]["failing_since"]
+    assert ["failing", "since", since] in [
+        line.split() for line in eventyard("rules", "status", "bills", "--bus", dead).out.splitlines()
+    ]
+
+
 def test_dead_letters_are_purged(eventyard: Command, dead: str) -> None:
     purged = eventyard("dead-letters", "purge", "bills", "--bus", dead, "--reason", "answer", "--json")
     assert (purged.code, purged.documents[0]["moved"]) == (0, 2)

@@ -233,6 +233,9 @@ def test_a_dead_letter_tells_why_it_died_and_goes_back(door: ServedBus, name: st
     path = f"/v1/buses/{name}/rules/rewards"
     door.publish(name, EVENT)
     door.wait_until(lambda: door.get(path + "/status").json()["dead"] == 1)
+    status = door.get(path + "/status").json()
+    told = door.get(f"/v1/buses/{name}/events/3").json()["event"]
+    assert (status["failing"], status["failing_since"]) == (True, told["data"]["since"])
     page = door.get(path + "/dead-letters").json()
     [letter] = page["dead_letters"]
     assert page["next"] is None

@@ -198,6 +198,7 @@ def status(name: RuleName, *, bus: Bus = "default", url: Url = DEFAULT_URL, as_j
         [
             ("rule", found.name),
             ("state", "paused" if found.paused else found.status),
+            ("failing since", found.failing_since),
             ("run", str(found.run) if found.run else None),
             ("lag", found.lag),
             (

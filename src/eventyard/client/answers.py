@@ -256,6 +256,9 @@ class RuleStatus(msgspec.Struct, frozen=True):
     backfill_position: int | None = None
     redriving: bool = False
     purging: bool = False
+    failing: bool = False
+    failing_since: str | None = None
+    """When the trouble began that the last failed attempt is part of; None where the last attempt went well."""
 
 
 class Retention(msgspec.Struct, frozen=True):

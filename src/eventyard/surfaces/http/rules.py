@@ -48,13 +48,15 @@ class StatusAnswer(msgspec.Struct, frozen=True):
     """How many of the rule's deliveries are in each state. `backfill_position` is what a late rule reads next, null when live.
 
     `pending`: waiting, retrying, leased and blocked; `lag`: these and what was not even put for it yet. `blocked` wait behind another of their key, of these `parked` behind a dead one; so many keys
-    are parked. `redriving`, `purging`: a redrive or purge of
+    are parked. `failing`: the last attempt to deliver anything failed. `redriving`, `purging`: a redrive or purge of
     many dead letters is still being carried out.
     """
 
     name: str
     status: str
     paused: bool
+    failing: bool
+    failing_since: str | None
     run: int
     lag: int
     pending: int
@@ -110,6 +112,8 @@ async def status(call: Call[NoFields]) -> Answer:
             name=record.name,
             status=record.status,
             paused=record.is_paused,
+            failing=queue.failing_since_ms is not None,
+            failing_since=None if queue.failing_since_ms is None else rfc3339(queue.failing_since_ms),
             run=record.run,
             lag=queue.lag,
             pending=queue.waiting + queue.retrying + queue.leased + queue.blocked,
