@@ -12,6 +12,7 @@ from eventyard.cli import (
     buses,
     doctor,
     events,
+    explaining,
     keys,
     patterns,
     publishing,
@@ -79,6 +80,7 @@ def command() -> Any:
     app.command("restore", rich_help_panel=_KEEP)(backup.restore)
     app.command("publish", rich_help_panel=_USE)(with_reach(publishing.publish))
     app.command("tail", rich_help_panel=_USE)(with_reach(tailing.tail))
+    app.command("explain", rich_help_panel=_USE)(with_reach(explaining.explain))
     for name, group in _GROUPS.items():
         group.callback(invoke_without_command=True)(_help_alone)
         for registered in group.registered_commands:

@@ -25,18 +25,22 @@ from eventyard.client.answers import (
 )
 from eventyard.client.errors import ClientError, Gap, Problem, ProblemError, Reject, Unreachable
 from eventyard.client.event import new_event
+from eventyard.client.explaining import AttemptAnswer, ExplainedDelivery, Judged, RuleExplanation
 from eventyard.client.patience import Patience
 from eventyard.client.shells import AsyncClient, Client
 
 __all__ = [
     "AccessKey",
     "AsyncClient",
+    "AttemptAnswer",
     "Bus",
     "Client",
     "ClientError",
     "DeadLetter",
     "Delivery",
+    "ExplainedDelivery",
     "Gap",
+    "Judged",
     "LastAnswer",
     "NewKey",
     "Patience",
@@ -49,6 +53,7 @@ __all__ = [
     "Replay",
     "Retention",
     "Rule",
+    "RuleExplanation",
     "RuleState",
     "RuleStatus",
     "Settled",

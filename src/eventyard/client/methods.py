@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from eventyard.client import dead_letters as letters
+from eventyard.client import explaining, protocol, pulling, runs
 from eventyard.client import keys as access
-from eventyard.client import protocol, pulling, runs
 from eventyard.client.answers import StoredEvent
 from eventyard.client.call import Call, Walk
 from eventyard.client.consuming import Consume, consume
@@ -108,6 +108,7 @@ class Methods:
     event = Method(protocol.event)
     events = Stream(protocol.events)
     follow = Feed(protocol.follow)
+    explain = Stream(explaining.explain)
 
     put_rule = Method(protocol.put_rule)
     rule = Method(protocol.rule)
