@@ -151,6 +151,25 @@ START_WAITS = Entry(
     "the bus cannot start yet, and tries again every %(every_s)d s: %(error)s",
 )
 
+# The server
+
+SERVER_STARTED = Entry(
+    "serve",
+    "server-started",
+    logging.INFO,
+    "eventyard %(version)s listens on %(url)s and holds %(buses)d buses, %(events)d events, %(rules)d rules, %(bytes)d bytes; "
+    "%(pending)d deliveries wait",
+)
+SERVER_STOPPING = Entry(
+    "serve",
+    "server-stopping",
+    logging.INFO,
+    "%(by)s: listens no more in %(delay_s)g s and waits up to %(drain_s)g s from then for what is under way",
+)
+SERVER_STOPPED = Entry(
+    "serve", "server-stopped", logging.INFO, "all that was accepted is on disk; %(unanswered)d pushes had no answer in time"
+)
+
 # The door
 
 REQUEST = Entry("http", "request", logging.DEBUG, "%(method)s %(path)s: %(status)d")

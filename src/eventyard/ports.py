@@ -59,6 +59,11 @@ class PushAnswer(msgspec.Struct, frozen=True):
 class Transport(Protocol):
     """Sends pushes. Any number may be under way; the caller bounds them."""
 
+    @property
+    def is_running(self) -> bool:
+        """Whether pushes can be sent: it has not ended, by a defect or a `close`."""
+        ...
+
     def send(self, request: PushRequest, done: Callable[[PushAnswer], None]) -> None:
         """Start one push from any thread. `done` is called exactly once, on the transport's own thread, and must be quick."""
         ...

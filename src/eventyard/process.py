@@ -3,7 +3,9 @@
 import contextlib
 import gc
 import logging
+import os
 import resource
+import socket
 import sys
 
 from eventyard import logbook
@@ -56,6 +58,16 @@ def tracing(endpoint: str, ratio: float) -> Tracing | None:
         wanted = "what tracing needs: pip install 'eventyard[otel]'"
         raise InvalidSettings(f"found that {error.name} is not installed", wanted=wanted, at="trace-endpoint") from error
     return room.Tracing.to(endpoint, ratio)
+
+
+def notify(state: str) -> None:
+    """Tell systemd, where it started this process and asked to be told (sd_notify(3), one datagram)."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.connect("\0" + address[1:] if address.startswith("@") else address)
+        sender.send(state.encode())
 
 
 def say(*lines: str) -> None:

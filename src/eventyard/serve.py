@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import gc
 import os
-import signal
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -15,13 +14,16 @@ from pathlib import Path
 
 import uvloop
 
+import eventyard
 from eventyard import logbook, process
 from eventyard import settings as settings_module
 from eventyard.bus import Eventyard
+from eventyard.bus.figures import Holdings
 from eventyard.core.errors import InvalidSettings, StorageFailed, StorageFull
 from eventyard.core.network import Policy
 from eventyard.engines.sqlite import DATABASE, SqliteEngine, hold
 from eventyard.settings import Settings
+from eventyard.stopping import Stop
 from eventyard.surfaces.http import Server, app
 from eventyard.transports.http import HttpTransport
 
@@ -92,21 +94,22 @@ def compose(
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     yard = await _taken_up(settings)
-    stopping = asyncio.Event()
+    stop = Stop(settings.stop_delay_s, settings.drain_s)
     server = Server(
-        app(yard, unready=lambda: ["stopping"] if stopping.is_set() else yard.unready()),
+        app(yard, unready=yard.unready),
         drain_s=settings.drain_s,
-        started=lambda: _greet(settings, listener),
-        stopping=yard.stop_receiving,
+        started=lambda: _greet(settings, listener, yard.holdings()),
+        stopping=yard.drain,
     )
     try:
         gc.freeze()
-        _follow_signals(server, stopping)
+        stop.follow_signals(leave=yard.leave, listen_no_more=server.leave)
         await server.serve([listener])
     except OSError as error:
         raise _cannot_bind(settings, error) from error
     finally:
-        await yard.stop(settings.drain_s)
+        unanswered = await yard.stop(stop.left_s)
+    stop.tell_end(unanswered)
 
 
 async def _taken_up(settings: Settings) -> Eventyard:
@@ -137,28 +140,33 @@ async def _started(settings: Settings) -> Eventyard:
     return yard
 
 
-def _follow_signals(server: Server, stopping: asyncio.Event) -> None:
-    def stop() -> None:
-        if stopping.is_set():
-            os._exit(130)
-        stopping.set()
-        server.should_exit = True
-        process.say("Stopping: what was accepted is kept, pushes under way may end.")
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
-
-
-def _greet(settings: Settings, listener: socket.socket) -> None:
+def _greet(settings: Settings, listener: socket.socket, held: Holdings) -> None:
     host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     process.say(
-        f"Eventyard listens on http://{shown}:{port}",
-        f"Data is kept in {Path(settings.data).resolve()}",
+        f"Eventyard {eventyard.__version__} listens on {url}",
+        f"Data is kept in {Path(settings.data).resolve()}: {_told(held)}",
         "202 means durable: the event is on disk, and every rule that it matches has its delivery.",
-        *(() if settings.dispatch else (f"Push is left to workers: eventyard worker --server http://{shown}:{port}",)),
+        *(() if settings.dispatch else (f"Push is left to workers: eventyard worker --server {url}",)),
         "Stop with Ctrl-C.",
     )
+    logbook.SERVER_STARTED(
+        version=eventyard.__version__,
+        url=url,
+        buses=held.buses,
+        events=held.events,
+        rules=held.rules,
+        bytes=held.bytes,
+        pending=held.pending,
+    )
+    process.notify("READY=1")
+
+
+def _told(held: Holdings) -> str:
+    counts = ((held.buses, "bus", "buses"), (held.events, "event", "events"), (held.rules, "rule", "rules"))
+    shown = ", ".join(f"{count:,} {one if count == 1 else many}" for count, one, many in counts)
+    waiting = f"; {held.pending:,} {'delivery waits' if held.pending == 1 else 'deliveries wait'}" if held.pending else ""
+    return f"{shown}, {held.bytes / 1e6:,.1f} MB{waiting}"
 
 
 @contextlib.asynccontextmanager

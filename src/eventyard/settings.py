@@ -27,7 +27,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     allow_network: tuple[str, ...] = ()
     """Networks (CIDR) that targets may stand in although they are private or special."""
     drain_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
-    """How long a stop waits for pushes under way."""
+    """How long a stop waits for requests and pushes under way, from when it listens no more."""
+    stop_delay_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.0
+    """How long a server that is to stop goes on, not ready, before it listens no more: until balancers have noticed."""
     dispatch: bool = True
     """Whether this server pushes itself; else workers do, which lease from it."""
     trace_endpoint: str = ""

@@ -47,6 +47,8 @@ FLAWED: Mapping[str, tuple[Callable[[int], Reaction], ...]] = MappingProxyType(
 class Targets:
     """The transport of the house, and all targets behind it, each in a mood of its own (by host name)."""
 
+    is_running = True
+
     def __init__(self, world: World, gate: Gate, now: Callable[[], BusTime]) -> None:
         self._world = world
         self._gate = gate

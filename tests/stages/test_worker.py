@@ -58,6 +58,8 @@ class Door:
         self.writer.open(map("life{}".format, itertools.count()).__next__)
         self._waiting: list[Waiting] = []
 
+    is_running = True
+
     def send(self, request: PushRequest, done: Callable[[PushAnswer], None]) -> None:
         path = request.url.removeprefix(URL)
         self.asked.append(path)

@@ -141,6 +141,8 @@ def _receiver(receiver: ManualReceiver) -> Receiver:
 class ScriptedTransport:
     """Keeps what it is asked to send; the test answers."""
 
+    is_running = True
+
     def __init__(self) -> None:
         self.sent: list[tuple[PushRequest, Callable[[PushAnswer], None]]] = []
 

@@ -66,7 +66,7 @@ class ServedBus:
     def __init__(self, yard: Eventyard) -> None:
         self.yard = yard
         self.unready: list[str] = []
-        self.server = Server(app(yard, unready=lambda: self.unready), drain_s=1, stopping=yard.stop_receiving)
+        self.server = Server(app(yard, unready=lambda: self.unready), drain_s=1, stopping=yard.drain)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.host, self.port = self._listener.getsockname()
         self.url = f"http://{self.host}:{self.port}"

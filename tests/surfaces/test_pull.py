@@ -204,7 +204,7 @@ def test_stopping_answers_who_waits_and_takes_no_more(pool: ThreadPoolExecutor) 
         packing = Pulled(door, CLOCK, "default")
         packing.put()
         answer = receive_soon(pool, packing)
-        door.on_loop(door.yard.stop_receiving)
+        door.on_loop(door.yard.drain)
         assert answer.result(WAIT_S).json() == {"deliveries": []}
         assert door.post(f"{packing.path}/receive").json()["type"].endswith(":stopping")
 

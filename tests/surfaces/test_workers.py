@@ -252,7 +252,7 @@ def test_workers_are_answered_before_a_server_stops(door: ServedBus) -> None:
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(receive, door)
         door.wait_until(lambda: len(door.yard._consumers._claims) == 1)
-        door.on_loop(door.yard.stop_receiving)
+        door.on_loop(door.yard.drain)
         assert waiting.result(WAIT_S) == []
         assert problem(door.post("/v1/dispatch/receive", json={"max": 1})) == (503, "stopping")
 
@@ -260,7 +260,7 @@ def test_workers_are_answered_before_a_server_stops(door: ServedBus) -> None:
 def test_a_server_that_stops_takes_verdicts_and_hands_nothing_out(door: ServedBus) -> None:
     publish(door, 1, 2)
     ((bus, lease),) = receive(door, 1)
-    door.on_loop(door.yard.stop_receiving)
+    door.on_loop(door.yard.drain)
     results, more = report(door, handout.encode_report(10, [(bus, [Settlement(lease.delivery.key, 1, OK)])]))
     assert (results, more) == ([[None]], [])
     assert status(door)["leased"] == 0

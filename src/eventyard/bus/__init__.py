@@ -18,7 +18,7 @@ from eventyard import history
 from eventyard.backfill import BackfillStage
 from eventyard.bus.dead_letters import DeadLetterCalls
 from eventyard.bus.explaining import ExplainCalls
-from eventyard.bus.figures import Figures, Reading, Waiting, Watch
+from eventyard.bus.figures import Figures, Holdings, Reading, Waiting, Watch
 from eventyard.bus.keys import KeyCalls
 from eventyard.bus.workers import WorkerCalls
 from eventyard.consumers import Consumers
@@ -80,6 +80,7 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
         self._retention = RetentionStage(engine, self._writer.states, self._submit_own, self._now)
         self._scrubber = Scrubber(engine, self._writer.states, clock.monotonic_ms)
         self._stopping = threading.Event()
+        self._is_leaving = False
         self._threads: list[threading.Thread] = []
 
     # Life
@@ -96,20 +97,31 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
             self._threads.append(thread)
             thread.start()
 
-    async def stop(self, drain_s: float = 10.0) -> None:
-        """Give no more deliveries out, wait up to `drain_s` for pushes under way, write what was taken, close the store.
+    def leave(self) -> None:
+        """It is about to be stopped: not ready from now on, so that nobody sends anybody here, and at work as before."""
+        self._is_leaving = True
 
-        A second call does nothing.
-        """
-        if self._stopping.is_set():
-            return
+    def drain(self) -> None:
+        """Give no more deliveries out: a receive that waits is answered with nothing, and pushes under way may end. Twice is harmless."""
+        self._is_leaving = True
         self._dispatch.drain()
         self._consumers.stop()
+
+    async def stop(self, drain_s: float = 10.0) -> int:
+        """Drain, wait up to `drain_s` for pushes under way, write what was taken, close the store.
+
+        How many pushes had no answer by then: they are due at once when it starts again, perhaps for the second time. A second call
+        does nothing.
+        """
+        if self._stopping.is_set():
+            return 0
+        self.drain()
         self._streams.stop()
         deadline = time.monotonic() + drain_s
         while self._dispatch.under_way and time.monotonic() < deadline:  # noqa: ASYNC110 - counted on another thread
             await asyncio.sleep(0.02)
         self._dispatch.abandon()
+        unanswered = self._dispatch.under_way
         self._stopping.set()
         self._writer.stop()
         for thread in self._threads:
@@ -120,16 +132,15 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
         self._engine.close()
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)
-
-    def stop_receiving(self) -> None:
-        """Answer every receive that waits, with nothing, and take no more: before a `stop` that waits for their callers."""
-        self._consumers.stop()
+        return unanswered
 
     def unready(self) -> list[str]:
         """What keeps the bus from working as it should, in words for an operator; nothing when it is ready."""
+        leaving = ["a stop that was asked for"] if self._is_leaving else []
         ended = [f"the thread {thread.name} has ended" for thread in self._threads if not thread.is_alive()]
+        ended += [] if self._transport.is_running else ["the thread that pushes has ended"]
         lost = [f"a repair: {self._writer.losses.text}"] if self._writer.losses is not None else []
-        return ended + lost + self._failure()
+        return leaving + ended + lost + self._failure()
 
     def _failure(self) -> list[str]:
         """Why the last step was not kept. What is damaged does not get well by itself, as a disk may."""
@@ -137,6 +148,17 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
         if isinstance(error, Damaged):
             return [f"a repair: {error.detail}"]
         return ["the disk refuses what is written"] if self._writer.has_failed else []
+
+    def holdings(self) -> Holdings:
+        """What the store holds, at a glance."""
+        states = [state for number, state in list(self._writer.states.items()) if number]
+        return Holdings(
+            buses=len(states),
+            events=sum(max(0, state.head + 1 - state.floor) for state in states),
+            rules=sum(len(state.by_name) for state in states),
+            pending=sum(queue.pending for state in states for queue in list(state.queues.values())),
+            bytes=sum(self._engine.footprint().files.values()),
+        )
 
     def scrubbing(self) -> Progress:
         """How far the scrubber's pass has come."""

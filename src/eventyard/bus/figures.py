@@ -65,6 +65,16 @@ def _worse(one: float | None, other: float | None) -> float | None:
     return one if other is None else other if one is None else max(one, other)
 
 
+class Holdings(msgspec.Struct, frozen=True):
+    """What a store holds, over all buses. `pending`: deliveries that are not ended; `bytes`: of its files."""
+
+    buses: int
+    events: int
+    rules: int
+    pending: int
+    bytes: int
+
+
 class Waiting(msgspec.Struct, frozen=True):
     """What waits inside the process, and who: commands for the writer, pushes, verdicts, receives, streams."""
 

@@ -26,6 +26,14 @@ def serve(
         float | None,
         typer.Option("--drain-s", metavar="SECONDS", help="How long a stop waits for pushes under way. [default: 10]"),
     ] = None,
+    stop_delay_s: Annotated[
+        float | None,
+        typer.Option(
+            "--stop-delay-s",
+            metavar="SECONDS",
+            help="How long a stop goes on serving, not ready, before it begins. [default: 0]",
+        ),
+    ] = None,
     dispatch: Annotated[
         bool | None,
         typer.Option(
@@ -62,6 +70,7 @@ def serve(
         "data": data,
         "allow_network": allow_network or None,
         "drain_s": drain_s,
+        "stop_delay_s": stop_delay_s,
         "dispatch": dispatch,
         "log_level": log_level,
         "log_format": log_format,

@@ -119,6 +119,10 @@ class HttpTransport:
 
     # From any thread
 
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
     def send(self, request: PushRequest, done: Done) -> None:
         """Start a push; `done` is told once. After `close` it is told at once, on the caller's thread."""
         push = Push(request, done)

@@ -52,6 +52,10 @@ class Server(uvicorn.Server):
             self.sweep(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
+    def leave(self) -> None:
+        """Begin to stop: listen no more, and let requests under way end."""
+        self.should_exit = True
+
     def sweep(self, now: float) -> None:
         """End the connections that are late at `now`, the loop's time."""
         for connection in self.connections:
