@@ -192,8 +192,11 @@ class Crowd(Asker):
             self._note_said(held, verdict)
         if taken:
             settlements = tuple(settlement for _, settlement in taken)
+            asked_ms = self._house.world.now_ms
             self._ask(
-                bus, Settle(settlements), lambda answer: self._take_verdicts([held for held, _ in taken], verdict, answer)
+                bus,
+                Settle(settlements),
+                lambda answer: self._take_verdicts([held for held, _ in taken], verdict, asked_ms, answer),
             )
 
     def _note_said(self, held: Held, verdict: Verdict) -> None:
@@ -213,24 +216,24 @@ class Crowd(Asker):
             case Renewed(lease_ms):
                 handed.ends_ms = min(handed.ends_ms, now_ms + lease_ms)
 
-    def _take_verdicts(self, named: list[Held], verdict: Verdict, answer: Any) -> None:
+    def _take_verdicts(self, named: list[Held], verdict: Verdict, asked_ms: int, answer: Any) -> None:
         self._house.world.note(f"settled: {shown(answer)}")
         if isinstance(answer, EventyardError):
             return
         for held, one in zip(named, answer, strict=True):
             if one is None:
-                self._take_ok(held.handed, verdict)
+                self._take_ok(held.handed, verdict, asked_ms)
             elif isinstance(one, StaleLease) and isinstance(verdict, Delivered):
                 self._check_refused(held.handed)
 
-    def _take_ok(self, handed: Handed, verdict: Verdict) -> None:
-        """What was answered ok is durable: the ledger has it."""
+    def _take_ok(self, handed: Handed, verdict: Verdict, asked_ms: int) -> None:
+        """What was answered ok is durable: the ledger has it. A lease began anew some time after it was asked for."""
         row = self._row(handed)
         match verdict:
             case Delivered():
                 handed.is_settled = True
             case Renewed(lease_ms):
-                handed.ends_ms = self._house.world.now_ms + lease_ms
+                handed.ends_ms = asked_ms + lease_ms
         is_as_said = not isinstance(verdict, Delivered) or row.state is State.DELIVERED
         if not is_as_said:
             self._bus(handed).fail(f"{verdict} was answered ok, and the delivery is {row}")
