@@ -49,6 +49,8 @@ class BusAudit:
             check_rule(self._bus, rule, is_at_rest=is_at_rest)
             fates.check(rule, is_at_rest=is_at_rest)
         self._check_handed()
+        if is_at_rest:
+            self._bus.alarms.check_at_rest(uid for uid, record in self._bus.rules.items() if not record.is_deleted)
 
     def _check_ids(self) -> None:
         """The same source and id twice only where the dedup window lay between."""

@@ -46,7 +46,7 @@ class Documents:
                 {"type": [{"prefix": "car."}], "data": {"n": [{"numeric": [">=", rng.randrange(10)]}]}},
                 {"data": {"kind": ["x", "y"]}},
                 {"source": [{"anything-but": ["/client/0"]}]},
-                {"type": [{"prefix": "io.eventyard.rule."}]},
+                {"type": [{"prefix": "io.eventyard."}]},
                 {"source": [{"prefix": "/client/"}]},
             )
         )

@@ -16,6 +16,7 @@ from eventyard.core.changes import Backfill, BusRecord, Changes, Moved, Retentio
 from eventyard.core.delivery import Delivery, Key, State
 from eventyard.core.rule import RuleRecord, Status
 from eventyard.core.view import View
+from tests.simulation.alarms import Alarms
 from tests.simulation.books import BrokenPromise
 from tests.simulation.moves import why_not
 from tests.simulation.told import Told
@@ -53,6 +54,7 @@ class BusLedger:
         self.pushed: set[int] = set()
         self.died: set[Key] = set()
         self.told = Told()
+        self.alarms = Alarms()
 
     def copy(self) -> "BusLedger":
         """A twin that can go on by itself. What is in it is never changed."""
@@ -61,6 +63,7 @@ class BusLedger:
             setattr(twin, name, copy.copy(held))
         twin.live = {run: spans.copy() for run, spans in self.live.items()}
         twin.told = self.told.copy()
+        twin.alarms = self.alarms.copy()
         return twin
 
     def fail(self, text: str) -> None:
@@ -88,6 +91,7 @@ class BusLedger:
             self._move(move)
         self._take_rules(changes.rules, head)
         self._take_backfills(changes.backfills, now_ms)
+        self.alarms.take(changes, self.documents, {uid for uid, record in self.rules.items() if record.is_deleted})
         self._raise_floor(changes.floor, clock_ms)
         for event in changes.events:
             self.floors[event.position] = (floor, self.floor)

@@ -30,6 +30,7 @@ from tests.simulation.house import EngineName, Parts
 from tests.simulation.queue_mutants import QUEUE_MUTANTS
 from tests.simulation.run import run
 from tests.simulation.run_mutants import RUN_MUTANTS, STORE_MUTANTS
+from tests.simulation.trouble_mutants import TROUBLE_MUTANTS
 
 
 class AnswersBeforeCommit(Writer):
@@ -167,7 +168,10 @@ MUTANTS: Mapping[str, Mutant] = MappingProxyType(
         ),
         "keep-cut-answers": Mutant(Parts(writer=KeepsCutAnswers)),
         "lease-before-released": Mutant(Parts(writer=LeasesBeforeReleased), engines=("memory",)),
-        **{name: Mutant(patch=patch, engines=("memory",)) for name, patch in {**QUEUE_MUTANTS, **RUN_MUTANTS}.items()},
+        **{
+            name: Mutant(patch=patch, engines=("memory",))
+            for name, patch in {**QUEUE_MUTANTS, **RUN_MUTANTS, **TROUBLE_MUTANTS}.items()
+        },
         **{name: Mutant(patch=patch) for name, patch in STORE_MUTANTS.items()},
     }
 )

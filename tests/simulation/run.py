@@ -79,6 +79,10 @@ def _small_limits(world: World) -> Iterator[None]:
         "SCRUB_REST_MS": rng.choice((1_000, 24 * HOUR_MS)),
         "DEDUP_WINDOW_IDS": rng.choice((40, 10_000_000)),
         "DEDUP_WINDOW_MS": rng.choice((HOUR_MS // 2, 24 * HOUR_MS)),
+        "TROUBLE_TOLD_EVERY_MS": rng.choice((1_000, 30_000)),
+        "DEAD_LETTERS_TOLD_EACH": rng.choice((1, 2, 10)),
+        "DEAD_LETTERS_TOLD_EVERY_MS": rng.choice((5_000, 60_000)),
+        "TROUBLE_EVENTS_PER_STEP": rng.choice((1, 3, 100)),
     }
     with (
         mock.patch.multiple(limits, **small),
