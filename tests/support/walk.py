@@ -58,7 +58,7 @@ class Walk:
 
     def __init__(self, page: str, folder: Path) -> None:
         self._folder = folder
-        self._ports = {"8410": free_port(), "9005": free_port()}
+        self._ports = {port: free_port() for port in ("8410", "9005", "9006")}
         self.known = dict(self._ports)
         """What the page has for an example, and what it is here."""
         self._blocks = blocks((DOCS / page).read_text())
