@@ -172,6 +172,20 @@ SERVER_STOPPED = Entry(
 
 # The door
 
+OPEN_TO_ALL = Entry(
+    "serve",
+    "open-to-all",
+    logging.WARNING,
+    "whoever reaches %(address)s can do everything: it asks nobody for a key, for it was started with --insecure",
+)
+FIRST_KEY = Entry("serve", "first-key", logging.INFO, "the first access key is %(key)s; it stands in %(file)s")
+TLS_RELOADED = Entry("serve", "tls-reloaded", logging.INFO, "the certificate was read again: new connections get it")
+TLS_KEPT = Entry(
+    "serve",
+    "tls-kept",
+    logging.ERROR,
+    "the certificate was not read again, and the one before stays in force: %(error)s",
+)
 REQUEST = Entry("http", "request", logging.DEBUG, "%(method)s %(path)s: %(status)d")
 REQUEST_FAILED = Entry("http", "request-failed", logging.ERROR, "a request failed", has_trace=True)
 STREAM_FAILED = Entry("http", "stream-failed", logging.ERROR, "a stream failed", has_trace=True)

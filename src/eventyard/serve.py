@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import socket
@@ -15,7 +16,7 @@ from pathlib import Path
 import uvloop
 
 import eventyard
-from eventyard import logbook, process
+from eventyard import entrance, logbook, process
 from eventyard import settings as settings_module
 from eventyard.bus import Eventyard
 from eventyard.bus.figures import Holdings
@@ -24,7 +25,7 @@ from eventyard.core.network import Policy
 from eventyard.engines.sqlite import DATABASE, SqliteEngine, hold
 from eventyard.settings import Settings
 from eventyard.stopping import Stop
-from eventyard.surfaces.http import Server, app
+from eventyard.surfaces.http import Certificates, Server, app
 from eventyard.transports.http import HttpTransport
 
 START_AGAIN_S = 5
@@ -44,22 +45,13 @@ class SystemClock:
 def serve(settings: Settings) -> int:
     """Run a bus until SIGTERM or Ctrl-C; a second Ctrl-C ends it at once, which loses nothing either. The exit code.
 
-    Raises InvalidSettings, before anything is opened, where it cannot run like this.
+    Raises InvalidSettings, before it listens, where it cannot run like this.
     """
-    _check_host(settings)
+    certificates = entrance.certificates(settings)
     process.prepare(settings.log_level, settings.log_format)
     with bind(settings) as listener, hold(settings.data):
-        uvloop.run(_serve(settings, listener))
+        uvloop.run(_serve(settings, listener, certificates))
     return 0
-
-
-def _check_host(settings: Settings) -> None:
-    if not settings.is_loopback:
-        raise InvalidSettings(
-            f'found the host "{settings.host}"',
-            wanted="a loopback address, as 127.0.0.1: this version knows no keys, so whoever reached it could do everything",
-            at="host",
-        )
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -76,6 +68,9 @@ def bind(settings: Settings) -> socket.socket:
 
 
 def _cannot_bind(settings: Settings, error: OSError) -> InvalidSettings:
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        found = f'cannot listen on "{settings.host}": {(error.strerror or "no such address").lower()}'
+        return InvalidSettings(found, wanted="an address of this machine: 127.0.0.1, or 0.0.0.0 for all of them", at="host")
     return InvalidSettings(
         f"cannot listen on {settings.host} port {settings.port}: {os.strerror(error.errno or 0).lower()}",
         wanted="a free port: stop what listens there (perhaps another bus), or choose with --port; 0 takes any",
@@ -92,18 +87,21 @@ def compose(
     return Eventyard(engine, HttpTransport(policy), clock, policy, is_pushing=is_pushing, tracing=tracing)
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
+async def _serve(settings: Settings, listener: socket.socket, certificates: Certificates | None) -> None:
     yard = await _taken_up(settings)
     stop = Stop(settings.stop_delay_s, settings.drain_s)
     server = Server(
-        app(yard, unready=yard.unready),
+        app(yard, hosts=settings.host_name, is_public=not settings.is_loopback, unready=yard.unready),
         drain_s=settings.drain_s,
-        started=lambda: _greet(settings, listener, yard.holdings()),
+        started=lambda: _greet(settings, listener, yard),
         stopping=yard.drain,
+        tls=certificates.context if certificates else None,
     )
     try:
         gc.freeze()
         stop.follow_signals(leave=yard.leave, listen_no_more=server.leave)
+        if certificates is not None:
+            entrance.follow_hangup(certificates)
         await server.serve([listener])
     except OSError as error:
         raise _cannot_bind(settings, error) from error
@@ -133,21 +131,30 @@ async def _started(settings: Settings) -> Eventyard:
         trace_ratio=settings.trace_ratio,
     )
     try:
-        await asyncio.to_thread(yard.start)
+        await asyncio.to_thread(_open, yard, settings)
     except BaseException:
         await yard.stop(0)
         raise
     return yard
 
 
-def _greet(settings: Settings, listener: socket.socket, held: Holdings) -> None:
+def _open(yard: Eventyard, settings: Settings) -> None:
+    """Nothing goes out, and nobody comes in, before it is known who may."""
+    yard.open()
+    entrance.check(yard, settings)
+    yard.begin()
+
+
+def _greet(settings: Settings, listener: socket.socket, yard: Eventyard) -> None:
     host, port = listener.getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    url = f"{'https' if settings.tls_certificate else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+    held = yard.holdings()
     process.say(
         f"Eventyard {eventyard.__version__} listens on {url}",
         f"Data is kept in {Path(settings.data).resolve()}: {_told(held)}",
         "202 means durable: the event is on disk, and every rule that it matches has its delivery.",
         *(() if settings.dispatch else (f"Push is left to workers: eventyard worker --server {url}",)),
+        *entrance.warnings(yard, settings, url),
         "Stop with Ctrl-C.",
     )
     logbook.SERVER_STARTED(

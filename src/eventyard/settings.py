@@ -19,7 +19,7 @@ PREFIX = "EVENTYARD_"
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    """`host` is a loopback address until access control exists (no keys yet, so nobody else may reach the bus)."""
+    """`host` other than a loopback address needs an access key, or `insecure`."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8410
@@ -36,6 +36,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Where spans are sent, OTLP over HTTP; empty: none are made."""
     trace_ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
     """Which part of the traces that begin here is sampled. Others bring the decision with them."""
+    host_name: tuple[str, ...] = ()
+    """Names that the bus is reached by, as they stand in `Host`."""
+    first_key: str = ""
+    """A file (0600) whose key is the bus's first; made where it is not there."""
+    insecure: bool = False
+    """Whether it may listen publicly and ask nobody for a key."""
+    tls_certificate: str = ""
+    tls_key: str = ""
+    """PEM files, the certificate with its chain; read again on SIGHUP."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "text"] = "auto"
     """`auto`: text on a terminal, else JSON."""
@@ -58,6 +67,7 @@ def load(flags: Mapping[str, Any], *, environment: Mapping[str, str] = os.enviro
         _convert(given, source)
     settings = _convert(given, "settings")
     _check_networks(settings)
+    _check_tls(settings)
     return settings
 
 
@@ -78,11 +88,14 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     for variable, text in environment.items():
         if variable.startswith(PREFIX) and variable not in _OTHER_VARIABLES:
             name = variable.removeprefix(PREFIX).lower()
-            given[name] = [part.strip() for part in text.split(",") if part.strip()] if name == "allow_network" else text
+            given[name] = [part.strip() for part in text.split(",") if part.strip()] if name in _LISTS else text
     return given
 
 
-_OTHER_VARIABLES = frozenset({"EVENTYARD_URL", "EVENTYARD_KEY", "EVENTYARD_KEY_FILE"})
+_LISTS = frozenset({"allow_network", "host_name"})
+"""Settings of several values, comma-separated in a variable."""
+
+_OTHER_VARIABLES = frozenset({"EVENTYARD_URL", "EVENTYARD_KEY", "EVENTYARD_KEY_FILE", "EVENTYARD_CA_FILE"})
 """Variables that the command line reads as a client."""
 
 
@@ -92,6 +105,12 @@ def _convert(given: Mapping[str, Any], source: str) -> Settings:
     except msgspec.ValidationError as error:
         known = ", ".join(field.encode_name for field in msgspec.structs.fields(Settings))
         raise InvalidSettings(f"{error}", wanted=f"settings among {known}", at=source) from None
+
+
+def _check_tls(settings: Settings) -> None:
+    if bool(settings.tls_certificate) != bool(settings.tls_key):
+        missing = "tls-key" if settings.tls_certificate else "tls-certificate"
+        raise InvalidSettings("found one of tls-certificate and tls-key", wanted="both, or neither", at=missing)
 
 
 def _check_networks(settings: Settings) -> None:

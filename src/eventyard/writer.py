@@ -110,7 +110,7 @@ class Writer:
         for bus in loaded:
             self._open_bus(bus)
         if DEFAULT_BUS not in self.numbers:
-            self._run_now(SYSTEM_BUS, CreateBus(DEFAULT_BUS, incarnation()))
+            self.run_now(SYSTEM_BUS, CreateBus(DEFAULT_BUS, incarnation()))
         self._release_all()
         self._is_open = True
 
@@ -147,9 +147,10 @@ class Writer:
             keys = sorted(state.leased)
             for start in range(0, len(keys), limits.LEASES_PER_STEP_MAX):
                 part = tuple(keys[start : start + limits.LEASES_PER_STEP_MAX])
-                self._run_now(number, Release(part, self.is_push_kept))
+                self.run_now(number, Release(part, self.is_push_kept))
 
-    def _run_now(self, number: int, command: Command) -> Any:
+    def run_now(self, number: int, command: Command) -> Any:
+        """Carry out a command while no thread steps yet. Raises what it is answered."""
         answers: list[Any] = []
         self.submit_own(number, command, answers.append)
         while not answers:

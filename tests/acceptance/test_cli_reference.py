@@ -12,7 +12,7 @@ from eventyard.cli.exits import Exit
 from eventyard.client.methods import Methods
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
-COMMON = {"--url", "--key-file", "--bus", "--json", "--help"}
+COMMON = {"--url", "--key-file", "--ca-file", "--bus", "--json", "--help"}
 
 
 def leaves(node: Any, path: str) -> dict[str, Any]:

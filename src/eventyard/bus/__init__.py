@@ -90,8 +90,12 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
         self._writer.open(incarnation or _incarnation)
 
     def start(self) -> None:
-        """Open the store and start the stages, each on a thread of its own."""
+        """Open the store and start the stages."""
         self.open()
+        self.begin()
+
+    def begin(self) -> None:
+        """Start the stages, each on a thread of its own. After `open`."""
         for name, run in (("writer", self._writer.run), ("keeper", self._run_keeper)):
             thread = threading.Thread(target=run, name=f"eventyard-{name}", daemon=True)
             self._threads.append(thread)

@@ -48,6 +48,6 @@ def connect(url: str, *, attempts_max: int = ATTEMPTS, wait_s_max: float = 30.0)
 
     try:
         patience = Patience(attempts_max=attempts_max, wait_max_s=wait_s_max)
-        return Client(url, patience=patience, key=reaching.key())
+        return Client(url, patience=patience, key=reaching.key(), ca_file=reaching.ca_file())
     except ValueError as error:
         raise Failure(str(error), advice="--url http://HOST:PORT, or set EVENTYARD_URL") from error

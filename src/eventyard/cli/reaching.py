@@ -1,4 +1,4 @@
-"""How a server is reached: the key that is sent with each request. Options that every command which speaks to one has.
+"""How a server is reached: the key that is sent with each request, and who vouches for its certificate. Options that every command which speaks to one has.
 
 A key is never an option itself: whoever lists the processes of a machine reads their command lines.
 """
@@ -25,6 +25,14 @@ KeyFile = Annotated[
     ),
 ]
 
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-file", envvar="EVENTYARD_CA_FILE", metavar="FILE", help="Authorities (PEM) that its certificate may come from."
+    ),
+]
+
+_ca_file: ContextVar[Path | None] = ContextVar("ca_file", default=None)
 _key_file: ContextVar[Path | None] = ContextVar("key_file", default=None)
 
 
@@ -35,17 +43,26 @@ def with_reach(command: Callable[..., Any]) -> Callable[..., Any]:
         return command
 
     @functools.wraps(command)
-    def reaching(*args: Any, key_file: Path | None, **kwargs: Any) -> Any:
-        token = _key_file.set(key_file)
+    def reaching(*args: Any, key_file: Path | None, ca_file: Path | None, **kwargs: Any) -> Any:
+        tokens = _key_file.set(key_file), _ca_file.set(ca_file)
         try:
             return command(*args, **kwargs)
         finally:
-            _key_file.reset(token)
+            _key_file.reset(tokens[0])
+            _ca_file.reset(tokens[1])
 
-    option = inspect.Parameter("key_file", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=KeyFile)
-    reaching.__signature__ = signature.replace(parameters=[*signature.parameters.values(), option])  # type: ignore[attr-defined]
-    reaching.__annotations__ = command.__annotations__ | {"key_file": KeyFile}
+    options = {"key_file": KeyFile, "ca_file": CaFile}
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind) for name, kind in options.items()
+    ]
+    reaching.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *parameters])  # type: ignore[attr-defined]
+    reaching.__annotations__ = command.__annotations__ | options
     return reaching
+
+
+def ca_file() -> str:
+    """The file of authorities; empty for the usual ones."""
+    return str(_ca_file.get() or "")
 
 
 def key() -> str:

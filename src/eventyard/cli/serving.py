@@ -40,6 +40,24 @@ def serve(
             "--dispatch/--no-dispatch", help="Push itself, or leave it to workers (eventyard worker). [default: --dispatch]"
         ),
     ] = None,
+    host_name: Annotated[
+        list[str] | None,
+        typer.Option("--host-name", metavar="NAME", help="A name that the bus is reached by. May be repeated."),
+    ] = None,
+    first_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--first-key", metavar="FILE", help="The first access key: taken from this file, or made and written there."
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool | None, typer.Option("--insecure", help="Listen where others reach it and ask nobody for a key.")
+    ] = None,
+    tls_certificate: Annotated[
+        Path | None,
+        typer.Option("--tls-certificate", metavar="FILE", help="Speak TLS with this certificate (PEM); read again on SIGHUP."),
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="The certificate's key (PEM).")] = None,
     log_level: Annotated[
         str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [default: info]")
     ] = None,
@@ -51,6 +69,8 @@ def serve(
     ] = None,
 ) -> int:
     """Run a server in the foreground. Ctrl-C stops it once pushes under way are done.
+
+    On another address than a loopback one it starts only with an access key.
 
     Every setting can also stand in EVENTYARD_HOST, EVENTYARD_PORT, ... or in a
     TOML file: docs/reference/settings.md.
@@ -72,6 +92,11 @@ def serve(
         "drain_s": drain_s,
         "stop_delay_s": stop_delay_s,
         "dispatch": dispatch,
+        "host_name": host_name or None,
+        "first_key": first_key and str(first_key),
+        "insecure": insecure,
+        "tls_certificate": tls_certificate and str(tls_certificate),
+        "tls_key": tls_key and str(tls_key),
         "log_level": log_level,
         "log_format": log_format,
     }

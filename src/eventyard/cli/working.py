@@ -55,7 +55,7 @@ def worker(
 
     flags = {"allow_network": allow_network or None, "drain_s": drain_s, "log_level": log_level, "log_format": log_format}
     try:
-        all_told = work(settings.load(flags, file=config), server, key=reaching.key())
+        all_told = work(settings.load(flags, file=config), server, key=reaching.key(), ca_file=reaching.ca_file())
     except WrongServer as error:
         advice = (
             "check --server, where something else than Eventyard or another version may answer, and the key"

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import inspect
 import random
+import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from typing import Any, Self, TypeVar
@@ -30,7 +31,8 @@ TIMEOUT_S = 30.0
 class Client(Methods):
     """Speaks to one server, a call at a time; threads may share it. Close it, or use it as a context manager.
 
-    `key` is an access key of the server, or a token of the issuer that it trusts; sent with every request and shown nowhere.
+    `key` is an access key of the server, or a token of the issuer that it trusts; sent with every request and shown nowhere. `ca_file`:
+    authorities (PEM) that a server's certificate may come from, instead of the usual ones.
     `transport` and `rng` are there for tests: where requests go, and what draws the waits between attempts.
     """
 
@@ -41,6 +43,7 @@ class Client(Methods):
         timeout_s: float = TIMEOUT_S,
         patience: Patience | None = None,
         key: str = "",
+        ca_file: str = "",
         transport: httpx.BaseTransport | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -52,6 +55,7 @@ class Client(Methods):
             transport=transport,
             mounts=dict.fromkeys(_WITHOUT_PROXY),
             headers=_authorization(key),
+            verify=_authorities(ca_file),
         )
 
     def send(self, call: Call[T]) -> T:
@@ -139,6 +143,7 @@ class AsyncClient(Methods):
         timeout_s: float = TIMEOUT_S,
         patience: Patience | None = None,
         key: str = "",
+        ca_file: str = "",
         transport: httpx.AsyncBaseTransport | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -150,6 +155,7 @@ class AsyncClient(Methods):
             transport=transport,
             mounts=dict.fromkeys(_WITHOUT_PROXY),
             headers=_authorization(key),
+            verify=_authorities(ca_file),
         )
 
     async def send(self, call: Call[T]) -> T:
@@ -233,6 +239,16 @@ def _checked(url: str) -> str:
     if not url.startswith(("http://", "https://")) or not httpx.URL(url).host:
         raise ValueError(f'found the server address "{url}"; wanted one like {DEFAULT_URL}')
     return url
+
+
+def _authorities(ca_file: str) -> ssl.SSLContext | bool:
+    if not ca_file:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # An SSLError is one.
+        found = f"cannot use the authorities in {ca_file}: {error.strerror or error}"
+        raise ValueError(f"{found}; wanted certificates as PEM") from error
 
 
 def _authorization(key: str) -> dict[str, str]:

@@ -13,7 +13,8 @@ import enum
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 
 import msgspec
 
@@ -52,8 +53,14 @@ class Grant(msgspec.Struct, frozen=True, omit_defaults=True):
     def manages_keys(self) -> bool:
         return Scope.MANAGE in self.scopes and self.buses is None
 
-    def sees(self, bus: str) -> bool:
-        return self.buses is None or bus in self.buses
+    @property
+    def is_bound(self) -> bool:
+        return bool(self.source) or self.types is not None
+
+    def allows(self, scope: Scope, bus: str | None, *, is_narrowed: bool = False) -> bool:
+        if scope not in self.scopes:
+            return False
+        return self.buses is None or is_narrowed or (bus is not None and bus in self.buses)
 
     def takes(self, kind: str) -> bool:
         return self.types is None or any(
@@ -64,7 +71,7 @@ class Grant(msgspec.Struct, frozen=True, omit_defaults=True):
 EVERYTHING = Grant(tuple(Scope))
 
 
-class AccessKey(msgspec.Struct, frozen=True):
+class AccessKey(msgspec.Struct, frozen=True, dict=True):
     """One key, without its secret. `revoked_ms`, `expires_ms`: 0 where it is not revoked, or never expires.
 
     A revoked key is kept to be asked about until its room is needed; `is_removed` then takes it away.
@@ -86,65 +93,69 @@ class AccessKey(msgspec.Struct, frozen=True):
         """What the log knows its holder by."""
         return f"key:{self.id}/{self.name}"
 
+    @cached_property
+    def holder(self) -> "Caller":
+        return Caller(self.principal, (self.grant,), self.expires_ms, self.id)
+
     def is_over(self, now_ms: int) -> bool:
         return bool(self.revoked_ms) or 0 < self.expires_ms <= now_ms
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Whoever asks. `ends_ms`: when the permission ends by itself (0: never). `key`: the id of the key, empty for others."""
+    """Whoever asks. What one of its grants allows it may do. `ends_ms`: when the permission ends by itself (0: never). `key`: the id of
+    the key, empty for others.
+    """
 
     principal: str
-    grant: Grant
+    grants: tuple[Grant, ...]
     ends_ms: int = 0
     key: str = ""
 
     @property
-    def title(self) -> str:
-        return self.principal or "nobody in particular"
-
-    def check(self, scope: Scope | None, bus: str | None, *, is_narrowed: bool = False) -> None:
-        """Pass, or Forbidden. `bus` None: the server as a whole is meant, unless what is answered `is_narrowed` to the caller's buses."""
-        if scope is None:
-            return
-        grant = self.grant
-        if scope not in grant.scopes:
-            has = ", ".join(grant.scopes) or "none"
-            where = f" on bus {bus[:60]}" if bus is not None else ""
-            raise Forbidden(scope, f"found {self.title} with the scopes {has}", wanted=f"the scope {scope}{where}", at=_AT)
-        if grant.buses is None or is_narrowed or (bus is not None and bus in grant.buses):
-            return
-        whole = f"one for bus {bus[:60]}" if bus is not None else "one for all buses: this concerns the server as a whole"
-        raise Forbidden(scope, f"found {self.title}, for {_listed(grant.buses)} only", wanted=whole, at=_AT)
-
-    def refusal(self, event: Event) -> Forbidden | None:
-        """Why the caller may not publish this event."""
-        grant = self.grant
-        if not event.source.startswith(grant.source):
-            return Forbidden(
-                Scope.PUBLISH,
-                f'found the source "{event.source[:100]}"',
-                wanted=f'one that begins with "{grant.source}", as {self.title} has it',
-                at="/source",
-            )
-        if not grant.takes(event.type):
-            listed = _listed(grant.types or ())
-            return Forbidden(
-                Scope.PUBLISH,
-                f'found the type "{event.type[:100]}"',
-                wanted=f"one of {listed}, as {self.title} has it",
-                at="/type",
-            )
-        return None
-
-    @property
     def is_bound(self) -> bool:
         """Whether it may publish some events only."""
-        return bool(self.grant.source) or self.grant.types is not None
+        return any(grant.is_bound for grant in self.grants)
+
+    def check(self, scope: Scope | None, bus: str | None, *, is_narrowed: bool = False) -> None:
+        """Pass, or Forbidden. `scope` None: whoever may do anything at all. `bus` None: the server as a whole is meant, unless what is
+        answered `is_narrowed` to the caller's buses.
+        """
+        for grant in self.grants:
+            if scope is None or grant.allows(scope, bus, is_narrowed=is_narrowed):
+                return
+        raise self._forbidden(scope or "any", bus)
+
+    def _forbidden(self, scope: str, bus: str | None) -> Forbidden:
+        held = [grant for grant in self.grants if scope in grant.scopes]
+        if not held:
+            has = ", ".join(dict.fromkeys(one for grant in self.grants for one in grant.scopes)) or "none"
+            where = f" on bus {bus[:60]}" if bus is not None else ""
+            return Forbidden(scope, f"found {self.principal} with the scopes {has}", wanted=f"the scope {scope}{where}", at=_AT)
+        buses = tuple(dict.fromkeys(name for grant in held for name in grant.buses or ()))
+        whole = f"one for bus {bus[:60]}" if bus is not None else "one for all buses: this concerns the server as a whole"
+        return Forbidden(scope, f"found {self.principal}, for {_listed(buses)} only", wanted=whole, at=_AT)
+
+    def sees(self, bus: str) -> bool:
+        return any(grant.allows(Scope.READ, bus) for grant in self.grants)
+
+    def refusal(self, event: Event, bus: str) -> Forbidden | None:
+        """Why the caller, who may publish on this bus, may not publish this event."""
+        able = [grant for grant in self.grants if grant.allows(Scope.PUBLISH, bus)]
+        if any(event.source.startswith(grant.source) and grant.takes(event.type) for grant in able):
+            return None
+        sources = [grant.source for grant in able if event.source.startswith(grant.source)]
+        if not sources:
+            wanted = " or ".join(f'"{grant.source}"' for grant in able)
+            found = f'found the source "{event.source[:100]}"'
+            return Forbidden(Scope.PUBLISH, found, wanted=f"one that begins with {wanted}, for {self.principal}", at="/source")
+        types = tuple(dict.fromkeys(kind for grant in able if grant.source in sources for kind in grant.types or ()))
+        found = f'found the type "{event.type[:100]}"'
+        return Forbidden(Scope.PUBLISH, found, wanted=f"one of {_listed(types)}, for {self.principal}", at="/type")
 
 
 _AT = "header authorization"
 
-EVERYONE = Caller("", EVERYTHING)
+EVERYONE = Caller("", (EVERYTHING,))
 """Where no keys are in use."""
 
 
@@ -166,8 +177,11 @@ def is_key(token: bytes) -> bool:
     return _FORM.fullmatch(token) is not None
 
 
-def identify(keys: Mapping[str, AccessKey], token: bytes, now_ms: int) -> Caller:
-    """Whoever holds this key, or Unauthenticated. Why a key does not count is told only to who has all of it."""
+def identify(keys: Mapping[str, AccessKey], token: bytes, now_ms: Callable[[], int]) -> Caller:
+    """Whoever holds this key, or Unauthenticated. Why a key does not count is told only to who has all of it.
+
+    `now_ms` is asked where the key expires.
+    """
     match = _FORM.fullmatch(token)
     record = keys.get(match[1].decode()) if match is not None else None
     is_own = hmac.compare_digest(_digest(token), record.digest if record is not None else _NOBODY)
@@ -175,9 +189,9 @@ def identify(keys: Mapping[str, AccessKey], token: bytes, now_ms: int) -> Caller
         raise Unauthenticated("found a key that is none of this server's", wanted="one that it gave out", at=_AT)
     if record.revoked_ms:
         raise Unauthenticated(f"found the key {record.id}, which was revoked", wanted="a key that is in force", at=_AT)
-    if 0 < record.expires_ms <= now_ms:
+    if record.expires_ms and record.expires_ms <= now_ms():
         raise Unauthenticated(f"found the key {record.id}, which has expired", wanted="a key that is in force", at=_AT)
-    return Caller(record.principal, record.grant, record.expires_ms, record.id)
+    return record.holder
 
 
 def _digest(token: bytes) -> bytes:

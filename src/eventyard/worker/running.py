@@ -24,7 +24,7 @@ _ANYWHERE = Policy(is_loopback_allowed=True, allowed=(IPv4Network("0.0.0.0/0"), 
 """Where the server stands is the operator's word, unlike where a rule's target does."""
 
 
-def work(settings: Settings, server: str, *, key: str = "") -> bool:
+def work(settings: Settings, server: str, *, key: str = "", ca_file: str = "") -> bool:
     """Push for the server at this address, with this access key, until SIGTERM or Ctrl-C; a second one ends it at once. Whether all verdicts were told.
 
     Raises InvalidSettings where the address cannot be one, WrongServer where what answers there is no server of this version.
@@ -32,7 +32,7 @@ def work(settings: Settings, server: str, *, key: str = "") -> bool:
     url = _checked(server)
     process.prepare(settings.log_level, settings.log_format)
     policy = Policy(is_loopback_allowed=_is_loopback(url), allowed=settings_module.policy(settings).allowed)
-    pushes, line = HttpTransport(policy), HttpTransport(_ANYWHERE, resolver_threads=1, connections_max=4)
+    pushes, line = HttpTransport(policy), HttpTransport(_ANYWHERE, resolver_threads=1, connections_max=4, ca_file=ca_file)
     chance = random.Random()  # noqa: S311 - spreads retries, guards nothing
     tracing = process.tracing(settings.trace_endpoint, settings.trace_ratio)
     worker = Worker(

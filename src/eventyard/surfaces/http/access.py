@@ -10,13 +10,13 @@ from contextlib import contextmanager
 
 from eventyard.bus import Eventyard
 from eventyard.core import limits
-from eventyard.core.access import EVERYONE, Caller, Grant
+from eventyard.core.access import EVERYONE, Caller
 from eventyard.core.errors import Unauthenticated
 
 _AT = "header authorization"
 _WANTED = "Authorization: Bearer KEY, with a key of this server (eventyard keys create)"
 
-NOBODY = Caller("", Grant(()))
+NOBODY = Caller("", ())
 """Of a request for what is open to all: it may ask for nothing else."""
 
 
@@ -28,9 +28,14 @@ class Access:
         self._permits: dict[str, set[Permit]] = {}
         yard.on_revoked = self._revoked
 
+    @property
+    def is_required(self) -> bool:
+        """Whether a key is asked for."""
+        return self._yard.has_keys
+
     def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
         """Whoever sent these headers, or Unauthenticated."""
-        if not self._yard.has_keys:
+        if not self.is_required:
             return EVERYONE
         given = headers.get(b"authorization")
         if given is None:

@@ -29,14 +29,17 @@ from eventyard.surfaces.http.route import Route
 from eventyard.surfaces.http.routes import PUBLISH, ROUTES
 
 
-def app(yard: Eventyard, *, hosts: tuple[str, ...] = (), unready: Unready = list) -> ASGIApp:
-    """The door to `yard`. `hosts` are names that the bus is reached by, beside the loopback's; `unready` as /readyz tells it."""
-    return _Application(yard, OriginGuard(hosts), unready)
+def app(yard: Eventyard, *, hosts: tuple[str, ...] = (), is_public: bool = False, unready: Unready = list) -> ASGIApp:
+    """The door to `yard`. `hosts` are names that the bus is reached by, beside the loopback's; `is_public`: others than this machine
+    reach it. `unready` as /readyz tells it.
+    """
+    return _Application(yard, OriginGuard(hosts, is_public=is_public), unready, is_public=is_public)
 
 
 class _Application:
-    def __init__(self, yard: Eventyard, guard: OriginGuard, unready: Unready) -> None:
+    def __init__(self, yard: Eventyard, guard: OriginGuard, unready: Unready, *, is_public: bool) -> None:
         self._yard = yard
+        self._is_public = is_public
         self._guard = guard
         self._access = Access(yard)
         self._unready = unready
@@ -69,7 +72,7 @@ class _Application:
     async def _enter(self, exchange: Exchange) -> None:
         scope = exchange.scope
         _check_single(scope["headers"], exchange.headers)
-        self._guard.check(exchange.headers)
+        self._guard.check(exchange.headers, is_key_needed=self._access.is_required)
         caller = NOBODY if scope["raw_path"] in _OPEN else self._access.caller(exchange.headers)
         publishing = _PUBLISH_PATH.fullmatch(scope["raw_path"]) if scope["method"] == "POST" else None
         if publishing:
@@ -90,7 +93,9 @@ class _Application:
         body = await self._read_body(exchange, route, names)
         self._access.check_still(caller)
         headers, permit = exchange.scope["headers"], partial(self._access.permit, caller)
-        call: Call[Any] = Call(self._yard, self._unready, names, query, headers, body, exchange.body.gone, caller, permit)
+        call: Call[Any] = Call(
+            self._yard, self._unready, names, query, headers, body, exchange.body.gone, caller, permit, self._remarks
+        )
         answer = await route.handler(call)
         if isinstance(answer, Answer):
             self._count(exchange, answer.status)
@@ -100,6 +105,10 @@ class _Application:
         with permit() as held:
             held.on_end(answer.end)
             await exchange.stream(answer)
+
+    def _remarks(self) -> list[str]:
+        is_open = self._is_public and not self._access.is_required
+        return ["insecure: others than this machine reach it, and nobody is asked for a key"] if is_open else []
 
     async def _read_body(self, exchange: Exchange, route: Route, names: Mapping[str, str]) -> bytes:
         try:

@@ -70,7 +70,7 @@ async def delete_bus(call: Call[NoFields]) -> Answer:
 
 
 async def buses(call: Call[NoFields]) -> Answer:
-    sees = call.caller.grant.sees
+    sees = call.caller.sees
     return json_answer(BusesAnswer([_shown(status) for status in await call.yard.bus_statuses() if sees(status.record.name)]))
 
 

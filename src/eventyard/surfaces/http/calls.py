@@ -49,6 +49,8 @@ class Call(msgspec.Struct, Generic[Q], frozen=True):
     """Returns when the caller has hung up."""
     caller: Caller
     permit: Callable[[], AbstractContextManager[Permit]]
+    remarks: Unready = list
+    """What is as it was asked for and should be known all the same."""
 
     @property
     def principal(self) -> str:

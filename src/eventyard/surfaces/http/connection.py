@@ -167,7 +167,9 @@ class Connection(HttpToolsProtocol):
 
     def _hold(self, cycle: RequestResponseCycle, answer: StreamAnswer) -> Callable[[], Awaitable[None]]:
         """`exchange.HOLD_STREAM`."""
-        self.transport.set_write_buffer_limits(high=0)
+        # Full is what holds more than this; a transport of TLS is full when it holds as much, so with 0 it always would be.
+        is_tls = self.transport.get_extra_info("ssl_object") is not None
+        self.transport.set_write_buffer_limits(high=1 if is_tls else 0)
         self._stream = HeldStream(cycle, answer, self.loop)
         return self._stream.taken
 
@@ -190,7 +192,10 @@ class Connection(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         self._enter(Phase.ENDING)
-        self.transport.write_eof()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:  # TLS closes both sides at once, after what was written and the peer's goodbye.
+            self.transport.close()
 
     def _refuse_all(self, error: EventyardError) -> None:
         """Whatever this connection asks is answered by `error`, and then it ends."""

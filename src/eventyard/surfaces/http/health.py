@@ -20,12 +20,15 @@ class Scrub(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """`waiting_for` names what is not ready. `damaged`: by bus, events found damaged or gone since the start."""
+    """`waiting_for` names what is not ready. `damaged`: by bus, events found damaged or gone since the start. `remarks`: what keeps nothing
+    from working and should be known, as that nobody is asked for a key.
+    """
 
     ready: bool
     waiting_for: list[str]
     scrub: Scrub
     damaged: dict[str, int]
+    remarks: list[str] = []
 
 
 class Index(msgspec.Struct, frozen=True):
@@ -51,4 +54,4 @@ async def index(_: Call[NoFields]) -> Answer:
 async def readyz(call: Call[NoFields]) -> Answer:
     missing = call.unready()
     scrub = msgspec.convert(call.yard.scrubbing(), Scrub, from_attributes=True)
-    return json_answer(Ready(not missing, missing, scrub, call.yard.damaged()), 503 if missing else 200)
+    return json_answer(Ready(not missing, missing, scrub, call.yard.damaged(), call.remarks()), 503 if missing else 200)

@@ -1,4 +1,4 @@
-"""Who may speak to a bus that listens on loopback: programs on this machine, not the web pages in its browsers.
+"""Who may speak to a bus: programs, not the web pages that somebody looks at in a browser.
 
 Every page that somebody looks at can send requests to 127.0.0.1. Two things tell such a request from a program's:
 
@@ -17,18 +17,25 @@ from eventyard.core.errors import ForbiddenOrigin, InvalidRequest
 
 
 class OriginGuard:
-    """`hosts` are what the bus listens as, beside the loopback's own names and addresses."""
+    """`hosts` are names that the bus is reached by, beside the loopback's own names and addresses. `is_public`: it listens where others
+    reach it too, by addresses that we need not know.
+    """
 
-    def __init__(self, hosts: tuple[str, ...] = ()) -> None:
-        self._is_own = lru_cache(maxsize=64)(lambda host: _is_own(host, hosts))
+    def __init__(self, hosts: tuple[str, ...] = (), *, is_public: bool = False) -> None:
+        names = frozenset(host.lower() for host in hosts)
+        self._is_any_with_key = is_public and not hosts
+        self._is_own = lru_cache(maxsize=64)(lambda host: _is_own(host, names, is_public=is_public))
 
-    def check(self, headers: Mapping[bytes, bytes]) -> None:
-        """Pass, or ForbiddenOrigin; InvalidRequest where no host is named at all."""
+    def check(self, headers: Mapping[bytes, bytes], *, is_key_needed: bool = False) -> None:
+        """Pass, or ForbiddenOrigin; InvalidRequest where no host is named at all.
+
+        Who has to show a key gains nothing by a name of its own making: a page has no key, and no browser adds one.
+        """
         host = headers.get(b"host")
         if host is None:
             raise InvalidRequest("found no Host", wanted="the header that HTTP/1.1 asks for", at="header host")
-        if not self._is_own(host):
-            wanted = "a loopback name or address, as 127.0.0.1"
+        if not self._is_own(host) and not (is_key_needed and self._is_any_with_key):
+            wanted = "an address of this machine, or a name that the setting host-name has"
             raise ForbiddenOrigin(f'found "{_shown(host)}"', wanted=wanted, at="header host")
         origin = headers.get(b"origin")
         if origin is not None and origin.lower() not in (b"http://" + host.lower(), b"https://" + host.lower()):
@@ -37,15 +44,19 @@ class OriginGuard:
             raise ForbiddenOrigin('found "cross-site"', wanted="same-origin or none", at="header sec-fetch-site")
 
 
-def _is_own(host: bytes, hosts: tuple[str, ...]) -> bool:
-    """The port does not count: it may have been mapped on the way, and a page cannot choose it for a rebound name."""
+def _is_own(host: bytes, hosts: frozenset[str], *, is_public: bool) -> bool:
+    """The port does not count: it may have been mapped on the way, and a page cannot choose it for a rebound name.
+
+    Nobody can make an address point elsewhere, so where others reach the bus any address may be its own.
+    """
     name = _without_port(host.decode("latin-1").lower())
     if name == "localhost" or name.endswith(".localhost") or name in hosts:
         return True
     try:
-        return ip_address(name).is_loopback
+        address = ip_address(name)
     except ValueError:
         return False
+    return is_public or address.is_loopback
 
 
 def _without_port(host: str) -> str:

@@ -63,15 +63,15 @@ async def publish(call: Call[NoFields]) -> Answer:
 def _accept(call: Call[NoFields]) -> ingest.Batch:
     try:
         batch = ingest.accept(_content_type(call.headers), _decoded(call.headers), call.body)
-        return _allowed(call.caller, batch) if call.caller.is_bound else batch
+        return _allowed(call.caller, call.path["bus"], batch) if call.caller.is_bound else batch
     except Refused as refused:
         call.yard.meter.turn_away(call.path["bus"], refused)
         raise
 
 
-def _allowed(caller: Caller, batch: ingest.Batch) -> ingest.Batch:
+def _allowed(caller: Caller, bus: str, batch: ingest.Batch) -> ingest.Batch:
     """Events that the caller may not publish are refused in their places; one alone, at once."""
-    events = tuple(event if isinstance(event, Refused) else caller.refusal(event) or event for event in batch.events)
+    events = tuple(event if isinstance(event, Refused) else caller.refusal(event, bus) or event for event in batch.events)
     if not batch.is_batch and isinstance(events[0], Refused):
         raise events[0]
     return msgspec.structs.replace(batch, events=events)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -26,14 +27,31 @@ class Server(uvicorn.Server):
         drain_s: float = 10.0,
         started: Callable[[], None] = lambda: None,
         stopping: Callable[[], None] = lambda: None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(_config(application, drain_s))
+        super().__init__(_config(application, drain_s, tls))
         self._tell_started = started
         self._tell_stopping = stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """As uvicorn's, with bounds on handshakes, of which the application hears nothing before they are done."""
+        loop, tls = asyncio.get_running_loop(), self.config.ssl
+        self.servers = [
+            await loop.create_server(
+                self._connection,
+                sock=listener,
+                ssl=tls,
+                backlog=self.config.backlog,
+                ssl_handshake_timeout=limits.HTTP_HEAD_S_MAX if tls else None,
+                ssl_shutdown_timeout=limits.HTTP_ENDING_S_MAX if tls else None,
+            )
+            for listener in sockets or ()
+        ]
+        self.started = True
         self._tell_started()
+
+    def _connection(self) -> Connection:
+        return Connection(config=self.config, server_state=self.server_state, app_state={})
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -70,7 +88,7 @@ _TICKS_PER_SWEEP = 10
 """uvicorn ticks ten times a second."""
 
 
-def _config(application: ASGIApp, drain_s: float) -> uvicorn.Config:
+def _config(application: ASGIApp, drain_s: float, tls: ssl.SSLContext | None) -> uvicorn.Config:
     return uvicorn.Config(
         application,
         http=Connection,
@@ -83,4 +101,5 @@ def _config(application: ASGIApp, drain_s: float) -> uvicorn.Config:
         server_header=False,
         timeout_keep_alive=limits.HTTP_IDLE_S_MAX,
         timeout_graceful_shutdown=max(1, round(drain_s)),
+        ssl_context_factory=None if tls is None else lambda *_: tls,
     )
