@@ -35,6 +35,7 @@ from eventyard.writer import Writer
 from tests.simulation.audit import audit
 from tests.simulation.books import Books, BrokenPromise
 from tests.simulation.disk import Disk, DiskMarks, DiskVFS
+from tests.simulation.explained import check_explained
 from tests.simulation.handing import Gate
 from tests.simulation.ledger import Ledger
 from tests.simulation.targets import Targets
@@ -232,6 +233,10 @@ class House:
 
     def audit(self, *, is_at_rest: bool) -> None:
         audit(self.engine.load(), self.engine.view, self.books, self.ledger, is_at_rest=is_at_rest)
+        for number, state in self.writer.states.items():
+            if number:
+                bus = self.ledger.buses[number]
+                check_explained(self.engine.view, state, bus, self.books, self.writer.now(), is_at_rest=is_at_rest)
 
     def check_reload(self) -> None:
         """What the house remembers is what a fresh start would read."""

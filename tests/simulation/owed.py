@@ -17,7 +17,7 @@ def check_rule(bus: BusLedger, rule: RuleLife, *, is_at_rest: bool) -> None:
         if row.rule == rule.uid and not _is_in(rule, row):
             bus.fail(f"rule {rule.name} ({rule.uid}) got {row}, which is not its own: {rule}")
     for run in rule.runs.values():
-        _RunCheck(bus, rule, run).walk(is_at_rest=is_at_rest)
+        RunCheck(bus, rule, run).walk(is_at_rest=is_at_rest)
 
 
 def _is_in(rule: RuleLife, row: Delivery) -> bool:
@@ -31,7 +31,7 @@ def end_of(rule: RuleLife, run: Run) -> int:
     return min(ends, default=2**62)
 
 
-class _RunCheck:
+class RunCheck:
     def __init__(self, bus: BusLedger, rule: RuleLife, run: Run) -> None:
         self._bus = bus
         self._rule = rule
@@ -59,7 +59,7 @@ class _RunCheck:
             possible = {
                 index
                 for index in allowed
-                if index >= min(possible) and self._wants(index, position, is_live=is_live) in {None, row is not None}
+                if index >= min(possible) and self.wants(index, position, is_live=is_live) in {None, row is not None}
             }
             if not possible:
                 has = "has" if row else "lacks"
@@ -76,14 +76,14 @@ class _RunCheck:
         since = self._rule.in_force(max(position, self._run.opened_at))
         return [*range(since, never), *([never] if self._is_cut else [])]
 
-    def _wants(self, version: int, position: int, *, is_live: bool) -> bool | None:
+    def wants(self, version: int, position: int, *, is_live: bool) -> bool | None:
         """Whether there is a delivery if this version judged the event. None: there may be."""
         if version == len(self._rule.versions) or not self._is_match(version, position):
             return False
         follows = self._rule.follows
         is_old = follows is not None and not self._run.number and position <= (follows.deleted_at or 0)
         is_left = _is_left(self._bus, follows, position) if follows is not None and is_old else True
-        is_open = position < self._run.sure_from or (_is_capped(self._rule, self._run, position) and not is_live)
+        is_open = position < self._run.sure_from or (is_capped(self._rule, self._run, position) and not is_live)
         return None if is_open and is_left else is_left
 
     def _is_match(self, version: int, position: int) -> bool:
@@ -93,7 +93,7 @@ class _RunCheck:
         return matches(self._rule.versions[version][1]["pattern"], document)
 
 
-def _is_capped(rule: RuleLife, run: Run, position: int) -> bool:
+def is_capped(rule: RuleLife, run: Run, position: int) -> bool:
     """Whether a cap was told that passes over the event, where it was not read yet."""
     return any(
         cap.last is not None and cap.first <= position <= cap.last and cap.run in {None, run.number} for cap in rule.caps
@@ -108,7 +108,7 @@ def _is_left(bus: BusLedger, rule: RuleLife, position: int) -> bool | None:
     row = bus.rows.get((rule.uid, rule.live.number, position))
     if row is not None:
         return row.state is not State.DELIVERED and (row.state is not State.DISCARDED or _is_left_over(row))
-    if position < rule.live.first or _is_capped(rule, rule.live, position):
+    if position < rule.live.first or is_capped(rule, rule.live, position):
         return None
     judged = rule.versions[rule.in_force(max(position, rule.live.opened_at)) :]
     if not all(matches(one["pattern"], bus.documents[position]) for _, one in judged):

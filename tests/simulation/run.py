@@ -68,6 +68,7 @@ def _small_limits(world: World) -> Iterator[None]:
         "LEASES_PER_STEP_MAX": rng.choice((1, 3, 5_000)),
         "PARKED_BEHIND_MAX": parked,
         "PARKED_KEYS_MAX": rng.choice((2, 100_000)),
+        "RULE_VERSIONS_PER_REMOVAL": 2,
         "RETAIN_POSITIONS_PER_STEP": rng.choice((1, 5, 1_000)),
         "TOMBSTONE_S": rng.choice((60, 3_600, 2_592_000)),
         "TOMBSTONES_MAX": rng.choice((1, 10_000)),

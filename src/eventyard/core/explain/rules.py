@@ -139,6 +139,9 @@ def _before(opening: RuleVersion) -> tuple[Outcome, str]:
             f"a seek{who} at position {opening.position} ({at}) moved the rule on to position {opening.first}",
         )
     created = f"the rule was created at position {opening.position} ({at})"
+    if opening.resumed:
+        deleted = f"to go on for the deleted one (uid {opening.resumed[0].uid}) from position {opening.first} on"
+        return Outcome.STARTED_AFTER, f"{created} {deleted}; what lies before was that one's"
     return Outcome.STARTED_AFTER, f"{created} and gets what comes from position {opening.first} on"
 
 
