@@ -32,17 +32,17 @@ def _no_rate_limit() -> AbstractContextManager[object]:
 def _no_summary() -> AbstractContextManager[object]:
     """Each dead letter is told by itself, however many there are."""
 
-    def tell_each(self: Any, record: Any, health: Health, death: Any) -> Health:
-        health = msgspec.structs.replace(health, singles=0, untold=0)
-        return _tell_death(self, record, health, death)
+    def tell_each(self: Any, record: Any, health: Health, deaths: Any) -> Health:
+        health = msgspec.structs.replace(health, singles=-len(deaths), untold=0)
+        return tell_deaths(self, record, health, deaths)
 
-    _tell_death = trouble._Teller._tell_death
-    return mock.patch.object(trouble._Teller, "_tell_death", tell_each)
+    tell_deaths = trouble._Teller._tell_deaths
+    return mock.patch.object(trouble._Teller, "_tell_deaths", tell_each)
 
 
 def _lose_count() -> AbstractContextManager[object]:
     """What is over the limit is not counted."""
-    return mock.patch.object(trouble._Teller, "_count_untold", lambda _self, health, _position: health)
+    return mock.patch.object(trouble._Teller, "_count_untold", lambda _self, health, _positions: health)
 
 
 def _only_in_its_step() -> AbstractContextManager[object]:

@@ -8,7 +8,7 @@ The loop guard: whatever becomes of the delivery of an event of the bus itself, 
 alerts nobody about itself, for ever.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -147,15 +147,15 @@ class _Teller:
     def _has_room(self) -> bool:
         return self._count < limits.TROUBLE_EVENTS_PER_STEP and not (self._count and self._draft.is_full)
 
-    def tell(self, uid: int, deaths: Iterable[_Death]) -> None:
+    def tell(self, uid: int, deaths: Sequence[_Death]) -> None:
         """All that may be told of one rule now; the rest is kept in its row."""
         draft, record = self._draft, self._draft.find_rule(uid)
         if record is None or record.is_deleted:
             draft.health.forget(uid)
             return
         health = self._tell_state(record, draft.health.get(uid) or Health(uid))
-        for death in deaths:
-            health = self._tell_death(record, health, death)
+        if deaths:
+            health = self._tell_deaths(record, health, deaths)
         health = self._tell_untold(record, health)
         if health.due_ms is not None and health.due_ms <= draft.time.work_ms and not health.is_owed and not health.untold:
             draft.health.forget(uid)
@@ -173,14 +173,20 @@ class _Teller:
         told_at = {"failing_at_ms" if health.to_tell else "recovered_at_ms": work_ms}
         return msgspec.structs.replace(health, told=health.to_tell, failures=0, deliveries=0, **told_at)
 
-    def _tell_death(self, record: RuleRecord, health: Health, death: _Death) -> Health:
-        work_ms = self._draft.time.work_ms
+    def _tell_deaths(self, record: RuleRecord, health: Health, deaths: Sequence[_Death]) -> Health:
+        """Each by itself while that may be; the rest is counted."""
+        work_ms, told = self._draft.time.work_ms, 0
         if not health.untold and work_ms >= health.interval_ends_ms:
             health = msgspec.structs.replace(health, interval_ms=work_ms, singles=0)
-        if health.untold or health.singles >= limits.DEAD_LETTERS_TOLD_EACH or not self._has_room:
-            return self._count_untold(health, death.delivery.position)
-        self._append(bus_events.DELIVERY_DEADLETTERED, record, self._dead_letter(record, death))
-        return msgspec.structs.replace(health, singles=health.singles + 1)
+        left = 0 if health.untold else limits.DEAD_LETTERS_TOLD_EACH - health.singles
+        for death in deaths[: max(0, left)]:
+            if not self._has_room:
+                break
+            self._append(bus_events.DELIVERY_DEADLETTERED, record, self._dead_letter(record, death))
+            told += 1
+        health = msgspec.structs.replace(health, singles=health.singles + told)
+        untold = [death.delivery.position for death in deaths[told:]]
+        return self._count_untold(health, untold) if untold else health
 
     def _dead_letter(self, record: RuleRecord, death: _Death) -> DeadLetter:
         delivery, note, event = death.delivery, death.note, death.event
@@ -197,12 +203,12 @@ class _Teller:
             failure=_short(note.answer if note.reason == Reason.REJECTED else note.failure),  # What its consumer says of it.
         )
 
-    def _count_untold(self, health: Health, position: int) -> Health:
+    def _count_untold(self, health: Health, positions: list[int]) -> Health:
         return msgspec.structs.replace(
             health,
-            untold=health.untold + 1,
-            first=min(health.first, position) if health.untold else position,
-            last=max(health.last, position),
+            untold=health.untold + len(positions),
+            first=min(health.first or positions[0], *positions),
+            last=max(health.last, *positions),
             untold_since_ms=health.untold_since_ms or self._draft.time.time_ms,
         )
 
