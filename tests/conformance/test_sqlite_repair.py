@@ -386,6 +386,22 @@ def test_what_hangs_on_a_rule_that_is_gone_is_discarded_and_told(path: Path) -> 
     assert examining.examine(path, quiet).is_sound
 
 
+def test_what_rules_said_is_saved(path: Path) -> None:
+    bus = make_store(path)
+    said = bus.engine.view.versions(1, 0, 100)
+    bus.engine.close()
+    raw = apsw.Connection(str(path))
+    root = raw.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'rule'").get
+    raw.close()
+    _put_page(path, root - 1, b"\xff" * PAGE)
+    repaired(path)
+
+    engine = opened(path)
+    assert engine.view.versions(1, 0, 100) == said
+    assert len(engine.view.patterns_of(1, [version.key for version in said])) == len(said) > 0
+    engine.close()
+
+
 def test_a_first_page_that_is_gone_is_lent_from_a_new_store(path: Path) -> None:
     make_store(path).engine.close()
     _put_page(path, 0, bytes(PAGE))
