@@ -73,12 +73,14 @@ def test_pushing_counts_by_rule_and_is_timed_by_answer(door: ServedBus, name: st
         before = scraped(door)
         door.publish(name, an_event(1))
         door.wait_until(lambda: door.get(f"/v1/buses/{name}/rules/r/status").json()["dead"] == 1)
+        assert value(scraped(door), "eventyard_rule_failing", bus=name, rule="r") == 1
         door.publish(name, an_event(2))
         door.wait_until(lambda: door.get(f"/v1/buses/{name}/rules/r/status").json()["delivered"] == 1)
     samples = scraped(door)
     for ending, count in (("delivered", 1), ("failed", 1), ("dead", 1), ("discarded", 0)):
         assert value(samples, f"eventyard_deliveries_{ending}_total", bus=name, rule="r") == count
     assert value(samples, "eventyard_deliveries", bus=name, rule="r", state="dead") == 1
+    assert value(samples, "eventyard_rule_failing", bus=name, rule="r") == 0
     for answer in ("2xx", "4xx", "5xx"):
         counted = [value(each, "eventyard_push_seconds_count", answer=answer) for each in (before, samples)]
         assert counted[1] - counted[0] == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from eventyard.core import bus_events, errors
+from eventyard.core import errors
 from eventyard.core.errors import EventyardError
 from eventyard.settings import Settings
 from eventyard.surfaces.http import problems
@@ -98,14 +98,3 @@ def test_the_examples_of_the_http_page_answer_what_it_says(tmp_path: Path) -> No
             answered = re.sub(r"20\d\d-\d\d-\d\dT[\d:.]+Z", "2026-01-31T08:00:00.000Z", done.stdout)
             assert answered.replace(incarnation, "5f0c1d2e").rstrip("\n") == told.rstrip("\n")
     assert len(examples()) >= 6
-
-
-def test_every_event_of_the_bus_itself_is_told() -> None:
-    page = (REFERENCE / "events.md").read_text(encoding="utf-8")
-    kinds = {value for name, value in vars(bus_events).items() if name.isupper()}
-    told = {
-        named if named.startswith("io.") else f"{row.partition('`')[2].partition('`')[0].rpartition('.')[0]}{named}"
-        for row in re.findall(r"^\| (`io\.eventyard\..*?) \|", page, re.MULTILINE)
-        for named in re.findall(r"`(\S+?)`", row)
-    }
-    assert told == kinds

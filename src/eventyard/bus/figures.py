@@ -49,6 +49,7 @@ class RuleDepth(msgspec.Struct):
     parked: int = 0
     lag: int = 0
     paused: int = 0
+    failing: int = 0
     behind_s: float | None = None
     oldest_s: float | None = None
 
@@ -57,6 +58,7 @@ class RuleDepth(msgspec.Struct):
         self.parked += other.parked
         self.lag += other.lag
         self.paused += other.paused
+        self.failing += other.failing
         self.behind_s = _worse(self.behind_s, other.behind_s)
         self.oldest_s = _worse(self.oldest_s, other.oldest_s)
 
@@ -196,7 +198,9 @@ def _depth(state: BusState, record: RuleRecord) -> RuleDepth:
     counts = queue.counts
     lag = sum(counts[: State.BLOCKED + 1]) + history.unread(state, record.uid)
     parked = lanes.parked_behind if lanes is not None else 0
-    return RuleDepth(counts, parked, lag, int(record.is_paused and not record.is_deleted))
+    health = state.health.get(record.uid)
+    is_paused, is_failing = record.is_paused and not record.is_deleted, health is not None and health.is_failing
+    return RuleDepth(counts, parked, lag, int(is_paused), int(is_failing))
 
 
 def _accepted_ms(view: View, state: BusState, position: int) -> int | None:

@@ -147,6 +147,13 @@ FAMILIES = (
         _of_depths(lambda rule: rule.oldest_s),
     ),
     Family("eventyard_rule_paused", "gauge", _RULE, "1 while the rule is paused.", _of_depths(lambda rule: rule.paused)),
+    Family(
+        "eventyard_rule_failing",
+        "gauge",
+        _RULE,
+        "1 while the rule's last attempt to deliver anything failed.",
+        _of_depths(lambda rule: rule.failing),
+    ),
     # Buses
     Family(
         "eventyard_bus_events",
