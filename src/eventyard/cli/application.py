@@ -8,11 +8,13 @@ import typer
 import eventyard
 from eventyard.cli import (
     about,
+    applying,
     backup,
     buses,
     doctor,
     events,
     explaining,
+    exporting,
     keys,
     patterns,
     publishing,
@@ -36,7 +38,7 @@ Start:
 
 Every command has --help with an example. The server's address is --url or
 EVENTYARD_URL, the access key EVENTYARD_KEY or --key-file. Exit codes: 0 ok, 1 the answer is no, 2 usage, 3 refused by
-the server, 4 no server or not now, 5 a defect. More: docs/reference/cli.md
+the server, 4 no server or not now, 5 a defect, 6 a dry run with changes. More: docs/reference/cli.md
 """
 
 
@@ -81,6 +83,8 @@ def command() -> Any:
     app.command("publish", rich_help_panel=_USE)(with_reach(publishing.publish))
     app.command("tail", rich_help_panel=_USE)(with_reach(tailing.tail))
     app.command("explain", rich_help_panel=_USE)(with_reach(explaining.explain))
+    app.command("apply", rich_help_panel=_USE)(with_reach(applying.apply))
+    app.command("export", rich_help_panel=_USE)(with_reach(exporting.export))
     for name, group in _GROUPS.items():
         group.callback(invoke_without_command=True)(_help_alone)
         for registered in group.registered_commands:

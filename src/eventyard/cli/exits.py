@@ -17,6 +17,8 @@ class Exit(enum.IntEnum):
     """No server answers, or it cannot take this now. The same command may succeed later."""
     INTERNAL = 5
     """A defect or damage, of the server or of this program."""
+    CHANGES = 6
+    """A dry run found something to change. Not 2, which an option spelt wrong ends in too."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C."""
     BROKEN_PIPE = 141

@@ -40,9 +40,11 @@ class Screen:
             # An event is embedded as it was sent, which may be over several lines; in JSON a line's end is only white space.
             _write(msgspec.json.encode(value).decode().replace("\r", " ").replace("\n", " ") + "\n")
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, *, colour: str = "") -> None:
+        """Lines, in a colour where standard output is a terminal that has some."""
         if not self.as_json:
-            _write("".join(printable(line) + "\n" for line in text.split("\n")))
+            lines = [printable(line) for line in text.split("\n")]
+            _write("".join((typer.style(line, fg=colour) if colour and _has_colours() else line) + "\n" for line in lines))
 
     def event(self, json: bytes) -> None:
         """An event's own text, indented; numbers stay spelt as they are."""
@@ -126,6 +128,11 @@ def _rendered(table: "Table") -> str:
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def _has_colours() -> bool:
+    """See no-color.org."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _text(value: Any) -> str:

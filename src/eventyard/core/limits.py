@@ -31,6 +31,10 @@ tenth of a second of writing. An event that matches more is refused, never half 
 RULES_PER_BUS_MAX = 10_000
 """Rules on one bus: each is held in memory, and the plain rule set is built anew in part for every edit."""
 
+DECLARED_VALUES_MAX = 1_000_000
+DECLARED_BYTES_MAX = 64 * 1024 * 1024
+"""One file of buses and rules, as `apply` reads it: more than a full bus has; a few lines of YAML that mean billions of values end here."""
+
 BUSES_MAX = 10_000
 """Buses in one file: each holds its rules in memory."""
 

@@ -1,0 +1,161 @@
+"""`eventyard apply`: buses and rules as documents say. The plan is shown first, and a second time there is nothing to do."""
+
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from eventyard.cli.exits import Exit
+from eventyard.cli.failures import Failure, code_of_status
+from eventyard.cli.options import DEFAULT_URL, Json, Url, connect
+from eventyard.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from eventyard.cli.declared import Declared
+    from eventyard.cli.planning import Present, Step
+    from eventyard.client import Client
+
+_SIGNS = {"create": ("+", "green"), "change": ("~", "yellow"), "delete": ("-", "red")}
+_DONE = {"create": "created", "change": "changed", "delete": "deleted"}
+
+
+def apply(
+    *,
+    files: Annotated[
+        list[str], typer.Option("-f", "--file", metavar="FILE|DIR", help="Documents: JSON, YAML, TOML. May be repeated.")
+    ],
+    is_dry: Annotated[bool, typer.Option("--dry-run", help="Only show the plan. Ends in 6 where it has changes.")] = False,
+    is_sure: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete rules of the same owner that no document has, on the buses named.")
+    ] = False,
+    owner: Annotated[
+        str | None, typer.Option("--owner", metavar="LABEL", help="Whose the rules are, where they do not say it.")
+    ] = None,
+    take_over: Annotated[bool, typer.Option("--take-over", help="Change rules of other owners too.")] = False,
+    bus: Annotated[str, typer.Option("--bus", metavar="NAME", help="The bus of rules that name none.")] = "default",
+    url: Url = DEFAULT_URL,
+    as_json: Json = False,
+) -> int:
+    """Make buses and rules what documents say, and show first what that changes.
+
+    A second time there is nothing to do. What no document names is left
+    alone; --prune deletes rules that carry the documents' owner.
+
+    Example:
+      eventyard apply -f events/ --dry-run
+      eventyard apply -f events/ --prune --owner team-rewards
+
+    Next: eventyard rules status RULE
+
+    """
+    from eventyard.cli import declared, documents, planning  # noqa: PLC0415 - heavy, see the package
+
+    screen = Screen(as_json=as_json)
+    wanted = declared.read(documents.read_all(files), bus=bus, owner=owner or "")
+    pruned = _pruned(wanted, owner or "") if prune else frozenset()
+    with connect(url) as client:
+        steps = planning.plan(wanted, _present(client, wanted), pruned=pruned, takes_over=take_over)
+        changes = [step for step in steps if step.act != "keep"]
+        _show(screen, steps, is_told=is_dry or not as_json)
+        if not changes or is_dry:
+            return Exit.CHANGES if changes else Exit.OK
+        if not (is_sure or _confirmed()):
+            screen.note("nothing was changed")
+            return Exit.NO
+        return _carry_out(screen, client, changes)
+
+
+def _pruned(wanted: "Declared", owner: str) -> frozenset[str]:
+    owners = frozenset({owner} if owner else wanted.owners)
+    if not owners:
+        raise Failure("found --prune, and no owner in any document", advice="give --owner LABEL, or the rules an owner")
+    return owners
+
+
+def _present(client: "Client", wanted: "Declared") -> "Present":
+    from eventyard.cli.planning import Present  # noqa: PLC0415 - heavy, see the package
+
+    buses = {bus.name: bus for bus in client.buses() if bus.name in wanted.bus_names}
+    return Present(buses, {name: {rule.name: rule for rule in client.rules(bus=name)} for name in buses})
+
+
+# The plan
+
+
+def _show(screen: Screen, steps: "Iterable[Step]", *, is_told: bool) -> None:
+    counts = Counter(str(step.act) for step in steps)
+    for step in steps:
+        if step.act != "keep":
+            _show_step(screen, step, is_told=is_told)
+        if step.remark:
+            screen.note(f"{step.called}: {step.remark}")
+    words = [f"{counts[act]} to {act}" for act in _SIGNS if counts[act]]
+    unchanged = f"{counts['keep']} as they should be"
+    screen.say(", ".join([*words, unchanged]) if words else f"nothing to change: {unchanged}")
+
+
+def _show_step(screen: Screen, step: "Step", *, is_told: bool) -> None:
+    if is_told:
+        screen.document(_document(step))
+    sign, colour = _SIGNS[step.act]
+    screen.say(f"{sign} {step.called}{f'  {step.summary}' if step.summary else ''}", colour=colour)
+    for difference in step.differences:
+        screen.say(f"    {difference.field}")
+        for mark, text, shade in (("-", difference.before, "red"), ("+", difference.after, "green")):
+            if text is not None:
+                screen.say(f"      {mark} {text}", colour=shade)
+
+
+def _document(step: "Step", **more: Any) -> dict[str, Any]:
+    told = {"change": step.act, "kind": step.kind, "bus": step.bus, "name": step.name, "differences": list(step.differences)}
+    return told | ({"remark": step.remark} if step.remark else {}) | more
+
+
+def _confirmed() -> bool:
+    if not sys.stdin.isatty():
+        raise Failure("there are changes, and nobody to ask", advice="add --yes to make them, or --dry-run to see them")
+    return typer.confirm("make these changes?", err=True)
+
+
+# Carrying it out
+
+
+def _carry_out(screen: Screen, client: "Client", steps: "list[Step]") -> int:
+    """One after the other. One that is refused keeps the others from nothing, but then nothing is deleted."""
+    from eventyard.client import ProblemError  # noqa: PLC0415 - heavy, see the package
+
+    code, done = Exit.OK, Counter[str]()
+    for step in steps:
+        if step.act == "delete" and code != Exit.OK:
+            screen.note(f"{step.called} is left: not everything before it could be done")
+            continue
+        try:
+            _take(client, step)
+        except ProblemError as error:
+            found = code_of_status(error.status)
+            if found not in {Exit.REFUSED, Exit.NO}:
+                raise
+            code = Exit.REFUSED
+            screen.remark(f"{step.called} refused: {error}", _document(step, error=error.problem))
+            continue
+        done[step.act] += 1
+        screen.document(_document(step, done=True))
+    screen.say(", ".join(f"{done[act]} {word}" for act, word in _DONE.items() if done[act]) or "nothing was changed")
+    return code
+
+
+def _take(client: "Client", step: "Step") -> None:
+    if step.kind == "bus":
+        if retention := step.document["retention"]:
+            client.set_retention(step.name, **retention)
+        else:
+            client.create_bus(step.name)
+    elif step.act == "delete":
+        client.delete_rule(step.name, bus=step.bus)
+    else:
+        client.put_rule(step.name, msgspec.json.encode(step.document), bus=step.bus)

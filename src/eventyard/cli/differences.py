@@ -1,0 +1,92 @@
+"""What differs between two documents of a rule or a bus, field by field, as a person reads it. Pure.
+
+In a pattern the spelling of a number counts (`1.10` is not `1.1`), elsewhere its value (`10` is `10.0`). What is secret is never shown.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from eventyard.core.rule import Rule
+
+if TYPE_CHECKING:
+    from eventyard.client import Rule as ShownRule
+
+SECRET = "secret"  # noqa: S105 - the name of the field
+_NOTHING = object()
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """`before` and `after` are JSON; None where the field is not there."""
+
+    field: str
+    before: str | None
+    after: str | None
+
+
+def between(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> Iterator[Difference]:
+    """Objects are gone into, lists are compared whole. Fields come in the order of `before`, then those that are new."""
+    for name in [*before, *(name for name in after if name not in before)]:
+        field = f"{path}.{name}" if path else name
+        old, new = before.get(name, _NOTHING), after.get(name, _NOTHING)
+        if isinstance(old, dict) and isinstance(new, dict) and not _is_secret(old) and not _is_secret(new):
+            yield from between(old, new, field)
+        elif old != new:
+            yield Difference(field, _shown(old), _shown(new))
+
+
+def _is_secret(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {SECRET}
+
+
+def _shown(value: Any) -> str | None:
+    return None if value is _NOTHING else msgspec.json.encode(_veiled(value)).decode()
+
+
+def _veiled(value: Any) -> Any:
+    if _is_secret(value):
+        return {SECRET: None if value[SECRET] is None else "(not shown)"}
+    if isinstance(value, dict):
+        return {name: _veiled(member) for name, member in value.items()}
+    return [_veiled(item) for item in value] if isinstance(value, list) else value
+
+
+def document_of(rule: Rule) -> dict[str, Any]:
+    """A rule that was read, every default written out, as `document_shown` has it too."""
+    whole: dict[str, Any] = json.loads(msgspec.json.encode(msgspec.structs.replace(rule, pattern=msgspec.Raw(b"null"))))
+    if isinstance(whole["start"], dict):
+        whole["start"] = {name: value for name, value in whole["start"].items() if value is not None}
+    return _ordered(whole | {"pattern": pattern_of(bytes(rule.pattern))})
+
+
+def document_shown(rule: "ShownRule") -> dict[str, Any]:
+    """The document of a rule as the server shows it."""
+    return _ordered(
+        {
+            "pattern": pattern_of(rule.pattern_json),
+            "target": rule.target,
+            "start": rule.start,
+            "delivery": rule.delivery,
+            "replay": rule.replay,
+            "description": rule.description,
+            "owner": rule.owner,
+        }
+    )
+
+
+_ORDER = ("description", "owner", "pattern", "target", "start", "delivery", "replay")
+
+
+def _ordered(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: document[name] for name in _ORDER}
+
+
+def pattern_of(text: bytes) -> Any:
+    """A pattern whose numbers are the text that they are spelt with."""
+    return json.loads(text, parse_int=_number, parse_float=_number)
+
+
+def _number(text: str) -> msgspec.Raw:
+    return msgspec.Raw(text.encode())

@@ -1,0 +1,73 @@
+"""A bus or a rule as a document for people: without what is so anyway, numbers of the pattern as they are spelt. Pure."""
+
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from eventyard.cli.differences import pattern_of
+from eventyard.core.rule import DeliveryPolicy, HttpTarget, QueueTarget, Rule
+
+if TYPE_CHECKING:
+    from eventyard.client import Bus
+    from eventyard.client import Rule as ShownRule
+
+
+class Exported(msgspec.Struct, frozen=True):
+    """`path` is where it goes in a folder, without the end of the name."""
+
+    kind: Literal["buses", "rules"]
+    bus: str
+    path: PurePath
+    value: dict[str, Any]
+
+
+def bus_document(bus: "Bus") -> Exported:
+    kept = {} if bus.retention is None else msgspec.to_builtins(bus.retention)
+    return Exported("buses", bus.name, PurePath(bus.name, "bus"), _rounded({"name": bus.name, "retention": kept}))
+
+
+def rule_document(bus: str, rule: "ShownRule") -> Exported:
+    """A start at `latest` is what a rule has anyway, and `resume` was an act: neither is told."""
+    more = {"description": rule.description, "owner": rule.owner, "delivery": rule.delivery, "replay": rule.replay}
+    told = _beyond(more, _DEFAULTS)
+    named = told | {"name": rule.name, "bus": bus, "start": rule.start}
+    named["pattern"] = pattern_of(rule.pattern_json)
+    named["target"] = {kind: _beyond(target, _TARGETS.get(kind, {})) for kind, target in rule.target.items()}
+    if rule.start in ("latest", "resume", None):
+        del named["start"]
+    value = {name: named[name] for name in _ORDER if name in named}
+    return Exported("rules", bus, PurePath(bus, "rules", rule.name), _rounded(value))
+
+
+_ORDER = ("name", "bus", "description", "owner", "pattern", "target", "start", "delivery", "replay")
+
+
+def _defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    fields = msgspec.structs.fields(kind)
+    return {field.encode_name: msgspec.to_builtins(field.default) for field in fields if field.default is not msgspec.NODEFAULT}
+
+
+_DEFAULTS = _defaults(Rule) | {"delivery": msgspec.to_builtins(DeliveryPolicy())}
+_TARGETS = {"http": _defaults(HttpTarget), "queue": _defaults(QueueTarget)}
+
+
+def _beyond(document: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What of `document` is not as it would be if it were left out."""
+    told: dict[str, Any] = {}
+    for name, value in document.items():
+        default = defaults.get(name, msgspec.UNSET)
+        if value == default:
+            continue
+        told[name] = _beyond(value, default) if isinstance(value, dict) and isinstance(default, dict) else value
+    return told
+
+
+def _rounded(value: Any) -> Any:
+    """Seconds as people write them: 10, not 10.0. Pattern numbers are no floats here."""
+    if isinstance(value, dict):
+        return {name: _rounded(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

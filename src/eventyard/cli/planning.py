@@ -1,0 +1,140 @@
+"""What there should be, beside what is there: the steps from the one to the other. Pure.
+
+Nobody's rules are touched but those of the documents: what belongs to another owner is refused, and what is to be pruned carries an owner
+of the documents.
+"""
+
+import enum
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from eventyard.cli import differences
+from eventyard.cli.declared import Declared, DeclaredBus, DeclaredRule
+from eventyard.cli.differences import Difference
+from eventyard.cli.failures import Failure
+
+if TYPE_CHECKING:
+    from eventyard.client import Bus, Rule
+
+
+class Act(enum.StrEnum):
+    CREATE = "create"
+    CHANGE = "change"
+    DELETE = "delete"
+    KEEP = "keep"
+
+
+class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One bus or rule. `document` is what is put; `remark` is what the plan leaves as it is although the document says otherwise."""
+
+    act: Act
+    kind: Literal["bus", "rule"]
+    bus: str
+    name: str
+    differences: tuple[Difference, ...] = ()
+    document: dict[str, Any] = {}
+    summary: str = ""
+    remark: str = ""
+
+    @property
+    def called(self) -> str:
+        return f"rule {self.bus}/{self.name}" if self.kind == "rule" else f"bus {self.name}"
+
+
+class Present(msgspec.Struct, frozen=True):
+    """What is there: every bus that documents name, and its rules by name."""
+
+    buses: Mapping[str, "Bus"]
+    rules: Mapping[str, Mapping[str, "Rule"]]
+
+
+def plan(declared: Declared, present: Present, *, pruned: frozenset[str], takes_over: bool) -> list[Step]:
+    """Steps in the order in which they are taken. `pruned`: owners whose rules go where no document has them."""
+    _check_buses(declared, present)
+    return [
+        *(_bus_step(bus, present.buses.get(bus.name)) for bus in declared.buses),
+        *(_rule_step(rule, present.rules.get(rule.bus, {}).get(rule.name), takes_over=takes_over) for rule in declared.rules),
+        *_deletions(declared, present, pruned),
+    ]
+
+
+def _check_buses(declared: Declared, present: Present) -> None:
+    known = present.buses.keys() | {bus.name for bus in declared.buses}
+    for rule in declared.rules:
+        if rule.bus not in known:
+            raise Failure(
+                f'{rule.where}: found no bus "{rule.bus}", neither on the server nor in the documents',
+                advice=f'add {{"buses": [{{"name": "{rule.bus}"}}]}} to the documents, or: eventyard buses create {rule.bus}',
+            )
+
+
+def _bus_step(declared: DeclaredBus, present: "Bus | None") -> Step:
+    asked: dict[str, Any] = {"retention": declared.retention.asked}
+    if present is None:
+        return Step(
+            Act.CREATE, "bus", declared.name, declared.name, tuple(differences.between({"retention": {}}, asked)), asked
+        )
+    kept = {} if present.retention is None else msgspec.structs.asdict(present.retention)
+    before = {"retention": {name: kept.get(name) for name in asked["retention"]}}
+    found = tuple(differences.between(before, asked))
+    return Step(Act.CHANGE if found else Act.KEEP, "bus", declared.name, declared.name, found, asked)
+
+
+def _rule_step(declared: DeclaredRule, present: "Rule | None", *, takes_over: bool) -> Step:
+    wanted = differences.document_of(declared.rule)
+    if present is None:
+        summary = f"{bytes(declared.rule.pattern).decode()} -> {_target(wanted['target'])}"
+        return Step(Act.CREATE, "rule", declared.bus, declared.name, document=declared.members, summary=summary)
+    before = differences.document_shown(present)
+    _check_owner(declared, before, takes_over=takes_over)
+    _check_order(declared, wanted, before)
+    remark = _about_start(wanted, before)
+    found = tuple(differences.between(before, wanted | {"start": before["start"]}))
+    members = {name: value for name, value in declared.members.items() if name != "start"}
+    return Step(Act.CHANGE if found else Act.KEEP, "rule", declared.bus, declared.name, found, members, remark=remark)
+
+
+def _target(target: dict[str, Any]) -> str:
+    return "its queue" if "queue" in target else str(target.get("http", {}).get("url", ""))
+
+
+def _check_owner(declared: DeclaredRule, before: Mapping[str, Any], *, takes_over: bool) -> None:
+    if before["owner"] not in {"", declared.rule.owner} and not takes_over:
+        raise Failure(
+            f'{declared.where}: found the rule {declared.called} there, and it belongs to "{before["owner"]}"',
+            advice="give the rule another name, or add --take-over",
+        )
+
+
+def _check_order(declared: DeclaredRule, wanted: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """What waits in the queue was put in lanes, or in none; the server would refuse half-way."""
+    for field in ("order", "key"):
+        old, new = before["delivery"].get(field), wanted["delivery"][field]
+        if old != new:
+            raise Failure(
+                f'{declared.where}: at /delivery/{field}: found "{new}", and the rule was created with "{old}"',
+                advice=f"eventyard rules delete {declared.name} --bus {declared.bus}, then apply it with start: resume",
+            )
+
+
+def _about_start(wanted: Mapping[str, Any], before: Mapping[str, Any]) -> str:
+    """Where a rule started is history: a document that says otherwise by now moves nothing."""
+    start = wanted["start"]
+    if start is None or start == "resume" or start == before["start"]:
+        return ""
+    return f"it started at {_text(before['start'])}, which {_text(start)} in the document cannot change; eventyard rules seek moves it"
+
+
+def _text(start: Any) -> str:
+    return start if isinstance(start, str) else msgspec.json.encode(start).decode()
+
+
+def _deletions(declared: Declared, present: Present, pruned: frozenset[str]) -> Iterator[Step]:
+    """On the buses that documents name, and no others: a folder does not speak for buses that it has nothing to do with."""
+    wanted = {(rule.bus, rule.name) for rule in declared.rules}
+    for bus in sorted(present.rules):
+        for name, rule in sorted(present.rules[bus].items()):
+            if rule.owner and rule.owner in pruned and (bus, name) not in wanted:
+                yield Step(Act.DELETE, "rule", bus, name, summary=f'of "{rule.owner}", in no document')
