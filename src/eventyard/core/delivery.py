@@ -131,19 +131,28 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
     earlier: tuple[Attempt, ...] = ()
 
     @property
+    def is_of_attempt(self) -> bool:
+        """Whether it tells what came of an attempt."""
+        return bool(self.status or self.failure or self.answer)
+
+    @property
     def attempt(self) -> Attempt | None:
         """What it tells of an attempt; None where it tells of none."""
-        if not self.status and not self.failure and not self.answer:
+        if not self.is_of_attempt:
             return None
         return Attempt(self.at_ms, self.status, self.failure, self.answer, self.reason, first_ms=self.at_ms)
 
 
 def encode_note(note: Note) -> bytes:
-    return msgspec.json.encode(note)
+    return _ENCODE(note)
 
 
 def decode_note(data: bytes) -> Note:
-    return msgspec.json.decode(data, type=Note) if data else Note()
+    return _DECODE(data) if data else Note()
+
+
+_ENCODE = msgspec.json.Encoder().encode
+_DECODE = msgspec.json.Decoder(Note).decode
 
 
 def following(before: bytes, note: Note) -> Note:
@@ -153,24 +162,23 @@ def following(before: bytes, note: Note) -> Note:
     if not before:
         return note if not note.earlier else msgspec.structs.replace(note, earlier=())
     last = decode_note(before)
-    earlier = last.earlier if last.attempt is None else _with(last.earlier, _short(last.attempt))
-    return msgspec.structs.replace(note, earlier=earlier[-limits.ATTEMPTS_KEPT :])
+    earlier = _with(last.earlier, last) if last.is_of_attempt else last.earlier
+    # Spelled out here and below, as in `Delivery.leased`: a dead target has it done for every attempt.
+    return Note(note.reason, note.status, note.failure, note.answer, note.at_ms, note.by, earlier[-limits.ATTEMPTS_KEPT :])
 
 
-def _short(attempt: Attempt) -> Attempt:
-    cut = limits.ATTEMPT_CHARACTERS_KEPT
-    return msgspec.structs.replace(attempt, failure=attempt.failure[:cut], answer=attempt.answer[:cut])
-
-
-def _with(earlier: tuple[Attempt, ...], attempt: Attempt) -> tuple[Attempt, ...]:
-    if earlier and _is_alike(earlier[-1], attempt):
-        *most, last = earlier
-        return (*most, msgspec.structs.replace(last, at_ms=attempt.at_ms, count=last.count + 1))
-    return (*earlier, attempt)
-
-
-def _is_alike(one: Attempt, other: Attempt) -> bool:
-    return (one.status, one.failure, one.answer, one.reason) == (other.status, other.failure, other.answer, other.reason)
+def _with(earlier: tuple[Attempt, ...], last: Note) -> tuple[Attempt, ...]:
+    failure, answer = last.failure[: limits.ATTEMPT_CHARACTERS_KEPT], last.answer[: limits.ATTEMPT_CHARACTERS_KEPT]
+    before = earlier[-1] if earlier else None
+    if before is None or (before.status, before.failure, before.answer, before.reason) != (
+        last.status,
+        failure,
+        answer,
+        last.reason,
+    ):
+        return (*earlier, Attempt(last.at_ms, last.status, failure, answer, last.reason, 1, last.at_ms))
+    again = Attempt(last.at_ms, last.status, failure, answer, last.reason, before.count + 1, before.first_ms)
+    return (*earlier[:-1], again)
 
 
 RELEASED = "released by its consumer"
