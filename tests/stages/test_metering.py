@@ -224,6 +224,38 @@ def test_a_reading_past_its_time_leaves_ages_out_and_says_how_many(house: House,
     assert (late.unread, depth.lag, depth.oldest_s, depth.behind_s) == (2, 1, None, None)
 
 
+def late_after_one_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for the bus's bytes, for one rule, and then it is late."""
+    asked = iter([False, False, True])
+    monkeypatch.setattr(Reading, "_is_late", property(lambda _: next(asked)))
+
+
+def test_what_a_reading_did_not_reach_is_first_in_the_next(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("first", "second", "third"):
+        house.put(name)
+    publish(house, 1)
+    seen, turn = [], 0
+    for _ in range(4):
+        read = Reading(house.engine, house.writer.states, meter_of(house), house.now, turn)
+        late_after_one_rule(monkeypatch)
+        read.read()
+        assert read.unread == 2
+        seen += [rule for (_, rule), depth in read.rules.items() if depth.oldest_s is not None]
+        turn = read.turn
+    assert seen == ["first", "second", "third", "first"]
+
+
+def test_rules_with_labels_of_their_own_are_read_before_all_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "METRICS_RULES_MAX", 1)
+    house.put("own")
+    for name in ("other", "another"):
+        house.put(name)
+    publish(house, 1)
+    late_after_one_rule(monkeypatch)
+    read = reading(house)
+    assert (read.rules["default", "own"].oldest_s, read.rules["default", OTHER].oldest_s) == (0.0, None)
+
+
 def test_a_disk_that_cannot_be_read_costs_the_ages_alone(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.put("paid")
     publish(house, 1)

@@ -66,6 +66,7 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
         chance = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing; the system's costs a call for each push
         self.meter = Meter()
         self._watch = Watch(self.meter.seconds)
+        self._watched = 0
         self._dispatch = Dispatch(transport, self._now, self._wake, chance, meter=self.meter, tracing=tracing)
         self._consumers = Consumers(self._wake)
         self._records = handout.Records()
@@ -181,8 +182,9 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
         return await self._watch.told(self._read_figures, tell)
 
     def _read_figures(self) -> Figures:
-        reading = Reading(self._engine, self._writer.states, self.meter, self._now)
+        reading = Reading(self._engine, self._writer.states, self.meter, self._now, self._watched)
         reading.read()
+        self._watched = reading.turn
         waiting = Waiting(
             *self._writer.held,
             pushes=self._dispatch.under_way,

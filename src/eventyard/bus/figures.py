@@ -19,7 +19,7 @@ from eventyard.core.delivery import State
 from eventyard.core.errors import Corrupt, Unavailable
 from eventyard.core.rule import RuleRecord
 from eventyard.core.view import View
-from eventyard.metering import Meter
+from eventyard.metering import OTHER, Meter
 from eventyard.ports import Engine, Footprint
 from eventyard.scrubber import Progress
 
@@ -29,11 +29,11 @@ Labels = tuple[str, str]
 
 
 class BusDepth(msgspec.Struct):
-    """One bus, or all those together that have no label of their own. `damaged`: events found so since the start."""
+    """One bus, or all those together that have no label of their own. `damaged`: events found so since the start. `bytes` None: not read."""
 
     events: int = 0
     head: int = 0
-    bytes: int = 0
+    bytes: int | None = 0
     damaged: int = 0
     rules: int = 0
 
@@ -130,14 +130,27 @@ class Watch:
         self._threads.shutdown()
 
 
-class Reading:
-    """One reading of all buses and rules."""
+class _Late(msgspec.Struct, eq=False):
+    """A rule that owes something, so that its ages have to be read."""
 
-    def __init__(self, engine: Engine, states: Mapping[int, BusState], meter: Meter, now: Callable[[], BusTime]) -> None:
+    state: BusState
+    record: RuleRecord
+    depth: RuleDepth
+    labels: Labels
+
+
+class Reading:
+    """One reading of all buses and rules. `turn` is where reading ages begins: where the last reading came to, so that each has its turn."""
+
+    def __init__(
+        self, engine: Engine, states: Mapping[int, BusState], meter: Meter, now: Callable[[], BusTime], turn: int = 0
+    ) -> None:
         self._engine = engine
         self._states = states
         self._meter = meter
         self._now = now
+        self._newest_ms: dict[int, int | None] = {}
+        self.turn = turn
         self.began_s = meter.seconds()
         self.unread = 0
         self.buses: dict[str, BusDepth] = {}
@@ -145,10 +158,14 @@ class Reading:
 
     def read(self) -> None:
         with self._engine.reader() as view:
+            late: list[_Late] = []
             for number, state in list(self._states.items()):
                 if (label := self._meter.bus_label(number)) is not None:
                     self._add_bus(self.buses.setdefault(label, BusDepth()), state, view)
-                    self._add_rules(number, state, view)
+                    late += self._add_rules(number, state)
+            self._read_ages(late, view)
+        for rule in late:
+            self._add(rule.labels, rule.depth)
 
     @property
     def took_s(self) -> float:
@@ -158,39 +175,58 @@ class Reading:
     def _is_late(self) -> bool:
         return self.took_s > limits.METRICS_READ_S_MAX
 
+    def _add(self, labels: Labels, depth: RuleDepth) -> None:
+        self.rules.setdefault(labels, RuleDepth()).add(depth)
+
     def _add_bus(self, depth: BusDepth, state: BusState, view: View) -> None:
         depth.events += max(0, state.head + 1 - state.floor)
         depth.head += state.head
         depth.damaged += self._engine.damaged(state.record.number)
         depth.rules += len(state.by_name)
-        if not self._is_late:
-            depth.bytes += _or_none(lambda: history.bus_status(view, state).bytes) or 0
+        read = None if self._is_late else _or_none(lambda: history.bus_status(view, state).bytes)
+        depth.bytes = None if read is None or depth.bytes is None else depth.bytes + read
 
-    def _add_rules(self, number: int, state: BusState, view: View) -> None:
-        newest_ms = None
+    def _add_rules(self, number: int, state: BusState) -> Iterator[_Late]:
+        """Add what memory tells, and give those of which the store has to be asked."""
         for record in list(state.by_uid.values()):
             labels = self._meter.labels(number, record.uid)
             if labels is None:
                 continue
             depth = _depth(state, record)
-            if not depth.lag:
-                depth.behind_s = depth.oldest_s = 0.0
-            elif self._is_late:
-                self.unread += 1
+            if depth.lag:
+                yield _Late(state, record, depth, labels)
             else:
-                newest_ms = _accepted_ms(view, state, state.head) if newest_ms is None else newest_ms
-                self._read_ages(depth, state, record, view, newest_ms)
-            self.rules.setdefault(labels, RuleDepth()).add(depth)
+                depth.behind_s = depth.oldest_s = 0.0
+                self._add(labels, depth)
 
-    def _read_ages(self, depth: RuleDepth, state: BusState, record: RuleRecord, view: View, newest_ms: int | None) -> None:
+    def _read_ages(self, late: list[_Late], view: View) -> None:
+        """Those that have labels of their own first, the others while there is time."""
+        own = [rule for rule in late if rule.labels[1] != OTHER]
+        turn = self.turn % len(own) if own else 0
+        ordered = own[turn:] + own[:turn] + [rule for rule in late if rule.labels[1] == OTHER]
+        for read, rule in enumerate(ordered):
+            if self._is_late:
+                self.unread += len(ordered) - read
+                self.turn = turn + read
+                return
+            self._read_age(rule, view)
+
+    def _read_age(self, rule: _Late, view: View) -> None:
         """What the disk does not give is missing, as everything that has not been read."""
-        accepted_ms = _or_none(lambda: history.oldest_accepted_ms(view, state, record))
+        state, depth = rule.state, rule.depth
+        accepted_ms = _or_none(lambda: history.oldest_accepted_ms(view, state, rule.record))
         if accepted_ms is None:
             self.unread += 1
             return
         depth.oldest_s = max(0, self._now().time_ms - accepted_ms) / 1000
-        if newest_ms is not None:
+        if (newest_ms := self._newest(state, view)) is not None:
             depth.behind_s = max(0, newest_ms - accepted_ms) / 1000
+
+    def _newest(self, state: BusState, view: View) -> int | None:
+        number = state.record.number
+        if number not in self._newest_ms:
+            self._newest_ms[number] = _accepted_ms(view, state, state.head)
+        return self._newest_ms[number]
 
 
 def _depth(state: BusState, record: RuleRecord) -> RuleDepth:

@@ -438,7 +438,7 @@ flood of events it does the rest."""
 METRICS_RULES_MAX = 200
 METRICS_BUSES_MAX = 50
 """Rules and buses, over the whole process, that have time series of their own: with some fifteen for each rule a scrape stays near
-4,000 samples and 50 ms of work. Those that come later count together as `_other`."""
+4,000 samples and 0.1 s of work. Those that come later count together as `_other`."""
 
 METRICS_READ_S_MAX = 1.0
 """How long one scrape reads how old what waits is, beside the writer and on another thread; Prometheus gives up a scrape after 10 s by

@@ -174,7 +174,7 @@ FAMILIES = (
         "gauge",
         _BUS,
         "Bytes of the events in the log, which retention counts by.",
-        lambda figures: [((name,), bus.bytes) for name, bus in figures.buses.items()],
+        lambda figures: [((name,), bus.bytes) for name, bus in figures.buses.items() if bus.bytes is not None],
     ),
     Family(
         "eventyard_bus_rules",
