@@ -206,6 +206,12 @@ def test_every_field_is_explained() -> None:
 def test_how_many_there_are_is_as_the_page_says() -> None:
     assert "at most one a second for a rule" in PAGE
     assert "ten a minute for a rule" in PAGE
-    bounds = (limits.TROUBLE_TOLD_EVERY_MS, limits.DEAD_LETTERS_TOLD_EACH, limits.DEAD_LETTERS_TOLD_EVERY_MS)
-    assert bounds == (1_000, 10, 60_000)
+    assert "down to one a minute" in PAGE
+    bounds = (
+        limits.TROUBLE_TOLD_EVERY_MS,
+        limits.TROUBLE_RESTS_MS_MAX,
+        limits.DEAD_LETTERS_TOLD_EACH,
+        limits.DEAD_LETTERS_TOLD_EVERY_MS,
+    )
+    assert bounds == (1_000, 60_000, 10, 60_000)
     assert f"a phrase of {limits.FAILURE_TOLD_CHARACTERS} characters at most" in PAGE

@@ -1,5 +1,6 @@
 """What the log is told of failures, how rarely, and that nothing is told of the bus's own events."""
 
+import itertools
 import json
 from typing import Any
 
@@ -141,6 +142,25 @@ def test_each_is_told_once_a_second_at_most_and_what_came_between_is_counted(bus
     assert kinds(bus) == [FAILING, RECOVERED, FAILING]
     data = told(bus)[2][1]
     assert (data["failures"], data["deliveries"], data["status"]) == (10, 9, 502)
+
+
+def test_a_rule_that_flaps_all_the_time_is_told_more_and_more_rarely_and_at_once_after_some_quiet(bus: House) -> None:
+    uid = bus.put("r", **QUEUE).uid
+    for number in range(1_200):
+        (lease,) = given(bus, uid, number)
+        settled(bus, (lease, NEVER if number % 2 == 0 else OK))
+        wait(bus, 500)
+    events = bus.engine.view.events(1, 1, bus.state.head, 100_000)
+    times = [event.accepted_ms for event in events if b'"io.eventyard.delivery.failing"' in event.json]
+    rests = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert rests == sorted(rests)
+    assert rests[:3] == [1_000, 2_000, 4_000]
+    assert rests[-1] == limits.TROUBLE_RESTS_MS_MAX
+    for _ in range(3):
+        wait(bus, limits.TROUBLE_RESTS_MS_MAX)
+    assert bus.state.health == {}
+    settled(bus, (given(bus, uid, "later")[0], NEVER))
+    assert kinds(bus)[-2] == FAILING
 
 
 def test_a_change_that_was_held_back_and_undone_is_never_told(bus: House) -> None:
@@ -341,6 +361,18 @@ def test_an_event_of_trouble_is_delivered_in_the_step_that_tells_it(bus: House) 
 
 
 # The loop guard
+
+
+def test_an_edit_is_in_the_log_whatever_is_its_cause_and_a_paused_rule_makes_no_more(bus: House) -> None:
+    """A rule that is paused for what its receiver says of the bus's own event is edited; but that is told once."""
+    uid = bus.put("everything", **ALL).uid
+    bus.put("another")
+    for _ in range(5):
+        for lease in given(bus, uid):
+            bus.settle(lease, Gone(Note(status=410)))
+        wait(bus, 60_000)
+    types = [json.loads(event.json)["type"] for event in bus.engine.view.events(1, 1, bus.state.head, 100)]
+    assert types[2:] == ["io.eventyard.rule.disabled"]
 
 
 @pytest.mark.parametrize("verdict", [LATER, NEVER, RELEASE, Gone(Note(status=410))])

@@ -21,7 +21,7 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     `is_failing`: its last attempt failed. `to_tell`: as much, by its last attempt at an event that is not the bus's own; `told`: what
     the log says. `since_ms` (bus time): when the trouble began. `failures` and `deliveries`: attempts that failed and went well since the log
     was last told. `status` and `failure` are those of the last that failed. `failing_at_ms` and `recovered_at_ms` (work time): when
-    each was told last.
+    each was told last, and is not told again for `rest_ms`.
 
     `interval_ms` (work time) is when the interval began in which `singles` dead letters were told each by itself. `untold` more wait for
     its end; their positions reach from `first` to `last`, and the first of them died at `untold_since_ms` (bus time).
@@ -38,6 +38,7 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     failure: str = ""
     failing_at_ms: int | None = None
     recovered_at_ms: int | None = None
+    rest_ms: int = 0
     interval_ms: int | None = None
     singles: int = 0
     untold: int = 0
@@ -62,20 +63,32 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
         if self.is_owed or self.untold:
             owed = [self.turn_ms] if self.is_owed else []
             return min([*owed, self.interval_ends_ms] if self.untold else owed)
-        return None if self.is_unwell else max(_after(self.failing_at_ms), _after(self.recovered_at_ms), self.interval_ends_ms)
+        return None if self.is_unwell else max(self.flaps_until_ms, self.interval_ends_ms)
 
     @property
     def turn_ms(self) -> int:
         """The work time from which the change of state that is owed may be told."""
-        return _after(self.failing_at_ms if self.to_tell else self.recovered_at_ms)
+        told_ms = self.failing_at_ms if self.to_tell else self.recovered_at_ms
+        return 0 if told_ms is None else told_ms + max(self.rest_ms, limits.TROUBLE_TOLD_EVERY_MS)
+
+    @property
+    def flaps_until_ms(self) -> int:
+        """The work time until which a change of state is one of several that soon follow one another."""
+        told_ms = max(self.failing_at_ms or 0, self.recovered_at_ms or 0)
+        return told_ms + 2 * self.rest_ms
+
+    def told_at(self, work_ms: int) -> "Health":
+        """The change of state was told. The sooner one follows another, the longer the next one has to wait."""
+        if not self.to_tell:
+            return msgspec.structs.replace(self, told=False, failures=0, deliveries=0, recovered_at_ms=work_ms)
+        rest_ms = limits.TROUBLE_TOLD_EVERY_MS
+        if self.rest_ms and work_ms < self.flaps_until_ms:
+            rest_ms = max(rest_ms, min(2 * self.rest_ms, limits.TROUBLE_RESTS_MS_MAX))
+        return msgspec.structs.replace(self, told=True, failures=0, deliveries=0, failing_at_ms=work_ms, rest_ms=rest_ms)
 
     @property
     def interval_ends_ms(self) -> int:
         return 0 if self.interval_ms is None else self.interval_ms + limits.DEAD_LETTERS_TOLD_EVERY_MS
-
-
-def _after(told_ms: int | None) -> int:
-    return 0 if told_ms is None else told_ms + limits.TROUBLE_TOLD_EVERY_MS
 
 
 class Outcome(NamedTuple):

@@ -121,7 +121,9 @@ REPLAY_PER_S_MAX = 100_000
 # Trouble
 
 TROUBLE_TOLD_EVERY_MS = 1_000
-"""A rule that begins to fail, or recovers, says so at most this often: what flaps a hundred times a second is two events a second."""
+TROUBLE_RESTS_MS_MAX = 60_000
+"""A rule that begins to fail, or recovers, says so at most this often. One that flaps says it more and more rarely: each time that it fails
+again soon the rest is twice as long, up to a minute. So a target that fails one time in a hundred for a day is some 3,000 events, not 170,000."""
 
 DEAD_LETTERS_TOLD_EACH = 10
 DEAD_LETTERS_TOLD_EVERY_MS = 60_000

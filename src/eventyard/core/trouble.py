@@ -1,7 +1,7 @@
 """Trouble is an event: what a step learnt of its rules, told in the log, rarely enough that a flood of failures is a handful of events.
 
-Failing and recovered are told on change of state, each at most once a second for a rule; what comes in between is counted. Dead
-letters are told one by one, up to a few in a minute; once there are more, all further ones are told in one event a minute until a minute
+Failing and recovered are told on change of state, each at most once a second for a rule, and of one that flaps more and more rarely; what
+comes in between is counted. Dead letters are told one by one, up to a few in a minute; once there are more, all further ones are told in one event a minute until a minute
 passes without any. What may not be told now stays in the rule's row (`health`), and the keeper has it told when its time has come.
 
 The loop guard: whatever becomes of the delivery of an event of the bus itself, nothing is told of it. So a dead receiver of alerts
@@ -170,8 +170,7 @@ class _Teller:
         since = rfc3339(health.since_ms)
         data = Failing(record.name, record.uid, since, health.failures, health.deliveries, health.status, health.failure)
         self._append(kind, record, data)
-        told_at = {"failing_at_ms" if health.to_tell else "recovered_at_ms": work_ms}
-        return msgspec.structs.replace(health, told=health.to_tell, failures=0, deliveries=0, **told_at)
+        return health.told_at(work_ms)
 
     def _tell_deaths(self, record: RuleRecord, health: Health, deaths: Sequence[_Death]) -> Health:
         """Each by itself while that may be; the rest is counted."""
