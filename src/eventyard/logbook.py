@@ -179,6 +179,18 @@ OPEN_TO_ALL = Entry(
     "whoever reaches %(address)s can do everything: it asks nobody for a key, for it was started with --insecure",
 )
 FIRST_KEY = Entry("serve", "first-key", logging.INFO, "the first access key is %(key)s; it stands in %(file)s")
+ISSUER_AWAY = Entry(
+    "issuer",
+    "issuer-away",
+    logging.WARNING,
+    "the issuer's keys could not be fetched, and those from before are used as long as they may: %(error)s",
+)
+ISSUER_KEPT = Entry(
+    "serve",
+    "issuer-kept",
+    logging.ERROR,
+    "the issuer's keys were not read again, and those from before stay in force: %(error)s",
+)
 TLS_RELOADED = Entry("serve", "tls-reloaded", logging.INFO, "the certificate was read again: new connections get it")
 TLS_KEPT = Entry(
     "serve",

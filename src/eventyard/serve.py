@@ -89,9 +89,10 @@ def compose(
 
 async def _serve(settings: Settings, listener: socket.socket, certificates: Certificates | None) -> None:
     yard = await _taken_up(settings)
+    trusted = entrance.issuer(yard, settings)
     stop = Stop(settings.stop_delay_s, settings.drain_s)
     server = Server(
-        app(yard, hosts=settings.host_name, is_public=not settings.is_loopback, unready=yard.unready),
+        app(yard, hosts=settings.host_name, is_public=not settings.is_loopback, unready=yard.unready, issuer=trusted),
         drain_s=settings.drain_s,
         started=lambda: _greet(settings, listener, yard),
         stopping=yard.drain,
@@ -100,8 +101,7 @@ async def _serve(settings: Settings, listener: socket.socket, certificates: Cert
     try:
         gc.freeze()
         stop.follow_signals(leave=yard.leave, listen_no_more=server.leave)
-        if certificates is not None:
-            entrance.follow_hangup(certificates)
+        entrance.follow_hangup(certificates, trusted)
         await server.serve([listener])
     except OSError as error:
         raise _cannot_bind(settings, error) from error

@@ -12,10 +12,21 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from eventyard.core.errors import InvalidSettings
+from eventyard.core import access
+from eventyard.core.access import Grant, Scope
+from eventyard.core.errors import InvalidSettings, Refused
 from eventyard.core.network import Policy
 
 PREFIX = "EVENTYARD_"
+
+
+class JwtGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a word in a token's claim allows: as `core.access.Grant`."""
+
+    scopes: tuple[Literal["publish", "consume", "manage", "read"], ...]
+    buses: tuple[str, ...] | None = None
+    source: str = ""
+    types: tuple[str, ...] | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -45,6 +56,21 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     tls_certificate: str = ""
     tls_key: str = ""
     """PEM files, the certificate with its chain; read again on SIGHUP."""
+    jwt_issuer: str = ""
+    """Whose tokens are taken, as their `iss` has it; empty: none are."""
+    jwt_audience: tuple[str, ...] = ()
+    """Whom tokens have to be for, as their `aud` has it: one of these."""
+    jwt_keys: str = ""
+    """The issuer's public keys (JWKS): an https address, or a file that is read again on SIGHUP."""
+    jwt_algorithms: tuple[
+        Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"], ...
+    ] = ("RS256", "ES256", "EdDSA")
+    """What tokens may be signed by."""
+    jwt_leeway_s: Annotated[float, msgspec.Meta(ge=0, le=300)] = 30.0
+    """By how much the clocks of bus and issuer may differ."""
+    jwt_claim: str = "scope"
+    """The claim whose words `jwt_grants` knows."""
+    jwt_grants: dict[str, JwtGrant] = {}
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "text"] = "auto"
     """`auto`: text on a terminal, else JSON."""
@@ -68,6 +94,7 @@ def load(flags: Mapping[str, Any], *, environment: Mapping[str, str] = os.enviro
     settings = _convert(given, "settings")
     _check_networks(settings)
     _check_tls(settings)
+    _check_jwt(settings)
     return settings
 
 
@@ -88,11 +115,23 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     for variable, text in environment.items():
         if variable.startswith(PREFIX) and variable not in _OTHER_VARIABLES:
             name = variable.removeprefix(PREFIX).lower()
-            given[name] = [part.strip() for part in text.split(",") if part.strip()] if name in _LISTS else text
+            given[name] = _given(name, variable, text)
     return given
 
 
-_LISTS = frozenset({"allow_network", "host_name"})
+def _given(name: str, variable: str, text: str) -> Any:
+    if name in _LISTS:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if name != "jwt_grants":
+        return text
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.MsgspecError as error:
+        wanted = 'JSON, as {"admins": {"scopes": ["manage", "read"]}}'
+        raise InvalidSettings(f"found what is no JSON: {error}", wanted=wanted, at=variable) from None
+
+
+_LISTS = frozenset({"allow_network", "host_name", "jwt_audience", "jwt_algorithms"})
 """Settings of several values, comma-separated in a variable."""
 
 _OTHER_VARIABLES = frozenset({"EVENTYARD_URL", "EVENTYARD_KEY", "EVENTYARD_KEY_FILE", "EVENTYARD_CA_FILE"})
@@ -111,6 +150,33 @@ def _check_tls(settings: Settings) -> None:
     if bool(settings.tls_certificate) != bool(settings.tls_key):
         missing = "tls-key" if settings.tls_certificate else "tls-certificate"
         raise InvalidSettings("found one of tls-certificate and tls-key", wanted="both, or neither", at=missing)
+
+
+def _check_jwt(settings: Settings) -> None:
+    """All that a token is held to has to be said; what has no issuer means nothing."""
+    given = {
+        "jwt-issuer": settings.jwt_issuer,
+        "jwt-audience": settings.jwt_audience,
+        "jwt-keys": settings.jwt_keys,
+        "jwt-grants": settings.jwt_grants,
+        "jwt-algorithms": settings.jwt_algorithms,
+    }
+    missing = [name for name, value in given.items() if not value]
+    is_wanted = any((settings.jwt_issuer, settings.jwt_audience, settings.jwt_keys, settings.jwt_grants))
+    if is_wanted and missing:
+        raise InvalidSettings("found only a part of what tokens are checked by", wanted=", ".join(given), at=missing[0])
+    for word in settings.jwt_grants:
+        grant_of(settings, word)
+
+
+def grant_of(settings: Settings, word: str) -> Grant:
+    """What `word` in a token's claim allows."""
+    told = settings.jwt_grants[word]
+    grant = Grant(tuple(Scope(scope) for scope in told.scopes), told.buses, told.source, told.types)
+    try:
+        return access.check_grant(grant)
+    except Refused as error:
+        raise InvalidSettings(error.found, wanted=error.wanted, at=f"jwt-grants.{word}{error.at.replace('/', '.')}") from error
 
 
 def _check_networks(settings: Settings) -> None:

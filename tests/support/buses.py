@@ -29,6 +29,7 @@ from eventyard.engines.memory import MemoryEngine
 from eventyard.ports import Clock, Engine, Tracing
 from eventyard.serve import SystemClock
 from eventyard.surfaces.http import Server, app
+from eventyard.surfaces.http.access import TokenReader
 from eventyard.transports.http import HttpTransport
 
 T = TypeVar("T")
@@ -63,10 +64,11 @@ async def running_bus(engine: Engine | None = None, policy: Policy = LOOPBACK) -
 class ServedBus:
     """A bus behind its HTTP door. `request` and its siblings are httpx's; `connect` is for tests in which bytes matter."""
 
-    def __init__(self, yard: Eventyard) -> None:
+    def __init__(self, yard: Eventyard, issuer: TokenReader | None = None) -> None:
         self.yard = yard
         self.unready: list[str] = []
-        self.server = Server(app(yard, unready=lambda: self.unready), drain_s=1, stopping=yard.drain)
+        application = app(yard, unready=lambda: self.unready, issuer=issuer)
+        self.server = Server(application, drain_s=1, stopping=yard.drain)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.host, self.port = self._listener.getsockname()
         self.url = f"http://{self.host}:{self.port}"
@@ -158,8 +160,9 @@ def served_bus(
     *,
     is_pushing: bool = True,
     tracing: Tracing | None = None,
+    issuer: TokenReader | None = None,
 ) -> Iterator[ServedBus]:
-    bus = ServedBus(composed(engine, policy, clock, is_pushing=is_pushing, tracing=tracing))
+    bus = ServedBus(composed(engine, policy, clock, is_pushing=is_pushing, tracing=tracing), issuer)
     bus.start()
     try:
         yield bus

@@ -74,22 +74,22 @@ def command() -> Any:
     app = typer.Typer(name="eventyard", help=_HELP, pretty_exceptions_enable=False)
     app.callback(invoke_without_command=True)(_root)
     app.command("serve", rich_help_panel=_START)(serving.serve)
-    app.command("worker", rich_help_panel=_START)(with_reach(working.worker))
+    app.command("worker", rich_help_panel=_START)(working.worker)
     app.command("demo", rich_help_panel=_START, context_settings=_HANDED_ON)(about.demo)
-    app.command("doctor", rich_help_panel=_START)(with_reach(doctor.doctor))
+    app.command("doctor", rich_help_panel=_START)(doctor.doctor)
     app.command("version", rich_help_panel=_START)(about.version)
     app.command("backup", rich_help_panel=_KEEP)(backup.backup)
     app.command("restore", rich_help_panel=_KEEP)(backup.restore)
-    app.command("publish", rich_help_panel=_USE)(with_reach(publishing.publish))
-    app.command("tail", rich_help_panel=_USE)(with_reach(tailing.tail))
-    app.command("explain", rich_help_panel=_USE)(with_reach(explaining.explain))
-    app.command("apply", rich_help_panel=_USE)(with_reach(applying.apply))
-    app.command("export", rich_help_panel=_USE)(with_reach(exporting.export))
+    app.command("publish", rich_help_panel=_USE)(publishing.publish)
+    app.command("tail", rich_help_panel=_USE)(tailing.tail)
+    app.command("explain", rich_help_panel=_USE)(explaining.explain)
+    app.command("apply", rich_help_panel=_USE)(applying.apply)
+    app.command("export", rich_help_panel=_USE)(exporting.export)
     for name, group in _GROUPS.items():
         group.callback(invoke_without_command=True)(_help_alone)
-        for registered in group.registered_commands:
-            registered.callback = registered.callback and with_reach(registered.callback)
         app.add_typer(group, name=name, rich_help_panel=_USE)
+    for registered in (command for typed in (app, *_GROUPS.values()) for command in typed.registered_commands):
+        registered.callback = registered.callback and with_reach(registered.callback)
     return typer.main.get_command(app)
 
 

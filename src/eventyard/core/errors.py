@@ -159,6 +159,11 @@ class Overloaded(Unavailable):
     code, title = "overloaded", "More is waiting than the bus keeps in memory"
 
 
+class IssuerAway(Unavailable):
+    code, title = "issuer-away", "The issuer's keys, by which its tokens are checked, cannot be had"
+    retry_after_s = 10
+
+
 class StorageFull(Unavailable):
     code, title = "storage-full", "The disk is full; what was accepted is kept"
     retry_after_s = 10

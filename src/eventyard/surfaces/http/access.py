@@ -7,6 +7,7 @@ which is told when its key is revoked, and keeps an eye on the time where it end
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Protocol
 
 from eventyard.bus import Eventyard
 from eventyard.core import limits
@@ -14,33 +15,57 @@ from eventyard.core.access import EVERYONE, Caller
 from eventyard.core.errors import Unauthenticated
 
 _AT = "header authorization"
+_KEY_PREFIX = b"ey_"
 _WANTED = "Authorization: Bearer KEY, with a key of this server (eventyard keys create)"
 
 NOBODY = Caller("", ())
 """Of a request for what is open to all: it may ask for nothing else."""
 
 
+class TokenReader(Protocol):
+    """An issuer, as the door asks it."""
+
+    async def identify(self, token: bytes) -> Caller:
+        """Whoever sent this token. Raises Unauthenticated, or Unavailable."""
+        ...
+
+
 class Access:
     """The door's keeper. `is_open`: whoever comes may do everything, as long as there are no keys."""
 
-    def __init__(self, yard: Eventyard) -> None:
+    def __init__(self, yard: Eventyard, issuer: TokenReader | None = None) -> None:
         self._yard = yard
+        self._issuer = issuer
         self._permits: dict[str, set[Permit]] = {}
         yard.on_revoked = self._revoked
 
     @property
     def is_required(self) -> bool:
         """Whether a key is asked for."""
-        return self._yard.has_keys
+        return self._issuer is not None or self._yard.has_keys
 
-    def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
-        """Whoever sent these headers, or Unauthenticated."""
+    def token(self, headers: Mapping[bytes, bytes]) -> bytes:
+        """What these headers show; empty where nothing is asked for. Else Unauthenticated."""
         if not self.is_required:
-            return EVERYONE
+            return b""
         given = headers.get(b"authorization")
         if given is None:
             raise Unauthenticated("found no key", wanted=_WANTED, at=_AT)
-        return self._yard.identify(_token(given))
+        return _token(given)
+
+    def holder(self, token: bytes) -> Caller | None:
+        """Whoever holds this key, or Unauthenticated; None for what may be a token of the issuer instead."""
+        if not token:
+            return EVERYONE
+        if self._issuer is not None and not token.startswith(_KEY_PREFIX):
+            return None
+        return self._yard.identify(token)
+
+    async def sender(self, token: bytes) -> Caller:
+        """Whoever sent this token of the issuer. Raises Unauthenticated, or Unavailable where it cannot be checked."""
+        if self._issuer is None:
+            return self._yard.identify(token)
+        return await self._issuer.identify(token)
 
     def check_still(self, caller: Caller) -> None:
         """Unauthenticated where the key was revoked since: what is done next would be done after it."""

@@ -19,7 +19,7 @@ from eventyard import logbook
 from eventyard.bus import Eventyard
 from eventyard.core.access import Caller
 from eventyard.core.errors import EventyardError, Failed, InvalidRequest, NotFound, Refused, UnsupportedContentType
-from eventyard.surfaces.http.access import NOBODY, Access
+from eventyard.surfaces.http.access import NOBODY, Access, TokenReader
 from eventyard.surfaces.http.body import Body, BodyBudget, Gone
 from eventyard.surfaces.http.calls import Answer, Call, Unready, read_query
 from eventyard.surfaces.http.exchange import Exchange
@@ -29,19 +29,28 @@ from eventyard.surfaces.http.route import Route
 from eventyard.surfaces.http.routes import PUBLISH, ROUTES
 
 
-def app(yard: Eventyard, *, hosts: tuple[str, ...] = (), is_public: bool = False, unready: Unready = list) -> ASGIApp:
+def app(
+    yard: Eventyard,
+    *,
+    hosts: tuple[str, ...] = (),
+    is_public: bool = False,
+    unready: Unready = list,
+    issuer: TokenReader | None = None,
+) -> ASGIApp:
     """The door to `yard`. `hosts` are names that the bus is reached by, beside the loopback's; `is_public`: others than this machine
-    reach it. `unready` as /readyz tells it.
+    reach it. `unready` as /readyz tells it. `issuer` knows who sent a token.
     """
-    return _Application(yard, OriginGuard(hosts, is_public=is_public), unready, is_public=is_public)
+    return _Application(yard, OriginGuard(hosts, is_public=is_public), unready, issuer, is_public=is_public)
 
 
 class _Application:
-    def __init__(self, yard: Eventyard, guard: OriginGuard, unready: Unready, *, is_public: bool) -> None:
+    def __init__(
+        self, yard: Eventyard, guard: OriginGuard, unready: Unready, issuer: TokenReader | None, *, is_public: bool
+    ) -> None:
         self._yard = yard
         self._is_public = is_public
         self._guard = guard
-        self._access = Access(yard)
+        self._access = Access(yard, issuer)
         self._unready = unready
         self._budget = BodyBudget()
         self._router = Router([Path(path, _Resource(self, of_path)) for path, of_path in _by_path()], redirect_slashes=False)
@@ -73,7 +82,7 @@ class _Application:
         scope = exchange.scope
         _check_single(scope["headers"], exchange.headers)
         self._guard.check(exchange.headers, is_key_needed=self._access.is_required)
-        caller = NOBODY if scope["raw_path"] in _OPEN else self._access.caller(exchange.headers)
+        caller = NOBODY if scope["raw_path"] in _OPEN else await self._caller(exchange.headers)
         publishing = _PUBLISH_PATH.fullmatch(scope["raw_path"]) if scope["method"] == "POST" else None
         if publishing:
             await self.serve(exchange, PUBLISH, {"bus": unquote(publishing[1].decode("latin-1"))}, caller)
@@ -83,6 +92,10 @@ class _Application:
         await self._router(
             {**scope, "path": path, "root_path": "", _EXCHANGE: exchange, _CALLER: caller}, _no_receive, exchange.send
         )
+
+    async def _caller(self, headers: Mapping[bytes, bytes]) -> Caller:
+        token = self._access.token(headers)
+        return self._access.holder(token) or await self._access.sender(token)
 
     async def serve(self, exchange: Exchange, route: Route, names: Mapping[str, str], caller: Caller) -> None:
         if not route.is_open:

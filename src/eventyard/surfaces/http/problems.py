@@ -71,6 +71,7 @@ STATUSES: dict[type[EventyardError], int] = {
     errors.InvalidBackup: 500,
     errors.Damaged: 500,
     errors.Failed: 500,
+    errors.IssuerAway: 503,
     errors.Overloaded: 503,
     errors.StorageFailed: 503,
     errors.StoreBehind: 503,
