@@ -236,3 +236,12 @@ def test_the_failures_name_their_fields() -> None:
     verdict = why(parse('{"$or": [{"a": [1]}, {"b": [2]}]}'), {"a": 3})
     assert not verdict.matches
     assert [failure.fields for failure in verdict.failures] == [("a",), ("b",)]
+
+
+def test_of_thousands_of_fields_the_first_that_is_not_right_beside_those_before_it_is_named() -> None:
+    """Looked for by halves: one after the other this took minutes."""
+    names = sorted(f"f{number:04}" for number in range(2_000))
+    pattern = parse(json.dumps({"items": {name: [1] for name in names}}).encode())
+    document = {"items": [dict.fromkeys(names[:-1], 1), {names[-1]: 1}]}
+    found = why(pattern, document)
+    assert found.failures[0].fields == tuple(f"items.{name}" for name in names)

@@ -208,8 +208,9 @@ RULE_VERSIONS_MAX = 1_000
 RULE_VERSIONS_PER_REMOVAL = 500
 """Remembered edits that one step of retention removes: a few milliseconds of writing."""
 
-EXPLAINED_PATTERN_BYTES = 4 * 1024 * 1024
-"""Patterns that one page of explanations is judged by, at least one rule's: about a second of reading and judging at the worst."""
+EXPLAINED_PATTERN_BYTES = 1024 * 1024
+"""Patterns that one page of explanations is judged by, at least one rule's: a thousand large ones. Why one does not match costs some
+fifteen times what it costs to find that out."""
 
 EXPLAINED_ROWS_PER_RULE = 10
 """Edits and deliveries of a rule that a page of explanations is cut for. Where rules have more the page holds fewer of them."""

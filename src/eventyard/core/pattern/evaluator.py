@@ -5,6 +5,7 @@ the end of its path, in arrays too, are its values. The field is right if a valu
 has none. When fields have values inside arrays, `arrays` decides whether they are right together.
 """
 
+import bisect
 from typing import Any
 
 import msgspec
@@ -100,9 +101,9 @@ def _failure(alternative: Alternative, document: Any) -> Failure:
     for field in required:
         if not _right_places(field, _values(field, document)):
             return Failure((field.name,), _wrong_alone(field, document))
-    for count in range(2, len(required) + 1):
-        if not _holds(Alternative(required[:count]), document):
-            return _wrong_together(required[: count - 1], required[count - 1], document)
+    if not _holds(Alternative(required), document):
+        count = _first_failing(required, (), document)
+        return _wrong_together(required[: count - 1], required[count - 1], document)
     return _wrong_beside(required, [field for field in alternative.fields if field.may_be_absent], document)
 
 
@@ -126,13 +127,18 @@ def _hint(field: Field, values: list[Any]) -> str:
 
 def _wrong_beside(required: tuple[Field, ...], optional: list[Field], document: Any) -> Failure:
     """Of the fields that may be absent the first that is wrong beside the others."""
-    count = next(
-        count for count in range(1, len(optional) + 1) if not _holds(Alternative((*required, *optional[:count])), document)
-    )
+    count = _first_failing(tuple(optional), required, document)
     *before, last = optional[:count]
     if _right_places(last, _values(last, document)):
         return _wrong_together((*required, *before), last, document)
     return Failure((last.name,), _wrong_alone(last, document))
+
+
+def _first_failing(fields: tuple[Field, ...], beside: tuple[Field, ...], document: Any) -> int:
+    """How many of the fields, beside the others, it takes to be wrong. By halves: what is wrong is wrong with more fields too."""
+    counts = range(1, len(fields) + 1)
+    fails = bisect.bisect_left(counts, True, key=lambda count: not _holds(Alternative((*beside, *fields[:count])), document))
+    return counts[fails]
 
 
 def _wrong_together(before: tuple[Field, ...], last: Field, document: Any) -> Failure:
