@@ -21,6 +21,9 @@ def refusing() -> Iterator[Target]:
         yield target
 
 
+QUEUED: dict[str, Any] = {"target": {"queue": {}}}
+
+
 def put_rule(door: ServedBus, bus: str, **changes: Any) -> Any:
     answer = door.put(f"/v1/buses/{bus}/rules/rewards", json=RULE | changes)
     assert answer.is_success, answer.text
@@ -180,6 +183,22 @@ def test_a_paused_rule_gathers_and_a_resumed_one_delivers(door: ServedBus, name:
         assert door.post(path + "/resume", json={}).json()["state"]["paused"] is False
         door.wait_until(lambda: door.get(path + "/status").json()["delivered"] == 1)
         assert json.loads(target.requests[0].body) == EVENT
+
+
+def test_where_all_rules_stand_is_one_list_by_name(door: ServedBus, name: str) -> None:
+    for rule in ("a", "b", "c"):
+        assert (
+            door.put(f"/v1/buses/{name}/rules/{rule}", json=QUEUED | {"pattern": {"type": ["order.paid"]}}).status_code == 201
+        )
+    door.publish(name, EVENT)
+    first = door.get(f"/v1/buses/{name}/statuses", params={"limit": 2}).json()
+    rest = door.get(f"/v1/buses/{name}/statuses", params={"limit": 2, "after": first["next"]}).json()
+    assert (first["next"], rest["next"]) == ("b", None)
+    for found in [*first["statuses"], *rest["statuses"]]:
+        alone = door.get(f"/v1/buses/{name}/rules/{found['name']}/status").json()
+        assert found | {"oldest_age_s": 0} == alone | {"oldest_age_s": 0}
+    assert [found["name"] for found in rest["statuses"]] == ["c"]
+    assert door.get("/v1/buses/nowhere/statuses").status_code == 404
 
 
 # History

@@ -47,6 +47,14 @@ class RuleCalls(Asking):
         record = self.rule(bus, name)
         return await self._read(lambda view, state: history.status(view, state, record, self._now()), bus)
 
+    async def statuses(self, bus: str, *, after: str, limit: int) -> list[tuple[RuleRecord, RuleStatus]]:
+        """Where the queues of up to `limit` rules stand whose names come after `after`, by name."""
+        records = [record for record in self.rules(bus) if record.name > after][:limit]
+        time = self._now()
+        return await self._read(
+            lambda view, state: [(record, history.status(view, state, record, time)) for record in records], bus
+        )
+
     # Runs
 
     async def seek(self, bus: str, name: str, place: Place, *, principal: str = "") -> RuleRecord:

@@ -24,6 +24,7 @@ from eventyard.cli import (
     rules,
     serving,
     tailing,
+    top,
     working,
 )
 from eventyard.cli.reaching import with_reach
@@ -83,6 +84,7 @@ def command() -> Any:
     app.command("publish", rich_help_panel=_USE)(publishing.publish)
     app.command("tail", rich_help_panel=_USE)(tailing.tail)
     app.command("explain", rich_help_panel=_USE)(explaining.explain)
+    app.command("top", rich_help_panel=_USE)(top.top)
     app.command("apply", rich_help_panel=_USE)(applying.apply)
     app.command("export", rich_help_panel=_USE)(exporting.export)
     for name, group in _GROUPS.items():

@@ -327,6 +327,10 @@ class RulePage(Page[Rule], frozen=True, rename={"items": "rules"}):
     items: list[Rule]
 
 
+class StatusPage(Page[RuleStatus], frozen=True, rename={"items": "statuses"}):
+    items: list[RuleStatus]
+
+
 class DeadLetterPage(Page[DeadLetter], frozen=True, rename={"items": "dead_letters"}):
     items: list[DeadLetter]
 

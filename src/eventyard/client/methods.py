@@ -117,6 +117,7 @@ class Methods:
     pause = Method(protocol.pause)
     resume = Method(protocol.resume)
     status = Method(protocol.status)
+    statuses = Stream(protocol.statuses)
 
     receive = Method(pulling.receive)
     acknowledge = Method(pulling.acknowledge)

@@ -18,6 +18,7 @@ from eventyard.client.answers import (
     Rule,
     RulePage,
     RuleStatus,
+    StatusPage,
     StoredEvent,
     Verdict,
 )
@@ -160,6 +161,11 @@ def resume(name: str, *, bus: str = "default") -> Call[Rule]:
 def status(name: str, *, bus: str = "default") -> Call[RuleStatus]:
     """How many of the rule's deliveries wait, are under way, and ended how."""
     return Call(Request("GET", address("buses", bus, "rules", name, "status")), answer(RuleStatus))
+
+
+def statuses(*, bus: str = "default") -> Walk[RuleStatus]:
+    """The same of every rule of the bus, by name: a request for 500 of them."""
+    return pages_of(address("buses", bus, "statuses"), StatusPage)
 
 
 # Buses

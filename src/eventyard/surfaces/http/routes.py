@@ -185,6 +185,16 @@ ROUTES = (
         scope=Scope.READ,
     ),
     Route(
+        "GET",
+        _BUS + "/statuses",
+        rules.statuses,
+        "Where the queues of the rules stand",
+        ((200, rules.StatusesAnswer, "A page, by the rules' names"),),
+        (errors.NotFound,),
+        query=rules.RulesQuery,
+        scope=Scope.READ,
+    ),
+    Route(
         "PUT",
         _RULE,
         rules.put_rule,

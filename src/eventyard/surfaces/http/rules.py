@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 
 from eventyard.core.rule import DeliveryPolicy, RuleRecord, StartPosition, Target
+from eventyard.history import RuleStatus
 from eventyard.surfaces.http.buses import read_nothing
 from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
 from eventyard.surfaces.http.schemas import PatternText, Time
@@ -76,6 +77,13 @@ class StatusAnswer(msgspec.Struct, frozen=True):
     purging: bool
 
 
+class StatusesAnswer(msgspec.Struct, frozen=True):
+    """By name. `next` given as `after` continues."""
+
+    statuses: list[StatusAnswer]
+    next: str | None
+
+
 class RulesQuery(msgspec.Struct, frozen=True):
     """Rules whose names come after `after`."""
 
@@ -106,32 +114,40 @@ async def rules(call: Call[RulesQuery]) -> Answer:
 
 async def status(call: Call[NoFields]) -> Answer:
     bus, name = call.path["bus"], call.path["rule"]
-    record, queue = call.yard.rule(bus, name), await call.yard.status(bus, name)
-    return json_answer(
-        StatusAnswer(
-            name=record.name,
-            status=record.status,
-            paused=record.is_paused,
-            failing=queue.failing_since_ms is not None,
-            failing_since=None if queue.failing_since_ms is None else rfc3339(queue.failing_since_ms),
-            run=record.run,
-            lag=queue.lag,
-            pending=queue.waiting + queue.retrying + queue.leased + queue.blocked,
-            oldest_position=queue.oldest_position,
-            oldest_age_s=None if queue.oldest_age_ms is None else queue.oldest_age_ms / 1000,
-            waiting=queue.waiting,
-            retrying=queue.retrying,
-            leased=queue.leased,
-            blocked=queue.blocked,
-            parked=queue.parked,
-            parked_keys=queue.parked_keys,
-            delivered=queue.delivered,
-            dead=queue.dead,
-            discarded=queue.discarded,
-            backfill_position=queue.backfill_position,
-            redriving=queue.is_redriving,
-            purging=queue.is_purging,
-        )
+    return json_answer(_shown_status(call.yard.rule(bus, name), await call.yard.status(bus, name)))
+
+
+async def statuses(call: Call[RulesQuery]) -> Answer:
+    query = call.query
+    found = await call.yard.statuses(call.path["bus"], after=query.after, limit=query.limit + 1)
+    page = [_shown_status(record, queue) for record, queue in found[: query.limit]]
+    return json_answer(StatusesAnswer(page, page[-1].name if len(found) > len(page) else None))
+
+
+def _shown_status(record: RuleRecord, queue: RuleStatus) -> StatusAnswer:
+    return StatusAnswer(
+        name=record.name,
+        status=record.status,
+        paused=record.is_paused,
+        failing=queue.failing_since_ms is not None,
+        failing_since=None if queue.failing_since_ms is None else rfc3339(queue.failing_since_ms),
+        run=record.run,
+        lag=queue.lag,
+        pending=queue.waiting + queue.retrying + queue.leased + queue.blocked,
+        oldest_position=queue.oldest_position,
+        oldest_age_s=None if queue.oldest_age_ms is None else queue.oldest_age_ms / 1000,
+        waiting=queue.waiting,
+        retrying=queue.retrying,
+        leased=queue.leased,
+        blocked=queue.blocked,
+        parked=queue.parked,
+        parked_keys=queue.parked_keys,
+        delivered=queue.delivered,
+        dead=queue.dead,
+        discarded=queue.discarded,
+        backfill_position=queue.backfill_position,
+        redriving=queue.is_redriving,
+        purging=queue.is_purging,
     )
 
 
