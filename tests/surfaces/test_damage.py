@@ -67,6 +67,13 @@ def test_what_is_there_can_be_read(bus: ServedBus) -> None:
     assert bus.get("/v1/buses/shop").json()["head"] == HEAD
 
 
+def test_it_can_be_watched_and_says_that_it_is_not_ready(bus: ServedBus) -> None:
+    told = bus.get("/metrics").text
+    assert "eventyard_ready 0.0" in told
+    assert f'eventyard_bus_head_position{{bus="shop"}} {HEAD}.0' in told
+    assert f'eventyard_rule_lag_events{{bus="shop",rule="paid"}} {KEPT}.0' in told
+
+
 def test_publishing_is_refused_with_the_gap_and_what_to_do(bus: ServedBus, store: Path) -> None:
     event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
     answer = bus.publish("shop", event)
