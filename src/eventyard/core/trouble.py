@@ -1,8 +1,8 @@
 """Trouble is an event: what a step learnt of its rules, told in the log, rarely enough that a flood of failures is a handful of events.
 
 Failing and recovered are told on change of state, each at most once a second for a rule, and of one that flaps more and more rarely; what
-comes in between is counted. Dead letters are told one by one, up to a few in a minute; once there are more, all further ones are told in one event a minute until a minute
-passes without any. What may not be told now stays in the rule's row (`health`), and the keeper has it told when its time has come.
+comes in between is counted. Dead letters are told one by one, up to a few in a minute; once there are more, all further ones are told in one
+event a minute until a minute passes without any. What may not be told now stays in the rule's row (`health`), and the keeper has it told when its time has come.
 
 The loop guard: whatever becomes of the delivery of an event of the bus itself, nothing is told of it. So a dead receiver of alerts
 alerts nobody about itself, for ever.
