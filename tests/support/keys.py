@@ -8,6 +8,7 @@ import httpx
 
 from eventyard.core.access import EVERYTHING, Grant, Scope
 from eventyard.serve import SystemClock
+from eventyard.surfaces.http.access import TokenReader
 from tests.support.buses import ServedBus, served_bus
 
 HOUR_MS = 3_600_000
@@ -48,7 +49,7 @@ class LockedBus:
 
 
 @contextmanager
-def locked_bus() -> Iterator[LockedBus]:
+def locked_bus(issuer: TokenReader | None = None) -> Iterator[LockedBus]:
     clock = MovedClock()
-    with served_bus(clock=clock) as door:
+    with served_bus(clock=clock, issuer=issuer) as door:
         yield LockedBus(door, clock)

@@ -325,3 +325,16 @@ def test_a_caller_that_reads_nothing_is_ended(door: ServedBus, name: str) -> Non
         sweep_later(door)
         while door.on_loop(stuck):
             pass
+
+
+def test_a_trailer_is_no_header(door: ServedBus, name: str) -> None:
+    """Neither does it say what the body is, nor is it held in memory."""
+    head = (
+        f"POST /v1/buses/{name}/events HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+    )
+    event = b'{"specversion":"1.0","id":"1","source":"/s","type":"t"}'
+    trailer = b"content-type: application/cloudevents+json\r\n" + b"x: y\r\n" * 1_000
+    with door.connect() as connection:
+        connection.sendall(head.encode() + b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(event), event, trailer))
+        assert connection.recv(4096).startswith(b"HTTP/1.1 415 ")
+    assert door.events(name) == []

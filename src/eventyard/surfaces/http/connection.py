@@ -117,6 +117,7 @@ class Connection(HttpToolsProtocol):
                 self._refuse_all(_too_large(size))
         self._head_bytes = 0
         super().on_headers_complete()
+        self.headers = _Dropped()
         self.scope[WRITE_WHOLE] = partial(_write_whole, self.cycle)  # type: ignore[literal-required]
         self.scope[HOLD_STREAM] = partial(self._hold, self.cycle)  # type: ignore[literal-required]
 
@@ -207,6 +208,15 @@ class Connection(HttpToolsProtocol):
             await send({"type": "http.response.body", "body": told.body})
 
         self.app = refuse
+
+
+class _Dropped(list[tuple[bytes, bytes]]):
+    """Where the trailers of a chunked body go. They were no part of the head that others have judged (RFC 9110, 6.5.1), so none of them is
+    added to it, as uvicorn would.
+    """
+
+    def append(self, _field: tuple[bytes, bytes]) -> None:
+        """Forget it."""
 
 
 def _too_large(size: int) -> HeadTooLarge:
