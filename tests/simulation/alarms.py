@@ -19,13 +19,14 @@ STATES = (bus_events.DELIVERY_FAILING, bus_events.DELIVERY_RECOVERED)
 
 class Alarms:
     """By rule: `owed`, dead letters that are yet to be told; `is_failing`, what the log says; `causes`, failures and successes
-    since that was said; `last_ms`, the work time at which each kind was told last; `singles_ms`, and dead letters by themselves.
+    since that was said, of which a failure `is_sure`; `last_ms`, the work time at which each kind was told last; `singles_ms`, and dead letters by themselves.
     """
 
     def __init__(self) -> None:
         self.owed: dict[int, int] = defaultdict(int)
         self.is_failing: dict[int, bool] = {}
         self.causes: dict[int, set[bool]] = defaultdict(set)
+        self.is_sure: set[int] = set()
         self.last_ms: dict[tuple[int, str], int] = {}
         self.singles_ms: dict[int, list[int]] = defaultdict(list)
 
@@ -56,13 +57,18 @@ class Alarms:
         return {row.key: row for row in of_others if row.state is State.DEAD and row.key not in were_dead}
 
     def _note_causes(self, changes: Changes, of_others: Iterable[Delivery]) -> None:
-        """An attempt that came to nothing; or one that was done, in whatever state its delivery was by then."""
+        """An attempt that came to nothing; or one that was done, in whatever state its delivery was by then.
+
+        What goes back into its queue may have failed, or a restart has released it.
+        """
         was = {move.now.key: move.was for move in changes.moves}
         for row in of_others:
             if row.state is State.DELIVERED:
                 self.causes[row.rule].add(False)
             elif row.state is State.DEAD or (row.state <= State.RETRYING and was.get(row.key) is State.LEASED):
                 self.causes[row.rule].add(True)
+            if row.state is State.DEAD:
+                self.is_sure.add(row.rule)
 
     # What is told
 
@@ -77,6 +83,7 @@ class Alarms:
         self._check_rate(uid, kind, work_ms, limits.TROUBLE_TOLD_EVERY_MS)
         self.is_failing[uid] = is_failing
         self.causes[uid].clear()
+        self.is_sure.discard(uid)
 
     def _take_dead(
         self, data: Any, work_ms: int, died: dict[tuple[int, int, int], Delivery], documents: Mapping[int, Any]
@@ -121,7 +128,8 @@ class Alarms:
         if owed := {uid: count for uid, count in self.owed.items() if count}:
             raise BrokenPromise(f"dead letters were never told: {owed}")
         for uid in rules:
-            if self.causes[uid] == {not self.is_failing.get(uid, False)}:
+            is_failing, causes = self.is_failing.get(uid, False), self.causes[uid]
+            if causes == {not is_failing} and (is_failing or uid in self.is_sure):
                 raise BrokenPromise(
                     f"rule {uid} is told to be failing: {self.is_failing.get(uid)}, and since then {self.causes[uid]}"
                 )
