@@ -19,7 +19,7 @@ from eventyard.core.commands import Publish
 from eventyard.core.delivery import Delivery, Note, State
 from eventyard.core.errors import EventConflict, StorageFailed
 from eventyard.core.rule import Status
-from eventyard.core.verdict import Delivered
+from eventyard.core.verdict import Delivered, Retry
 from eventyard.engines.sqlite import SqliteEngine, migrating
 from eventyard.engines.sqlite import place as places
 from eventyard.engines.sqlite.backup import back_up
@@ -77,6 +77,20 @@ def test_the_file_has_todays_schema(path: Path, tmp_path: Path) -> None:
     opened(path).close()
     opened(tmp_path / "new.db").close()
 
+    assert schema(path) == schema(tmp_path / "new.db")
+
+
+@pytest.mark.parametrize("version", range(2, len(migrating.migrations())))
+def test_a_file_of_any_version_in_between_has_todays_schema_and_loads(path: Path, tmp_path: Path, version: int) -> None:
+    connection = apsw.Connection(str(path))
+    for text in migrating.migrations()[1:version]:
+        connection.execute(text)
+    connection.pragma("user_version", version)
+    connection.close()
+    engine = opened(path)
+    assert [bus.head for bus in engine.load()] == [4, HEAD, 3]
+    engine.close()
+    opened(tmp_path / "new.db").close()
     assert schema(path) == schema(tmp_path / "new.db")
 
 
@@ -243,6 +257,22 @@ def test_a_retry_waits_for_its_time(bus: Stepped) -> None:
     bus.clock.advance(62_250 - 3_750)
     bus.writer.step()
     assert bus.receiver.leases[-1].delivery.position == 6
+
+
+def test_trouble_is_told_from_the_upgrade_on_and_kept(bus: Stepped, path: Path) -> None:
+    """Whatever failed before it is not known to have: the first attempt that fails now is told."""
+    assert bus.state.health == {}
+    bus.receiver.want(REWARDS, 10)
+    bus.writer.step()
+    assert bus.settle(bus.receiver.leases[0], Retry(60_000, Note(status=503))) is None
+    told = bus.engine.view.event(BUS, HEAD + 1)
+    assert told is not None
+    assert b'"type":"io.eventyard.delivery.failing"' in told.json
+    health = bus.state.health
+    bus.engine.close()
+    again = opened(path)
+    assert {row.rule: row for row in again.load()[1].health} == health
+    again.close()
 
 
 def test_what_was_half_done_is_done(bus: Stepped) -> None:
