@@ -1,6 +1,7 @@
 """`eventyard apply` and `export`: what documents say is what is there, once and again."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from eventyard.client import Client
 from tests.support.commands import Command
+from tests.support.terminal import on_a_terminal, read_rest, read_until
 
 QUEUE: dict[str, Any] = {"queue": {}}
 
@@ -158,6 +160,24 @@ def test_without_a_terminal_changes_want_a_yes(eventyard: Command, bus: str, wan
     assert ended.code == 2
     assert "next:  add --yes" in ended.err
     assert eventyard("rules", "list", "--bus", bus, "--json").out == ""
+
+
+def test_what_was_changed_since_the_plan_was_shown_is_not_overwritten(
+    eventyard: Command, server: str, bus: str, wanted: Any
+) -> None:
+    eventyard("rules", "put", "a", "--bus", bus, "--queue", "--type", "a", "--owner", "t")
+    eventyard("rules", "put", "old", "--bus", bus, "--queue", "--type", "a", "--owner", "t")
+    file = wanted(rule("a", bus, owner="t", description="ours"), rule("b", bus, owner="t"))
+    with on_a_terminal("apply", "-f", file, "--prune", "--url", server) as (process, terminal):
+        assert "1 to create, 1 to change, 1 to delete" in read_until(terminal, "make these changes? [y/N]: ")
+        eventyard("rules", "put", "a", "--bus", bus, "--queue", "--type", "a", "--owner", "t", "--description", "theirs")
+        os.write(terminal, b"y\n")
+        said = read_rest(terminal)
+        assert process.wait() == 3
+    assert "refused: found the rule" in said
+    assert "1 created" in said
+    documents = eventyard("rules", "list", "--bus", bus, "--json").documents
+    assert [(one["name"], one["description"]) for one in documents] == [("a", "theirs"), ("b", ""), ("old", "")]
 
 
 def test_documents_are_taken_from_a_pipe(eventyard: Command, bus: str) -> None:

@@ -1,13 +1,7 @@
 """`eventyard top`: what two looks tell together, once for scripts and live on a terminal."""
 
-import os
-import pty
 import re
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,8 +9,8 @@ import pytest
 from eventyard.cli.rates import Look, bus_lines, rule_lines
 from eventyard.client import RuleStatus
 from tests.support.commands import Command, lines
+from tests.support.terminal import COLUMNS, on_a_terminal, read_rest, read_until
 
-COLUMNS = 80
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 HEAD = ["RULE", "STATE", "OUT/S", "LAG", "LAG/S", "OLDEST", "RETRYING", "DEAD"]
 
@@ -79,44 +73,6 @@ def test_a_script_gets_two_looks_and_an_end(eventyard: Command, shop: str) -> No
 
 def test_a_bus_that_is_not_there_is_a_no(eventyard: Command) -> None:
     assert eventyard("top", "--bus", "nowhere", "--once").code == 1
-
-
-@contextmanager
-def on_a_terminal(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The command in a terminal of 80 columns, and what reads it."""
-    ours, theirs = pty.openpty()
-    size = {"COLUMNS": str(COLUMNS), "LINES": "24", "TERM": "xterm-256color"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "eventyard", *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=os.environ | size | environment,
-    )
-    os.close(theirs)
-    try:
-        yield process, ours
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-
-
-def read_until(reader: int, text: str) -> str:
-    found = ""
-    while text not in found:
-        found += os.read(reader, 65_536).decode()
-    return found
-
-
-def read_rest(reader: int) -> str:
-    found = b""
-    try:
-        while some := os.read(reader, 65_536):
-            found += some
-    except OSError:  # The other end of a terminal closed.
-        pass
-    return found.decode()
 
 
 def test_it_lives_on_a_terminal_until_ctrl_c_and_leaves_it_as_it_was(server: str, shop: str) -> None:

@@ -185,6 +185,34 @@ def test_a_paused_rule_gathers_and_a_resumed_one_delivers(door: ServedBus, name:
         assert json.loads(target.requests[0].body) == EVENT
 
 
+def test_a_rule_is_changed_and_deleted_only_in_the_version_that_was_seen(door: ServedBus, name: str) -> None:
+    path = f"/v1/buses/{name}/rules/r"
+    document = QUEUED | {"pattern": {"type": ["a"]}}
+    new = {"if-none-match": "*"}
+    first = door.put(path, json=document, headers=new)
+    assert (first.status_code, first.headers["etag"]) == (201, '"1"')
+    assert door.put(path, json=document, headers=new).status_code == 200  # It is as asked: the answer may have been lost.
+    assert door.put(path, json=document | {"owner": "t"}, headers=new).json()["type"].endswith("version-conflict")
+    assert door.put(path, json=document | {"owner": "t"}, headers={"if-match": '"1"'}).headers["etag"] == '"2"'
+    assert door.get(path).headers["etag"] == '"2"'
+    late = door.put(path, json=document | {"owner": "u"}, headers={"if-match": '"1"'})
+    assert (late.status_code, late.json()["found"]) == (412, 'found the rule "r" in version 2')
+    assert door.delete(path, headers={"if-match": '"1"'}).status_code == 412
+    assert door.get(path).json()["owner"] == "t"
+    assert door.delete(path, headers={"if-match": '"2"'}).status_code == 204
+    assert door.put(path, json=document, headers={"if-match": '"2"'}).json()["found"] == 'found no rule "r"'
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [("if-match", "*"), ("if-match", '"1", "2"'), ("if-match", 'W/"1"'), ("if-match", "1"), ("if-none-match", '"1"')],
+)
+def test_a_condition_that_is_not_understood_is_refused(door: ServedBus, name: str, header: str, value: str) -> None:
+    answer = door.put(f"/v1/buses/{name}/rules/r", json=QUEUED | {"pattern": {"type": ["a"]}}, headers={header: value})
+    assert (answer.status_code, answer.json()["at"]) == (400, f"header {header}")
+    assert door.get(f"/v1/buses/{name}/rules/r").status_code == 404
+
+
 def test_where_all_rules_stand_is_one_list_by_name(door: ServedBus, name: str) -> None:
     for rule in ("a", "b", "c"):
         assert (

@@ -26,17 +26,19 @@ class RuleCalls(Asking):
             raise NotFound(f'found no rule "{name[:60]}" on bus "{bus}"', wanted="a rule that exists")
         return record
 
-    async def put_rule(self, bus: str, name: str, document: bytes, *, principal: str = "") -> RulePut:
-        """Create or change a rule from its JSON document."""
+    async def put_rule(
+        self, bus: str, name: str, document: bytes, *, principal: str = "", version: int | None = None
+    ) -> RulePut:
+        """Create or change a rule from its JSON document. `version`: only the rule that has it, 0 for none that is there."""
         rule.check_name(name, what="rule")
         parsed, pattern = rule.parse(document)
         if parsed.target.http is not None:
             network.check_url(parsed.target.http.url, self._policy)
-        answer: RulePut = await self._command(bus, PutRule(name, parsed, pattern, principal))
+        answer: RulePut = await self._command(bus, PutRule(name, parsed, pattern, principal, version))
         return answer
 
-    async def delete_rule(self, bus: str, name: str, *, principal: str = "") -> RuleRecord:
-        record: RuleRecord = await self._command(bus, DeleteRule(name, principal))
+    async def delete_rule(self, bus: str, name: str, *, principal: str = "", version: int | None = None) -> RuleRecord:
+        record: RuleRecord = await self._command(bus, DeleteRule(name, principal, version))
         return record
 
     async def set_paused(self, bus: str, name: str, *, is_paused: bool, principal: str = "") -> RuleRecord:

@@ -156,6 +156,6 @@ def _take(client: "Client", step: "Step") -> None:
         else:
             client.create_bus(step.name)
     elif step.act == "delete":
-        client.delete_rule(step.name, bus=step.bus)
+        client.delete_rule(step.name, bus=step.bus, version=step.version)
     else:
-        client.put_rule(step.name, msgspec.json.encode(step.document), bus=step.bus)
+        client.put_rule(step.name, msgspec.json.encode(step.document), bus=step.bus, version=step.version)

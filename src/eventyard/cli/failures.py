@@ -92,6 +92,7 @@ _ADVICE: dict[Any, str] = {
     "event-conflict": "a new event needs a new id; leave --id out to get one",
     "unauthenticated": "set EVENTYARD_KEY, or --key-file FILE, to a key of this server (eventyard keys create made it)",
     "forbidden": "use a key that may do this; whoever manages keys makes one: eventyard keys create NAME --scope SCOPE",
+    "version-conflict": "somebody changed it meanwhile: look at what it is now, and do the same again",
     "unreadable-answer": "check --url: something else than Eventyard may answer there, or stand in between",
 }
 """By a problem's code, else by the exit code."""

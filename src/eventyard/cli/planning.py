@@ -27,7 +27,10 @@ class Act(enum.StrEnum):
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One bus or rule. `document` is what is put; `remark` is what the plan leaves as it is although the document says otherwise."""
+    """One bus or rule. `document` is what is put; `remark` is what the plan leaves as it is although the document says otherwise.
+
+    `version`: of the rule that the plan saw, 0 for none. Where it is another by then, the step is refused.
+    """
 
     act: Act
     kind: Literal["bus", "rule"]
@@ -37,6 +40,7 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     document: dict[str, Any] = {}
     summary: str = ""
     remark: str = ""
+    version: int = 0
 
     @property
     def called(self) -> str:
@@ -93,7 +97,8 @@ def _rule_step(declared: DeclaredRule, present: "Rule | None", *, takes_over: bo
     remark = _about_start(wanted, before)
     found = tuple(differences.between(before, wanted | {"start": before["start"]}))
     members = {name: value for name, value in declared.members.items() if name != "start"}
-    return Step(Act.CHANGE if found else Act.KEEP, "rule", declared.bus, declared.name, found, members, remark=remark)
+    act, version = Act.CHANGE if found else Act.KEEP, present.state.version
+    return Step(act, "rule", declared.bus, declared.name, found, members, remark=remark, version=version)
 
 
 def _target(target: dict[str, Any]) -> str:
@@ -137,4 +142,5 @@ def _deletions(declared: Declared, present: Present, pruned: frozenset[str]) -> 
     for bus in sorted(present.rules):
         for name, rule in sorted(present.rules[bus].items()):
             if rule.owner and rule.owner in pruned and (bus, name) not in wanted:
-                yield Step(Act.DELETE, "rule", bus, name, summary=f'of "{rule.owner}", in no document')
+                summary = f'of "{rule.owner}", in no document'
+                yield Step(Act.DELETE, "rule", bus, name, summary=summary, version=rule.state.version)

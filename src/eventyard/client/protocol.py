@@ -128,11 +128,13 @@ def follow(
 # Rules
 
 
-def put_rule(name: str, document: Document, *, bus: str = "default") -> Call[Rule]:
-    """Create the rule `name`, or change it to `document` (pattern, target, delivery, start, ...)."""
-    return Call(
-        Request("PUT", address("buses", bus, "rules", name), body=text_of(document).encode(), content_type=JSON), answer(Rule)
-    )
+def put_rule(name: str, document: Document, *, bus: str = "default", version: int | None = None) -> Call[Rule]:
+    """Create the rule `name`, or change it to `document` (pattern, target, delivery, start, ...).
+
+    `version`: only where it is still in this one (`Rule.state.version`), 0 where there must be none; else a ProblemError `version-conflict`.
+    """
+    path, body = address("buses", bus, "rules", name), text_of(document).encode()
+    return Call(Request("PUT", path, body=body, content_type=JSON, headers=_condition(version)), answer(Rule))
 
 
 def rule(name: str, *, bus: str = "default") -> Call[Rule]:
@@ -144,9 +146,15 @@ def rules(*, bus: str = "default") -> Walk[Rule]:
     return pages_of(address("buses", bus, "rules"), RulePage)
 
 
-def delete_rule(name: str, *, bus: str = "default") -> Call[None]:
-    """Delete the rule and discard what its queue still holds."""
-    return Call(Request("DELETE", address("buses", bus, "rules", name)), nothing)
+def delete_rule(name: str, *, bus: str = "default", version: int | None = None) -> Call[None]:
+    """Delete the rule and discard what its queue still holds. `version` as in `put_rule`."""
+    return Call(Request("DELETE", address("buses", bus, "rules", name), headers=_condition(version)), nothing)
+
+
+def _condition(version: int | None) -> dict[str, str]:
+    if version is None:
+        return {}
+    return {"if-match": f'"{version}"'} if version else {"if-none-match": "*"}
 
 
 def pause(name: str, *, bus: str = "default") -> Call[Rule]:

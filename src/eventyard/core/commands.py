@@ -41,12 +41,17 @@ class Published(msgspec.Struct, frozen=True):
 
 
 class PutRule(msgspec.Struct, frozen=True):
-    """Create or change the rule `name`. Answered with a `RulePut`."""
+    """Create or change the rule `name`. Answered with a `RulePut`.
+
+    `version`: only where it has this one, 0 where there must be no such rule. A rule that is already as asked is no conflict, so asking
+    again after a lost answer is none.
+    """
 
     name: str
     rule: Rule
     pattern: Pattern
     principal: str = ""
+    version: int | None = None
 
 
 class RulePut(msgspec.Struct, frozen=True):
@@ -56,10 +61,11 @@ class RulePut(msgspec.Struct, frozen=True):
 
 
 class DeleteRule(msgspec.Struct, frozen=True):
-    """Delete the rule `name`; its pending deliveries are discarded in bounded steps. Answered with its last record."""
+    """Delete the rule `name`, where it has this `version`; its pending deliveries are discarded in bounded steps. Its last record."""
 
     name: str
     principal: str = ""
+    version: int | None = None
 
 
 class SetPaused(msgspec.Struct, frozen=True):

@@ -139,6 +139,10 @@ class Stale(enum.StrEnum):
     CLOSED = "closed"
 
 
+class VersionConflict(Refused):
+    code, title = "version-conflict", "The rule is not the one that the caller saw"
+
+
 class StaleLease(Refused):
     code, title = "stale-lease", "The lease no longer holds this delivery"
 

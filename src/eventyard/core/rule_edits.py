@@ -7,7 +7,7 @@ from eventyard.core.changes import Backfill, Intent, IntentKind
 from eventyard.core.commands import DeleteRule, PutRule, RulePut, SetPaused
 from eventyard.core.delivery import Reason
 from eventyard.core.draft import Draft
-from eventyard.core.errors import InvalidRequest, InvalidRule
+from eventyard.core.errors import InvalidRequest, InvalidRule, VersionConflict
 from eventyard.core.intents import named
 from eventyard.core.rule import Rule, RuleRecord, Status, Tombstone
 from eventyard.core.rule_history import Edit, version_of
@@ -17,12 +17,24 @@ def put(draft: Draft, command: PutRule) -> RulePut:
     """Create the rule, change it, or find that nothing changes (then the log gets no event)."""
     before = draft.rule_named(command.name)
     if before is None:
+        _check_version(command, None)
         return RulePut(_create(draft, command), is_created=True, is_changed=True)
+    if msgspec.structs.replace(command.rule, start=command.rule.start or before.rule.start) != before.rule:
+        _check_version(command, before)
     rule = _with_start_of(before, command.rule)
     _check_order_of(before, rule)
     if rule == before.rule:
         return RulePut(before, is_created=False, is_changed=False)
     return RulePut(_change(draft, before, rule, command.principal), is_created=False, is_changed=True)
+
+
+def _check_version(command: PutRule | DeleteRule, there: RuleRecord | None) -> None:
+    """That the rule is the one that the caller saw."""
+    version = 0 if there is None else there.version
+    if command.version is None or command.version == version:
+        return
+    found = f'found the rule "{command.name}" in version {version}' if version else f'found no rule "{command.name}"'
+    raise VersionConflict(found, wanted=f"version {command.version}" if command.version else "none to be there")
 
 
 def _create(draft: Draft, command: PutRule) -> RuleRecord:
@@ -136,6 +148,7 @@ def _change(draft: Draft, before: RuleRecord, rule: Rule, principal: str) -> Rul
 def delete(draft: Draft, command: DeleteRule) -> RuleRecord:
     """The rule leaves the index here; an intent empties its queue."""
     before = named(draft, command.name)
+    _check_version(command, before)
     record = msgspec.structs.replace(before, status=Status.DELETING, version=draft.head + 1, changed_ms=draft.time.time_ms)
     intents.bury(draft, record)
     number = _record(draft, bus_events.RULE_DELETED, record, command.principal)

@@ -64,6 +64,7 @@ STATUSES: dict[type[EventyardError], int] = {
     errors.TooManyMatches: 409,
     errors.NameTaken: 409,
     errors.StaleLease: 409,
+    errors.VersionConflict: 412,
     errors.TooLarge: 413,
     errors.UnsupportedContentType: 415,
     HeadTooLarge: 431,

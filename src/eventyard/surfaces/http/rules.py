@@ -1,9 +1,11 @@
 """Rules: PUT, GET and DELETE of one, the list, where its queue stands, pause and resume."""
 
+import re
 from typing import Annotated, Any
 
 import msgspec
 
+from eventyard.core.errors import InvalidRequest
 from eventyard.core.rule import DeliveryPolicy, RuleRecord, StartPosition, Target
 from eventyard.history import RuleStatus
 from eventyard.surfaces.http.buses import read_nothing
@@ -22,6 +24,10 @@ class RuleState(msgspec.Struct, frozen=True):
     run: int
     created: Time
     changed: Time
+
+
+Condition = Annotated[str, msgspec.Meta(pattern=r'^("[1-9][0-9]*"|\*)$', description="A version as its ETag, or * for none")]
+CONDITIONS = {"if-match": Condition, "if-none-match": Condition}
 
 
 class RuleAnswer(msgspec.Struct, frozen=True):
@@ -92,17 +98,43 @@ class RulesQuery(msgspec.Struct, frozen=True):
 
 
 async def put_rule(call: Call[NoFields]) -> Answer:
-    put = await call.yard.put_rule(call.path["bus"], call.path["rule"], call.body, principal=call.principal)
-    return json_answer(shown_rule(put.record), 201 if put.is_created else 200)
+    bus, name = call.path["bus"], call.path["rule"]
+    put = await call.yard.put_rule(bus, name, call.body, principal=call.principal, version=_version(call.headers))
+    return _tagged(put.record, 201 if put.is_created else 200)
 
 
 async def rule(call: Call[NoFields]) -> Answer:
-    return json_answer(shown_rule(call.yard.rule(call.path["bus"], call.path["rule"])))
+    return _tagged(call.yard.rule(call.path["bus"], call.path["rule"]))
 
 
 async def delete_rule(call: Call[NoFields]) -> Answer:
-    await call.yard.delete_rule(call.path["bus"], call.path["rule"], principal=call.principal)
+    bus, name = call.path["bus"], call.path["rule"]
+    await call.yard.delete_rule(bus, name, principal=call.principal, version=_version(call.headers))
     return Answer(204)
+
+
+def _tagged(record: RuleRecord, status: int = 200) -> Answer:
+    """With the version as an entity tag, which `If-Match` takes."""
+    told = json_answer(shown_rule(record), status)
+    return msgspec.structs.replace(told, headers=((b"etag", f'"{record.version}"'.encode()),))
+
+
+def _version(headers: list[tuple[bytes, bytes]]) -> int | None:
+    """Which version the caller saw: 0 for none at all, None where it does not say. A condition that is not understood is never passed over."""
+    said: int | None = None
+    for name, value in headers:
+        text = value.strip()
+        if name == b"if-match" and said is None and (match := _TAG.match(text)):
+            said = int(match[1])
+        elif name == b"if-none-match" and said is None and text == b"*":
+            said = 0
+        elif name in {b"if-match", b"if-none-match"}:
+            wanted = '"*", alone' if name == b"if-none-match" else "one version in double quotes, as an ETag has it, alone"
+            raise InvalidRequest(f'found "{text[:60].decode("latin-1")}"', wanted=wanted, at=f"header {name.decode()}")
+    return said
+
+
+_TAG = re.compile(rb'"([1-9][0-9]{0,15})"\Z')
 
 
 async def rules(call: Call[RulesQuery]) -> Answer:
