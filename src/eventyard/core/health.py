@@ -6,7 +6,6 @@ well costs one look into an empty set, and rows are as few as rules in trouble. 
 """
 
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 import msgspec
@@ -101,8 +100,9 @@ class Outcome(NamedTuple):
 class HealthDraft:
     """What one step learns of its rules, over the committed rows. `unwell`: rules of which a success is news."""
 
-    def __init__(self, committed: Mapping[int, Health], unwell: AbstractSet[int]) -> None:
+    def __init__(self, committed: Mapping[int, Health], unwell: set[int]) -> None:
         self.unwell = unwell
+        self._is_own = False
         self.outcomes: dict[int, list[Outcome]] = {}
         self.deaths: list[tuple[Delivery, Note]] = []
         self.due: tuple[int, ...] = ()
@@ -117,8 +117,14 @@ class HealthDraft:
     def failed(self, delivery: Delivery, note: Note) -> None:
         uid = delivery.rule
         if uid not in self.unwell:
-            self.unwell = self.unwell | {uid}
+            self._take_over()
+            self.unwell.add(uid)
         self.outcomes.setdefault(uid, []).append(Outcome(delivery.position, note))
+
+    def _take_over(self) -> None:
+        """From here on `unwell` is the step's own: the committed one is only read."""
+        if not self._is_own:
+            self.unwell, self._is_own = set(self.unwell), True
 
     def delivered(self, delivery: Delivery) -> None:
         """Only asked for of the `unwell`."""
