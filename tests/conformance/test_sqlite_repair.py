@@ -12,10 +12,11 @@ from unittest import mock
 import apsw
 import pytest
 
+from eventyard.core import access
 from eventyard.core.bus_state import Loaded
-from eventyard.core.commands import Publish
+from eventyard.core.commands import CreateKey, Publish
 from eventyard.core.delivery import Note, Reason, State, decode_note
-from eventyard.core.errors import Damaged, InvalidSettings, StorageFull, StoreBehind
+from eventyard.core.errors import Damaged, InvalidSettings, StorageFull, StoreBehind, Unauthenticated
 from eventyard.core.verdict import Delivered
 from eventyard.engines.sqlite import SqliteEngine, examining, files, log_tail, marks, repairing, replacement
 from eventyard.engines.sqlite.marks import DiskMarks, Marks
@@ -400,6 +401,44 @@ def test_what_rules_said_is_saved(path: Path) -> None:
     assert engine.view.versions(1, 0, 100) == said
     assert len(engine.view.patterns_of(1, [version.key for version in said])) == len(said) > 0
     engine.close()
+
+
+KEY = access.made(access.key_text(bytes(36)), "admin", access.EVERYTHING)
+
+
+def store_with_key(path: Path, *, broken: str) -> None:
+    """Of the table `broken` the root page can no more be read."""
+    bus = make_store(path)
+    bus.writer.submit_system(CreateKey(KEY), lambda _: None)
+    bus.writer.step()
+    bus.engine.close()
+    raw = apsw.Connection(str(path))
+    root = raw.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (broken,)).get
+    raw.close()
+    _put_page(path, root - 1, b"\xff" * PAGE)
+
+
+def test_access_keys_are_saved(path: Path) -> None:
+    store_with_key(path, broken="rule")
+    repaired(path)
+    engine = opened(path)
+    assert [(key.id, key.digest, key.revoked_ms) for key in engine.load()[0].keys] == [(KEY.id, KEY.digest, 0)]
+    engine.close()
+
+
+def test_a_bus_that_may_have_lost_its_keys_stays_closed(path: Path) -> None:
+    """Without any it would ask nobody for one."""
+    store_with_key(path, broken="access_key")
+    plan = repaired(path)
+    assert plan.salvaged is not None
+    assert "access_key" in plan.salvaged.tables
+    engine = opened(path)
+    [lost] = engine.load()[0].keys
+    engine.close()
+    assert lost.is_over(NOW_MS)
+    for token in (b"", access.key_text(bytes(36)).encode(), b"ey_00000000_" + b"0" * 64):
+        with pytest.raises(Unauthenticated):
+            access.identify({lost.id: lost}, token, lambda: NOW_MS)
 
 
 def test_a_first_page_that_is_gone_is_lent_from_a_new_store(path: Path) -> None:

@@ -16,6 +16,7 @@ import apsw
 import msgspec
 
 from eventyard.core import limits
+from eventyard.core.access import AccessKey, Grant
 from eventyard.core.bus_events import BUS_CREATED, BUS_DELETED
 from eventyard.core.changes import BusRecord
 from eventyard.core.delivery import Note, Reason, encode_note
@@ -139,6 +140,7 @@ class _Salvage:
             self._walk("stub", 0, places.place(places.BUS_MAX, places.POSITION_MAX))
             for table in BY_NAME:
                 self._save_named(table)
+            self._stay_closed()
         with self._new:
             self._save_stray_events()
         if not _rows(self._new, "has_any")[0][0]:
@@ -250,6 +252,14 @@ class _Salvage:
                 self._salvaged.tables.append(table)
             else:
                 return
+
+    def _stay_closed(self) -> None:
+        """A bus that may have lost its last key would ask nobody for one. A key that opens nothing stands for those that are gone."""
+        if "access_key" in self._salvaged.tables:
+            lost = AccessKey(
+                "00000000", b"", "lost", Grant(()), created_ms=self._now_ms, revoked_ms=self._now_ms, revoked_by="repair"
+            )
+            self._keep(SQL["keep_access_key"], [(lost.id, msgspec.json.encode(lost))])
 
     # Making it hang together
 
