@@ -22,7 +22,7 @@ from eventyard.core.changes import BusRecord
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Demand, Lease, Settle, Settlement
 from eventyard.core.delivery import Note
-from eventyard.core.errors import Corrupt, EventyardError, Unavailable
+from eventyard.core.errors import Corrupt, EventyardError, SecretLost, Unavailable
 from eventyard.core.grants import Demands
 from eventyard.core.rule import RuleRecord
 from eventyard.core.verdict import Answer, PushVerdict, Retry, decide
@@ -48,7 +48,9 @@ class Dispatch:
         *,
         meter: Meter | None = None,
         tracing: Tracing | None = None,
+        open_secret: pushing.Opener = pushing.nothing_to_open,
     ) -> None:
+        self._open_secret = open_secret
         self._tracing = tracing
         self._meter = meter or Meter()
         self._transport = transport
@@ -99,7 +101,12 @@ class Dispatch:
             self._change_under_way(bus.number, lease, 1)
             push = _Push(bus, lease)
             told = self._tracing.headers(bus, lease) if self._tracing is not None else ()
-            self._transport.send(pushing.push(bus, lease, told), self._answer_to(push))
+            try:
+                request = pushing.push(bus, lease, told, self._open_secret)
+            except SecretLost as error:
+                self._answered(push, PushAnswer(0, {}, b"", failure=error.found))
+                continue
+            self._transport.send(request, self._answer_to(push))
 
     def give_back(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
         """Not sent, and not counted: somebody else may have them at once."""

@@ -54,6 +54,12 @@ STORE_REWRITTEN = Entry(
     logging.INFO,
     "the file is written anew once, so that it can give room back; this takes a moment and as much room again",
 )
+SECRET_LOST = Entry(
+    "rules",
+    "secret-lost",
+    logging.ERROR,
+    "the secret %(secret)s cannot be opened with the keys in the key file: its rule pushes nothing until it is put again, or the file is back",
+)
 STORE_BEHIND = Entry("writer", "store-behind", logging.ERROR, "this store is only read: %(error)s")
 REMOVAL_STUCK = Entry(
     "store",

@@ -107,6 +107,30 @@ class Footprint(msgspec.Struct, frozen=True):
     free_bytes: int | None = None
 
 
+class Vault(Protocol):
+    """Seals what is secret in a rule, so that it can be kept where others read. From any thread."""
+
+    def seal(self, text: str, context: str) -> str:
+        """`text` as it is kept. `context` is what it belongs to, and has to be said to open it."""
+        ...
+
+    def open(self, sealed: str, context: str) -> str:
+        """What was sealed. `SecretLost` where the key is not there, or it was changed or moved elsewhere."""
+        ...
+
+    def is_current(self, sealed: str) -> bool:
+        """Whether it is sealed with the key in use."""
+        ...
+
+    def rotate(self) -> str:
+        """Seal with a new key from now on; what was sealed before can still be opened. The new key's name."""
+        ...
+
+    def forget(self) -> int:
+        """Throw all keys away but the one in use. How many."""
+        ...
+
+
 class Engine(Protocol):
     """Keeps what is committed. One process owns an engine; one thread, the writer's, calls `commit` and uses `view`."""
 

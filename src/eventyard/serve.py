@@ -27,6 +27,7 @@ from eventyard.settings import Settings
 from eventyard.stopping import Stop
 from eventyard.surfaces.http import Certificates, Server, app
 from eventyard.transports.http import HttpTransport
+from eventyard.vault import SECRETS_KEY_FILE, KeyFile
 
 START_AGAIN_S = 5
 """Between two tries to start on a disk that refuses: soon enough for who has just made room, seldom enough for a log."""
@@ -79,12 +80,19 @@ def _cannot_bind(settings: Settings, error: OSError) -> InvalidSettings:
 
 
 def compose(
-    path: str, policy: Policy, *, is_pushing: bool = True, trace_endpoint: str = "", trace_ratio: float = 0.0
+    path: str,
+    policy: Policy,
+    *,
+    secrets_key_file: str = "",
+    is_pushing: bool = True,
+    trace_endpoint: str = "",
+    trace_ratio: float = 0.0,
 ) -> Eventyard:
-    """A bus on the file at `path`, not started."""
+    """A bus on the file at `path`, not started. `secrets_key_file`: empty for the one beside it."""
+    vault = KeyFile(Path(secrets_key_file or Path(path).with_name(SECRETS_KEY_FILE)))
     engine, clock = SqliteEngine(path), SystemClock()
     tracing = process.tracing(trace_endpoint, trace_ratio)
-    return Eventyard(engine, HttpTransport(policy), clock, policy, is_pushing=is_pushing, tracing=tracing)
+    return Eventyard(engine, HttpTransport(policy), clock, policy, is_pushing=is_pushing, tracing=tracing, vault=vault)
 
 
 async def _serve(settings: Settings, listener: socket.socket, certificates: Certificates | None) -> None:
@@ -126,6 +134,7 @@ async def _started(settings: Settings) -> Eventyard:
         compose,
         path,
         policy,
+        secrets_key_file=settings.secrets_key_file,
         is_pushing=settings.dispatch,
         trace_endpoint=settings.trace_endpoint,
         trace_ratio=settings.trace_ratio,

@@ -41,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """How long a stop waits for requests and pushes under way, from when it listens no more."""
     stop_delay_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.0
     """How long a server that is to stop goes on, not ready, before it listens no more: until balancers have noticed."""
+    secrets_key_file: str = ""
+    """The file with the keys for what is secret in rules; empty: `secrets.key` in the data folder."""
     dispatch: bool = True
     """Whether this server pushes itself; else workers do, which lease from it."""
     trace_endpoint: str = ""

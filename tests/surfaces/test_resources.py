@@ -117,7 +117,7 @@ def test_a_rule_answers_as_its_document_with_its_state(door: ServedBus, name: st
     assert created == {
         "name": "rewards",
         "pattern": RULE["pattern"],
-        "target": {"http": {"url": "http://127.0.0.1:9/events", "mode": "structured", "timeout_s": 10.0}},
+        "target": {"http": {"url": "http://127.0.0.1:9/events", "mode": "structured", "timeout_s": 10.0, "headers": {}}},
         "start": "earliest",
         "delivery": {
             "max_attempts": 185,

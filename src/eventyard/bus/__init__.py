@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from eventyard import history
+from eventyard import history, logbook
 from eventyard.backfill import BackfillStage
 from eventyard.bus.dead_letters import DeadLetterCalls
 from eventyard.bus.explaining import ExplainCalls
@@ -33,7 +33,7 @@ from eventyard.dispatch import Dispatch
 from eventyard.history import BusStatus, EventPage, Query
 from eventyard.keeper import Keeper
 from eventyard.metering import Meter
-from eventyard.ports import Clock, Engine, Tracing, Transport
+from eventyard.ports import Clock, Engine, Tracing, Transport, Vault
 from eventyard.retaining import RetentionStage
 from eventyard.scrubber import Progress, Scrubber
 from eventyard.stream import Stream, Streams
@@ -57,8 +57,10 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
         rng: random.Random | None = None,
         is_pushing: bool = True,
         tracing: Tracing | None = None,
+        vault: Vault | None = None,
     ) -> None:
-        """`is_pushing`: false where push rules are left to workers, which lease from here."""
+        """`is_pushing`: false where push rules are left to workers, which lease from here. `vault`: without one no rule has secrets."""
+        self._vault = vault
         self._tracing = tracing
         self._transport = transport
         self._policy = policy
@@ -67,9 +69,11 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
         self.meter = Meter()
         self._watch = Watch(self.meter.seconds)
         self._watched = 0
-        self._dispatch = Dispatch(transport, self._now, self._wake, chance, meter=self.meter, tracing=tracing)
+        self._dispatch = Dispatch(
+            transport, self._now, self._wake, chance, meter=self.meter, tracing=tracing, open_secret=self._open_secret
+        )
         self._consumers = Consumers(self._wake)
-        self._records = handout.Records()
+        self._records = handout.Records(self._open_secret)
         super().__init__(engine, Writer(engine, clock, self._dispatch, self._consumers, meter=self.meter))
         self._writer.after_step = self._after_step
         self._streams = Streams(self._writer.states, self._read_now)
@@ -97,6 +101,8 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
 
     def begin(self) -> None:
         """Start the stages, each on a thread of its own. After `open`."""
+        for lost in self.lost_secrets():
+            logbook.SECRET_LOST(secret=lost)
         for name, run in (("writer", self._writer.run), ("keeper", self._run_keeper)):
             thread = threading.Thread(target=run, name=f"eventyard-{name}", daemon=True)
             self._threads.append(thread)

@@ -17,6 +17,7 @@ from eventyard.core.commands import Purge, Redrive, Redriven, Skip
 from eventyard.core.delivery import Key, parse_delivery_id
 from eventyard.core.errors import InvalidRequest, NotFound, Overloaded
 from eventyard.core.rule import HttpTarget, RuleRecord
+from eventyard.core.secret import check_headers
 from eventyard.core.view import View
 from eventyard.dead_letters import DeadLetter, DeadLetterPage
 from eventyard.ports import PushAnswer, PushRequest, Transport
@@ -113,6 +114,7 @@ class DeadLetterCalls(QueueCalls):
         The first `limits.TRIAL_LETTERS_MAX` of what is meant, marked `eventyard-test`. Nothing is recorded but a line in the process's log.
         """
         network.check_url(target.url, self._policy)
+        check_headers(target.headers, at="/target/http/headers", may_keep=False)
         record, keys = self._rule_with(bus, name, meant), self._keys(bus, ids)
         found = await self._read(lambda view, state: letters.to_try(view, state, record, keys, meant), bus)
         if ids and not found:

@@ -1,7 +1,7 @@
 """Rules: put, edited, deleted; where each stands; moved to another place of the log, and stretches replayed to it."""
 
 from eventyard import history
-from eventyard.bus.asking import Asking
+from eventyard.bus.sealing import SecretCalls
 from eventyard.core import network, rule
 from eventyard.core.commands import DeleteRule, EndReplay, PutRule, Replay, RulePut, Seek, SetPaused
 from eventyard.core.errors import NotFound
@@ -11,7 +11,7 @@ from eventyard.core.rule import Place, RuleRecord
 from eventyard.history import ReplayStatus, RuleStatus, replay_status
 
 
-class RuleCalls(Asking):
+class RuleCalls(SecretCalls):
     """`_policy`: which addresses targets may have."""
 
     _policy: Policy
@@ -34,7 +34,8 @@ class RuleCalls(Asking):
         parsed, pattern = rule.parse(document)
         if parsed.target.http is not None:
             network.check_url(parsed.target.http.url, self._policy)
-        answer: RulePut = await self._command(bus, PutRule(name, parsed, pattern, principal, version))
+        sealed = self._sealed(bus, name, parsed)
+        answer: RulePut = await self._command(bus, PutRule(name, sealed, pattern, principal, version))
         return answer
 
     async def delete_rule(self, bus: str, name: str, *, principal: str = "", version: int | None = None) -> RuleRecord:

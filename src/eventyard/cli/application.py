@@ -22,6 +22,7 @@ from eventyard.cli import (
     replays,
     reviving,
     rules,
+    secrets,
     serving,
     tailing,
     top,
@@ -106,4 +107,5 @@ _GROUPS = {
     "dead-letters": reviving.app,
     "buses": buses.app,
     "keys": keys.app,
+    "secrets": secrets.app,
 }

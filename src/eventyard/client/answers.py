@@ -305,6 +305,15 @@ class NewKey(AccessKey, frozen=True, kw_only=True):
         return f"NewKey(id={self.id!r}, name={self.name!r})"
 
 
+class Rotated(msgspec.Struct, frozen=True):
+    """`key` names the key in use now. `resealed` secrets were sealed anew, `lost` ones could not be opened, `forgotten` keys were thrown away."""
+
+    key: str
+    resealed: int
+    lost: int
+    forgotten: int
+
+
 class PatternVerdict(msgspec.Struct, frozen=True):
     """Whether the pattern matches, and why in one sentence."""
 

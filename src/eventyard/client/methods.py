@@ -149,6 +149,7 @@ class Methods:
     keys = Stream(access.keys)
     revoke_key = Method(access.revoke_key)
 
+    rotate_secrets = Method(protocol.rotate_secrets)
     test_pattern = Method(protocol.test_pattern)
     ready = Method(protocol.ready)
     server_version = Method(protocol.server_version)

@@ -15,6 +15,7 @@ from eventyard.client.answers import (
     Page,
     PatternVerdict,
     Published,
+    Rotated,
     Rule,
     RulePage,
     RuleStatus,
@@ -223,6 +224,12 @@ def test_pattern(
     flag = "true" if eventbridge else "false"
     body = f'{{"pattern":{text_of(pattern)},"event":{text_of(event)},"eventbridge":{flag}}}'
     return Call(Request("POST", address("patterns", "test"), body=body.encode(), content_type=JSON), answer(PatternVerdict))
+
+
+def rotate_secrets(*, forget_old: bool = False) -> Call[Rotated]:
+    """Seal what is secret in rules with a new key. `forget_old` throws the old keys away, by which older backups could be read."""
+    body = encode_json({"forget_old": forget_old})
+    return Call(Request("POST", address("secrets", "rotate"), body=body, content_type=JSON), answer(Rotated), is_retried=False)
 
 
 def ready() -> Call[bool]:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from eventyard.core.event import Event, make
-from eventyard.core.rule import RuleRecord
+from eventyard.core.rule import RuleRecord, shown
 
 RULE_CREATED = "io.eventyard.rule.created"
 RULE_CHANGED = "io.eventyard.rule.changed"
@@ -66,7 +66,7 @@ def rule_data(record: RuleRecord, principal: str) -> dict[str, Any]:
 
 
 def _shown(record: RuleRecord) -> Any:
-    return msgspec.json.decode(msgspec.json.encode(record.rule))
+    return msgspec.json.decode(msgspec.json.encode(shown(record.rule)))
 
 
 class Failing(msgspec.Struct, frozen=True):

@@ -60,6 +60,13 @@ class RulePut(msgspec.Struct, frozen=True):
     is_changed: bool
 
 
+class Reseal(msgspec.Struct, frozen=True):
+    """The same secrets of the rule `uid`, sealed with another key: pairs of what they were and are. Answered with how many there still were."""
+
+    uid: int
+    sealed: tuple[tuple[str, str], ...]
+
+
 class DeleteRule(msgspec.Struct, frozen=True):
     """Delete the rule `name`, where it has this `version`; its pending deliveries are discarded in bounded steps. Its last record."""
 
@@ -333,6 +340,7 @@ Command = (
     | TellTrouble
     | ContinueIntent
     | CreateBus
+    | Reseal
     | SetRetention
     | DeleteBus
     | EmptyBus

@@ -183,6 +183,11 @@ class StoreBehind(Unavailable):
     retry_after_s = 60
 
 
+class SecretLost(Unavailable):
+    code, title = "secret-lost", "A secret of the rule cannot be opened with the keys that are there"
+    retry_after_s = 60
+
+
 class Stopping(Unavailable):
     code, title = "stopping", "The bus is stopping"
     retry_after_s = 5

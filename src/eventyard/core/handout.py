@@ -7,7 +7,7 @@ what people say of it, which no push needs.
 Both sides are of one version: this is no interface for others, and it may change with any version.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -17,8 +17,9 @@ from eventyard.core.changes import BusRecord
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Lease, Settlement
 from eventyard.core.delivery import Delivery, Note, State
-from eventyard.core.errors import InvalidRequest
-from eventyard.core.rule import RuleRecord
+from eventyard.core.errors import InvalidRequest, SecretLost
+from eventyard.core.rule import RuleRecord, headers_of, with_headers
+from eventyard.core.secret import Secret, context, replaced
 from eventyard.core.verdict import Delivered, PushVerdict
 
 CONTENT_TYPE = "application/msgpack"
@@ -109,18 +110,32 @@ class Taken(NamedTuple):
 
 
 class Records:
-    """Records of rules as they are handed out, each encoded once."""
+    """Records of rules as they are handed out, each encoded once. A worker has no key file: what is secret goes to it in clear."""
 
-    def __init__(self) -> None:
+    def __init__(self, open_secret: Callable[[str, str], str] | None = None) -> None:
+        self._open_secret = open_secret
         self._known: dict[tuple[int, int], tuple[RuleRecord, bytes]] = {}
 
-    def encode(self, bus: int, record: RuleRecord) -> bytes:
-        known = self._known.get((bus, record.uid))
+    def encode(self, bus: BusRecord, record: RuleRecord) -> bytes:
+        known = self._known.get((bus.number, record.uid))
         if known is None or known[0] is not record:
             if len(self._known) >= limits.HANDOUT_RECORDS_MAX:
                 self._known.clear()
-            known = self._known[bus, record.uid] = (record, _encode_record(record))
+            known = self._known[bus.number, record.uid] = (record, _encode_record(self._opened(bus, record)))
         return known[1]
+
+    def _opened(self, bus: BusRecord, record: RuleRecord) -> RuleRecord:
+        headers, open_secret = headers_of(record.rule), self._open_secret
+        if not headers or open_secret is None:
+            return record
+
+        def opened(name: str, sealed: Secret) -> Secret:
+            try:
+                return Secret(open_secret(sealed.secret or "", context(bus.name, record.name, name)))
+            except SecretLost:
+                return sealed  # The worker says of each push that it cannot be sent.
+
+        return msgspec.structs.replace(record, rule=with_headers(record.rule, replaced(headers, opened)))
 
 
 def _encode_record(record: RuleRecord) -> bytes:
@@ -151,7 +166,7 @@ def _handout(time: BusTime, granted: Iterable[tuple[BusRecord, Lease]], records:
         rule = rules.get(key)
         if rule is None:
             place, _ = buses.setdefault(bus.number, (len(buses), OfBus(bus.number, bus.name, bus.incarnation)))
-            rule = rules[key] = (len(rules), OfRule(place, records.encode(bus.number, lease.record)))
+            rule = rules[key] = (len(rules), OfRule(place, records.encode(bus, lease.record)))
         given.append(
             Given(
                 rule[0],

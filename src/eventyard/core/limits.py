@@ -537,3 +537,10 @@ HTTP_LINGER_BYTES_MAX = 16 * 1024 * 1024
 HTTP_LINGER_S_MAX = 5.0
 """What is read on and thrown away after a body was refused by its size, so that the caller, who is still sending, gets to read
 the answer; a socket closed at once would tell it only that the connection broke."""
+
+TARGET_HEADERS_MAX = 20
+TARGET_HEADER_LENGTH_MAX = 4_096
+"""Headers of its own that a rule sends with each push: tokens, API keys, tenants. Servers take heads of 8 to 64 KiB."""
+
+SECRET_KEYS_MAX = 100
+"""Keys in the key file: the one in use, and those that older backups may need."""

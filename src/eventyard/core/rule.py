@@ -10,6 +10,7 @@ import msgspec
 from eventyard.core import document, limits
 from eventyard.core.errors import InvalidName, InvalidRule
 from eventyard.core.pattern import language
+from eventyard.core.secret import Headers, check_headers, masked
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
 
@@ -51,11 +52,12 @@ class DeliveryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HttpTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Push: one POST per event. `timeout_s` bounds the whole exchange."""
+    """Push: one POST per event. `timeout_s` bounds the whole exchange. `headers` go with each; a value may be {"secret": "..."}."""
 
     url: str
     mode: Literal["structured", "binary"] = "structured"
     timeout_s: Annotated[float, msgspec.Meta(ge=0.1, le=300)] = 10.0
+    headers: Headers = {}
 
 
 class QueueTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -195,6 +197,23 @@ def parse(body: bytes) -> tuple[Rule, "language.Pattern"]:
     return msgspec.structs.replace(rule, pattern=msgspec.Raw(bytes(rule.pattern)).copy()), pattern
 
 
+def with_headers(rule: Rule, headers: Headers) -> Rule:
+    """The rule with its pushes sending these."""
+    if rule.target.http is None:
+        return rule
+    return msgspec.structs.replace(rule, target=Target(http=msgspec.structs.replace(rule.target.http, headers=headers)))
+
+
+def headers_of(rule: Rule) -> Headers:
+    return {} if rule.target.http is None else rule.target.http.headers
+
+
+def shown(rule: Rule) -> Rule:
+    """As anybody is told it: without what is secret."""
+    headers = headers_of(rule)
+    return with_headers(rule, masked(headers)) if headers else rule
+
+
 def parse_pattern(record: RuleRecord) -> "language.Pattern":
     """The pattern of a rule that was accepted before."""
     return language.parse(bytes(record.rule.pattern))
@@ -211,6 +230,8 @@ def _check_target(target: Target) -> None:
     if (target.http is None) == (target.queue is None):
         found = "found no target" if target.http is None else "found two targets"
         raise InvalidRule(found, wanted='{"http": {"url": "..."}} to push or {"queue": {}} to be pulled', at="/target")
+    if target.http is not None:
+        check_headers(target.http.headers, at="/target/http/headers")
 
 
 def _check_order(policy: DeliveryPolicy) -> None:

@@ -4,13 +4,14 @@ import msgspec
 
 from eventyard.core import backfilling, bus_events, intents, limits, places
 from eventyard.core.changes import Backfill, Intent, IntentKind
-from eventyard.core.commands import DeleteRule, PutRule, RulePut, SetPaused
+from eventyard.core.commands import DeleteRule, PutRule, Reseal, RulePut, SetPaused
 from eventyard.core.delivery import Reason
 from eventyard.core.draft import Draft
 from eventyard.core.errors import InvalidRequest, InvalidRule, VersionConflict
 from eventyard.core.intents import named
-from eventyard.core.rule import Rule, RuleRecord, Status, Tombstone
+from eventyard.core.rule import Rule, RuleRecord, Status, Tombstone, headers_of, with_headers
 from eventyard.core.rule_history import Edit, version_of
+from eventyard.core.secret import Secret, replaced
 
 
 def put(draft: Draft, command: PutRule) -> RulePut:
@@ -58,6 +59,19 @@ def _create(draft: Draft, command: PutRule) -> RuleRecord:
 def _begins(draft: Draft, first: int | None) -> int:
     """The first position that a run gets which begins at `first` (None: with what is yet to come)."""
     return min(first, draft.head + 1) if first is not None else draft.head + 1
+
+
+def reseal(draft: Draft, command: Reseal) -> int:
+    """Neither a version nor an event: what the rule says stays the same."""
+    record = draft.find_rule(command.uid)
+    if record is None:
+        return 0
+    anew, headers = dict(command.sealed), headers_of(record.rule)
+    changed = replaced(headers, lambda _, secret: Secret(anew.get(secret.secret or "", secret.secret)))
+    if changed == headers:
+        return 0
+    draft.set_rule(msgspec.structs.replace(record, rule=with_headers(record.rule, changed)))
+    return sum(changed[name] != headers[name] for name in headers)
 
 
 def begin(draft: Draft, record: RuleRecord, first: int | None) -> RuleRecord:

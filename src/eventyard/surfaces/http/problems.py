@@ -74,6 +74,7 @@ STATUSES: dict[type[EventyardError], int] = {
     errors.Failed: 500,
     errors.IssuerAway: 503,
     errors.Overloaded: 503,
+    errors.SecretLost: 503,
     errors.StorageFailed: 503,
     errors.StoreBehind: 503,
     errors.Stopping: 503,

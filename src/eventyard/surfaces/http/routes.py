@@ -25,6 +25,7 @@ from eventyard.surfaces.http import (
     replays,
     reviving,
     rules,
+    secrets,
     workers,
 )
 from eventyard.surfaces.http.calls import JSON, Answer, Call, NoFields
@@ -434,6 +435,16 @@ ROUTES = (
         body=Body(((handout.CONTENT_TYPE, None),), lambda _: limits.REPORT_BYTES_MAX, is_json_only=False),
         media=handout.CONTENT_TYPE,
         scope=Scope.CONSUME,
+    ),
+    Route(
+        "POST",
+        "/v1/secrets/rotate",
+        secrets.rotate,
+        "Seal what is secret in rules with a new key",
+        ((200, secrets.RotatedAnswer, "The new key's name, and what was sealed with it"),),
+        (errors.StorageFull, errors.StoreBehind),
+        body=_json(secrets.Rotate, is_required=False),
+        scope=Scope.MANAGE,
     ),
     Route(
         "POST",

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 
 from eventyard.core.errors import InvalidRequest
-from eventyard.core.rule import DeliveryPolicy, RuleRecord, StartPosition, Target
+from eventyard.core.rule import DeliveryPolicy, RuleRecord, StartPosition, Target, shown
 from eventyard.history import RuleStatus
 from eventyard.surfaces.http.buses import read_nothing
 from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
@@ -198,7 +198,7 @@ async def _set_paused(call: Call[NoFields], *, is_paused: bool) -> Answer:
 
 
 def shown_rule(record: RuleRecord) -> RuleAnswer:
-    document = record.rule
+    document = shown(record.rule)
     return RuleAnswer(
         name=record.name,
         pattern=document.pattern,

@@ -1,0 +1,117 @@
+"""What is secret in rules: sealed before anything is asked of the writer, and sealed anew when the key changes."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from eventyard.bus.asking import Asking
+from eventyard.core.bus_state import BusState
+from eventyard.core.commands import Reseal
+from eventyard.core.errors import InvalidRequest, InvalidRule, SecretLost
+from eventyard.core.rule import Rule, RuleRecord, headers_of, with_headers
+from eventyard.core.secret import Headers, Secret, context, replaced
+from eventyard.ports import Vault
+
+
+class Rotated(NamedTuple):
+    """`key` is in use now. `resealed` secrets were sealed anew, `lost` could not be opened, and `forgotten` keys were thrown away."""
+
+    key: str
+    resealed: int
+    lost: int
+    forgotten: int
+
+
+class SecretCalls(Asking):
+    """`_vault`: None where there is no key file, and so no rule with secrets."""
+
+    _vault: Vault | None
+
+    def _sealed(self, bus: str, name: str, rule: Rule) -> Rule:
+        """The rule with its secrets sealed. One that is null, or the same again, is the one that is there, so that nothing changes."""
+        headers = headers_of(rule)
+        if not any(isinstance(value, Secret) for value in headers.values()):
+            return rule
+        before = self._state(bus).by_name.get(name)
+        known = headers_of(before.rule) if before is not None and _origin(before.rule) == _origin(rule) else {}
+        return with_headers(rule, replaced(headers, lambda header, given: self._sealed_one(bus, name, header, given, known)))
+
+    def _sealed_one(self, bus: str, name: str, header: str, given: Secret, known: Headers) -> Secret:
+        at, before = f"/target/http/headers/{header}", known.get(header)
+        if self._vault is None:
+            raise InvalidRule("found a secret", wanted="none: this bus was started without a key file", at=at)
+        if given.secret is None:
+            if not isinstance(before, Secret):
+                wanted = "the secret itself: the rule has none for this header and this host that could be kept"
+                raise InvalidRule("found no value", wanted=wanted, at=at)
+            return before
+        belongs_to = context(bus, name, header)
+        if isinstance(before, Secret) and self._open(before, belongs_to) == given.secret:
+            return before
+        return Secret(self._vault.seal(given.secret, belongs_to))
+
+    def _open(self, sealed: Secret, belongs_to: str) -> str | None:
+        """None where it cannot be opened."""
+        try:
+            return self._open_secret(sealed.secret or "", belongs_to)
+        except SecretLost:
+            return None
+
+    def _open_secret(self, sealed: str, belongs_to: str) -> str:
+        if self._vault is None:
+            raise SecretLost("this bus was started without a key file")
+        return self._vault.open(sealed, belongs_to)
+
+    def lost_secrets(self) -> list[str]:
+        """As bus/rule/header, those that cannot be opened: their rules push nothing until they are put again, or the key file is back."""
+        return [
+            belongs_to
+            for state, record in self._with_secrets()
+            for belongs_to, sealed in _sealed_in(state, record)
+            if self._open(sealed, belongs_to) is None
+        ]
+
+    async def rotate_secrets(self, *, is_forgetting: bool = False) -> Rotated:
+        """Seal every secret with a new key. `is_forgetting` throws the old keys away then, unless one of them is still needed.
+
+        A crash leaves some sealed with the old key, which stays in the file; rotated again, all are sealed with the newest.
+        """
+        vault = self._vault
+        if vault is None:
+            raise InvalidRequest("found no key file", wanted="a bus that was started with one")
+        self._writer.check_whole()
+        key = await asyncio.to_thread(vault.rotate)
+        counts = [await self._reseal(vault, state, record) for state, record in list(self._with_secrets())]
+        lost = len(self.lost_secrets())
+        forgotten = await asyncio.to_thread(vault.forget) if is_forgetting and not lost else 0
+        return Rotated(key, sum(counts), lost, forgotten)
+
+    async def _reseal(self, vault: Vault, state: BusState, record: RuleRecord) -> int:
+        """A rule that is put meanwhile is sealed with the new key already."""
+        pairs = []
+        for belongs_to, sealed in _sealed_in(state, record):
+            clear = None if vault.is_current(sealed.secret or "") else self._open(sealed, belongs_to)
+            if clear is not None:
+                pairs.append((sealed.secret or "", vault.seal(clear, belongs_to)))
+        if pairs:
+            await self._command(state.record.name, Reseal(record.uid, tuple(pairs)))
+        return len(pairs)
+
+    def _with_secrets(self) -> Iterator[tuple[BusState, RuleRecord]]:
+        for state in list(self._writer.states.values()):
+            for record in state.by_uid.copy().values():
+                if any(isinstance(value, Secret) for value in headers_of(record.rule).values()):
+                    yield state, record
+
+
+def _origin(rule: Rule) -> tuple[str, str]:
+    """Whom the target's address names. A secret is kept for him only: else whoever may edit a rule could have it sent to himself."""
+    parts = urlsplit(rule.target.http.url if rule.target.http is not None else "")
+    return parts.scheme, parts.netloc
+
+
+def _sealed_in(state: BusState, record: RuleRecord) -> list[tuple[str, Secret]]:
+    """Each secret of the rule with what it belongs to."""
+    headers = headers_of(record.rule).items()
+    return [(context(state.record.name, record.name, name), value) for name, value in headers if isinstance(value, Secret)]
