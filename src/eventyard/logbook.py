@@ -92,10 +92,13 @@ MARKS_UNREADABLE = Entry(
     "the marks cannot be read (%(error)s): whether something was lost cannot be told",
 )
 EVENT_DAMAGED = Entry(
-    "store", "event-damaged", logging.ERROR, "the event at position %(position)d of bus %(bus)d is damaged; it is not served"
+    "store",
+    "event-damaged",
+    logging.ERROR,
+    "the event at position %(position)d of bus %(bus_number)d is damaged; it is not served",
 )
 EVENTS_GONE = Entry(
-    "store", "events-gone", logging.ERROR, "positions %(first)d to %(last)d of bus %(bus)d are gone or cannot be read"
+    "store", "events-gone", logging.ERROR, "positions %(first)d to %(last)d of bus %(bus_number)d are gone or cannot be read"
 )
 
 # The writer

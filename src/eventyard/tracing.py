@@ -5,6 +5,7 @@ makes spans of the others, with the times at which things happened. The library 
 cannot follow, spans are dropped, and nothing waits.
 """
 
+import os
 import queue
 import threading
 import time
@@ -67,7 +68,8 @@ class Tracing:
     def __init__(self, exporter: SpanExporter, ratio: float) -> None:
         self._ratio = ratio
         self._ids, self._chance = _Ids(), RandomIdGenerator()
-        resource = Resource.create({"service.name": "eventyard", "service.version": eventyard.__version__})
+        name = os.environ.get("OTEL_SERVICE_NAME", "eventyard")
+        resource = Resource.create({"service.name": name, "service.version": eventyard.__version__})
         # What is asked for is sampled already: the decision is the trace's.
         self._provider = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False, id_generator=self._ids)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))

@@ -151,6 +151,28 @@ def test_spans_reach_a_collector() -> None:
     assert b"publish default" in sent.body
 
 
+def test_a_worker_tells_of_the_pushes_that_it_makes() -> None:
+    pytest.importorskip("opentelemetry.sdk")
+    with Target(targets.answers(200)) as collector, Target(targets.answers(204)) as target, served_bus(is_pushing=False) as bus:
+        environment = os.environ | {"PYTHONPATH": str(Path(eventyard.__file__).parents[1])}
+        environment |= {"EVENTYARD_TRACE_ENDPOINT": f"{collector.url}/v1/traces", "OTEL_SERVICE_NAME": "worker-7"}
+        command = [sys.executable, "-m", "eventyard", "worker", "--server", bus.url]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as worker:
+            rule = {"pattern": {"type": ["t"]}, "target": {"http": {"url": target.url}}}
+            bus.put("/v1/buses/default/rules/r", json=rule)
+            bus.publish("default", an_event(traceparent=PARENT))
+            bus.wait_until(lambda: bus.get("/v1/buses/default/rules/r/status").json()["delivered"] == 1)
+            worker.terminate()
+            assert worker.wait(20) == 0
+        collector.wait_for_requests(1)
+        sent = b"".join(request.body for request in collector.requests)
+    told = trace.parse(target.requests[0].headers["traceparent"])
+    assert told
+    assert told.span_id.to_bytes(8, "big") in sent
+    assert b"deliver r" in sent
+    assert b"worker-7" in sent
+
+
 # Where nobody asks for it
 
 RUN = """

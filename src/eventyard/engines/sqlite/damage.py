@@ -45,7 +45,7 @@ class DamageLog:
         """The row at `position` is not as it was written."""
         if self._note(bus, position, position):
             if self._is_told:
-                logbook.EVENT_DAMAGED(position=position, bus=bus)
+                logbook.EVENT_DAMAGED(position=position, bus_number=bus)
             if self._on_damage is not None:
                 self._on_damage(bus, position)
 
@@ -53,7 +53,7 @@ class DamageLog:
         """These positions cannot be read, or are not there, and nothing explains it."""
         for begin, end in self._note(bus, first, last):
             if self._is_told:
-                logbook.EVENTS_GONE(first=begin, last=end, bus=bus)
+                logbook.EVENTS_GONE(first=begin, last=end, bus_number=bus)
 
     def _note(self, bus: int, first: int, last: int) -> list[Stretch]:
         """What of it is news."""
