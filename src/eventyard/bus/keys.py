@@ -20,8 +20,12 @@ class KeyCalls(Asking):
 
     @property
     def _access_keys(self) -> Mapping[str, AccessKey]:
-        """By id. The writer changes it; single look-ups are safe from any thread."""
-        return self._writer.states[SYSTEM_BUS].keys
+        """By id. The writer changes it; single look-ups are safe from any thread.
+
+        None in a store that has lost even its list of buses: it is only read, and there is nothing in it to be kept from anybody.
+        """
+        system = self._writer.states.get(SYSTEM_BUS)
+        return system.keys if system is not None else {}
 
     @property
     def has_keys(self) -> bool:
@@ -50,7 +54,7 @@ class KeyCalls(Asking):
 
     def access_keys(self) -> list[AccessKey]:
         """By the time when they were made."""
-        return sorted(self._writer.states[SYSTEM_BUS].keys.copy().values(), key=lambda key: (key.created_ms, key.id))
+        return sorted(dict(self._access_keys).values(), key=lambda key: (key.created_ms, key.id))
 
     def found_key(self, text: str, name: str) -> AccessKey:
         """Let in the key that reads `text`, which may do everything: between `open` and `begin`. Twice changes nothing."""
