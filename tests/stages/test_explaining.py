@@ -237,7 +237,7 @@ def test_what_is_under_way_says_until_when(bus: Stepped) -> None:
     lease(bus, uid)
 
     found = explained(bus, position)
-    assert is_told(found, Outcome.LEASED, "at the first attempt", "ends at 2023-11-14T22:14:00.000Z")
+    assert is_told(found, Outcome.LEASED, "it is being pushed, at the first attempt", "ends at 2023-11-14T22:14:00.000Z")
 
 
 def test_what_is_to_be_tried_again_says_when_and_what_came_of_it(bus: Stepped) -> None:

@@ -1,12 +1,13 @@
 """GET .../explain, as whoever asks why sees it."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.support import targets
-from tests.support.buses import ServedBus
+from tests.support.buses import ServedBus, served_bus
 from tests.support.targets import Target
 
 SECRET = "hush-hush"
@@ -97,3 +98,20 @@ def test_a_rule_that_nobody_knows_is_not_found(door: ServedBus, name: str) -> No
 def test_an_event_that_is_not_there_is_not_found(door: ServedBus, name: str, position: int) -> None:
     publish(door, name)
     assert door.get(f"/v1/buses/{name}/events/{position}/explain").status_code == 404
+
+
+def test_who_paused_a_rule_and_who_discarded_its_deliveries_is_told() -> None:
+    with served_bus() as bus:
+        made = bus.post("/v1/keys", json={"name": "ann", "scopes": ["publish", "manage", "read"]}).json()
+        own = {"authorization": f"Bearer {made['key']}"}
+        document = {"pattern": {"type": ["order.paid"]}, "target": {"queue": {}}}
+        assert bus.put("/v1/buses/default/rules/r", json=document, headers=own).status_code == 201
+        event = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "order.paid"}
+        position = bus.publish("default", event, **own).json()["position"]
+        explain = f"/v1/buses/default/events/{position}/explain"
+        for method, path, words in (("POST", "/pause", "the rule is paused"), ("DELETE", "", "its rule was deleted")):
+            assert bus.request(method, f"/v1/buses/default/rules/r{path}", headers=own).is_success
+            (told,) = bus.get(explain, headers=own).json()["rules"]
+            assert words in told["why"]
+            assert re.search(r" by key:\w+/ann\b", told["why"])
+        assert made["key"].split("_")[-1] not in bus.get(explain, headers=own).text

@@ -85,7 +85,8 @@ def _sentence(facts: Facts, row: Delivery, outcome: Outcome, note: Note) -> str:
         case Outcome.DISCARDING:
             return f"about to be discarded: {_DISCARDED.get(facts.closing[row.run], facts.closing[row.run])}"
         case Outcome.LEASED:
-            return f"under way since its lease, {_attempt_number(row)}; the lease ends at {_due(facts, row)}"
+            has = "a consumer has it" if facts.record is not None and facts.record.is_pulled else "it is being pushed"
+            return f"{has}, {_attempt_number(row)}; the lease ends at {_due(facts, row)}"
         case Outcome.BLOCKED | Outcome.PARKED:
             return _behind(facts, row)
         case Outcome.PAUSED:
