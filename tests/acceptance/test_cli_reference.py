@@ -39,6 +39,12 @@ def test_a_command_has_its_section_with_all_its_options(name: str) -> None:
     assert {option for option in options - COMMON if f"`{option}" not in section} == set()
 
 
+@every_command
+def test_a_command_that_reaches_a_server_can_be_given_a_key_and_authorities(name: str) -> None:
+    options = {text for parameter in COMMANDS[name].params if parameter.param_type_name == "option" for text in parameter.opts}
+    assert ({"--key-file", "--ca-file"} <= options) == bool({"--url", "--server"} & options)
+
+
 def test_options_of_the_whole_line_and_common_ones_are_described() -> None:
     section = sections("cli.md")["Options"]
     own = {text for parameter in command().params for text in parameter.opts}

@@ -63,9 +63,9 @@ class Grant(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.buses is None or is_narrowed or (bus is not None and bus in self.buses)
 
     def takes(self, kind: str) -> bool:
-        return self.types is None or any(
-            kind.startswith(wanted[:-1]) if wanted.endswith("*") else kind == wanted for wanted in self.types
-        )
+        if self.types is None or kind in self.types:
+            return True
+        return any(wanted.endswith("*") and kind.startswith(wanted[:-1]) for wanted in self.types)
 
 
 EVERYTHING = Grant(tuple(Scope))
@@ -140,9 +140,12 @@ class Caller(msgspec.Struct, frozen=True):
 
     def refusal(self, event: Event, bus: str) -> Forbidden | None:
         """Why the caller, who may publish on this bus, may not publish this event."""
-        able = [grant for grant in self.grants if grant.allows(Scope.PUBLISH, bus)]
-        if any(event.source.startswith(grant.source) and grant.takes(event.type) for grant in able):
-            return None
+        for grant in self.grants:
+            if grant.allows(Scope.PUBLISH, bus) and event.source.startswith(grant.source) and grant.takes(event.type):
+                return None
+        return self._refusal(event, [grant for grant in self.grants if grant.allows(Scope.PUBLISH, bus)])
+
+    def _refusal(self, event: Event, able: list[Grant]) -> Forbidden:
         sources = [grant.source for grant in able if event.source.startswith(grant.source)]
         if not sources:
             wanted = " or ".join(f'"{grant.source}"' for grant in able)
