@@ -15,7 +15,7 @@ from eventyard.core.rule_history import Look, RuleVersion, VersionKey
 class Outcome(enum.StrEnum):
     """What became of an event for a rule, in a word.
 
-    The first nine have a delivery. DISCARDING: it waits, and is about to be discarded. The others have none, and each says why.
+    The first ten have a delivery (DISCARDING: it waits, and is about to be discarded). The others have none, and each says why.
     """
 
     DELIVERED = "delivered"
