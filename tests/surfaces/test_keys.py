@@ -78,6 +78,7 @@ def test_a_key_is_shown_once(bus: LockedBus) -> None:
     listed = bus.ask("GET", "/v1/keys", bus.admin)
     assert key not in listed.text
     assert listed.json()["keys"][-1] == made
+    assert made["last_used"] is None
     assert {name: made[name] for name in asked} == asked
     assert made["created_by"] == f"key:{bus.admin[3:11]}/admin"
 
@@ -104,6 +105,19 @@ def test_a_key_that_cannot_be_meant_is_refused_where_it_is_wrong(bus: LockedBus,
 def test_a_scope_that_there_is_none_of_is_told_what_there_are(bus: LockedBus) -> None:
     answer = bus.ask("POST", "/v1/keys", bus.admin, json={"name": "k", "scopes": ["everything"]}).json()
     assert answer["wanted"] == 'one of "publish", "consume", "manage", "read"'
+
+
+def test_the_list_says_which_keys_are_used(bus: LockedBus) -> None:
+    key = bus.key(Scope.READ)
+    bus.ask("GET", "/", key[:-1] + "x")
+    assert last_used(bus, key) is None
+    bus.ask("GET", "/", key)
+    assert str(last_used(bus, key)) >= "2"
+
+
+def last_used(bus: LockedBus, key: str) -> Any:
+    listed = bus.ask("GET", "/v1/keys", bus.admin).json()["keys"]
+    return {each["id"]: each["last_used"] for each in listed}[key[3:11]]
 
 
 # What it may do

@@ -65,6 +65,7 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
         self._transport = transport
         self._policy = policy
         self._clock = clock
+        self._used_ms = {}
         chance = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing; the system's costs a call for each push
         self.meter = Meter()
         self._watch = Watch(self.meter.seconds)

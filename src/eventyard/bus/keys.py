@@ -13,9 +13,10 @@ from eventyard.ports import Clock
 
 
 class KeyCalls(Asking):
-    """`_clock`: the system's, for what ends at a time. `on_revoked` hears of every key that was revoked, by its id."""
+    """`_clock`: the system's, for what ends at a time. `_used_ms`: when each key was last shown since the start, by its id. `on_revoked` hears of every key that was revoked, by its id."""
 
     _clock: Clock
+    _used_ms: dict[str, int]
     on_revoked: Callable[[str], None] = staticmethod(lambda _: None)
 
     @property
@@ -44,7 +45,13 @@ class KeyCalls(Asking):
 
     def identify(self, token: bytes) -> Caller:
         """Whoever holds this key; Unauthenticated where it is none, or over."""
-        return access.identify(self._access_keys, token, self.access_ms)
+        caller = access.identify(self._access_keys, token, self.access_ms)
+        self._used_ms[caller.key] = self._clock.now_ms()
+        return caller
+
+    def used_ms(self, id: str) -> int:  # noqa: A002 - it is the key's id
+        """When the key was last shown since the start; 0 where it was not."""
+        return self._used_ms.get(id, 0)
 
     def access_ms(self) -> int:
         """Now, for what ends at a time: the later of bus time, which never runs backwards, and the wall clock, which bus time may have to

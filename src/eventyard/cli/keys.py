@@ -129,9 +129,18 @@ def list_(*, url: Url = DEFAULT_URL, as_json: Json = False) -> int:
         keys = list(client.keys())
     for key in keys:
         screen.document(key)
-    columns = ("id", "name", "scopes", "buses", "state", "created", "by")
+    columns = ("id", "name", "scopes", "buses", "state", "last used", "created", "by")
     rows = [
-        (key.id, key.name, _told_scopes(key), ", ".join(key.buses or ["all"]), _state(key), key.created, key.created_by)
+        (
+            key.id,
+            key.name,
+            _told_scopes(key),
+            ", ".join(key.buses or ["all"]),
+            _state(key),
+            key.last_used,
+            key.created,
+            key.created_by,
+        )
         for key in keys
     ]
     screen.table(columns, rows, whole=("id", "name"))

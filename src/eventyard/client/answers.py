@@ -281,7 +281,10 @@ class Bus(msgspec.Struct, frozen=True):
 
 
 class AccessKey(msgspec.Struct, frozen=True):
-    """A key without what would open anything. `buses`, `types`: None for all. `created_by`, `revoked_by`: who asked for it."""
+    """A key without what would open anything. `buses`, `types`: None for all. `created_by`, `revoked_by`: who asked for it.
+
+    `last_used`: since the server's start.
+    """
 
     id: str
     name: str
@@ -294,6 +297,7 @@ class AccessKey(msgspec.Struct, frozen=True):
     expires: str | None = None
     revoked: str | None = None
     revoked_by: str = ""
+    last_used: str | None = None
 
 
 class NewKey(AccessKey, frozen=True, kw_only=True):

@@ -29,7 +29,7 @@ class KeyPost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeyAnswer(msgspec.Struct, frozen=True):
-    """`created_by` and `revoked_by` are who asked for it; empty where that was before keys were in use."""
+    """`created_by` and `revoked_by` are who asked for it; empty where that was before keys were in use. `last_used`: since the server's start."""
 
     id: str
     name: str
@@ -42,6 +42,7 @@ class KeyAnswer(msgspec.Struct, frozen=True):
     expires: Time | None
     revoked: Time | None
     revoked_by: str
+    last_used: Time | None
 
 
 class NewKeyAnswer(KeyAnswer, frozen=True, kw_only=True):
@@ -69,11 +70,11 @@ async def create_key(call: Call[NoFields]) -> Answer:
     if expires_ms == 0:
         raise InvalidRequest("found a time that has passed", wanted="one that is yet to come, or none", at="/expires")
     text, record = await call.yard.create_key(asked.name, grant, expires_ms=expires_ms or 0, principal=call.principal)
-    return json_answer(NewKeyAnswer(**msgspec.structs.asdict(_shown(record)), key=text), 201)
+    return json_answer(NewKeyAnswer(**msgspec.structs.asdict(_shown(call, record)), key=text), 201)
 
 
 async def keys(call: Call[NoFields]) -> Answer:
-    return json_answer(KeysAnswer([_shown(key) for key in call.yard.access_keys()]))
+    return json_answer(KeysAnswer([_shown(call, key) for key in call.yard.access_keys()]))
 
 
 async def revoke_key(call: Call[NoFields]) -> Answer:
@@ -81,8 +82,8 @@ async def revoke_key(call: Call[NoFields]) -> Answer:
     return Answer(204)
 
 
-def _shown(key: AccessKey) -> KeyAnswer:
-    grant = key.grant
+def _shown(call: Call[NoFields], key: AccessKey) -> KeyAnswer:
+    grant, used_ms = key.grant, call.yard.used_ms(key.id)
     return KeyAnswer(
         id=key.id,
         name=key.name,
@@ -95,4 +96,5 @@ def _shown(key: AccessKey) -> KeyAnswer:
         expires=rfc3339(key.expires_ms) if key.expires_ms else None,
         revoked=rfc3339(key.revoked_ms) if key.revoked_ms else None,
         revoked_by=key.revoked_by,
+        last_used=rfc3339(used_ms) if used_ms else None,
     )
