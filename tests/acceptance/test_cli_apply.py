@@ -239,6 +239,26 @@ def test_what_is_exported_comes_back_as_it_was(eventyard: Command, server: str, 
     assert exported() == first
 
 
+def test_a_secret_is_never_shown_and_null_keeps_it(eventyard: Command, bus: str, wanted: Any) -> None:
+    def target(value: str | None, **more: Any) -> dict[str, Any]:
+        headers = {"authorization": {"secret": value}, "x-tenant": "acme"}
+        return {"http": {"url": "http://127.0.0.1:9/", "headers": headers} | more}
+
+    created = eventyard("apply", "-f", wanted(rule("a", bus, target=target("Bearer hidden"))), "--yes")
+    exported = eventyard("export", "--bus", bus)
+    kept = eventyard("apply", "-f", "-", "--dry-run", stdin=exported.out)
+    assert kept.out == "nothing to change: 2 as they should be\n"
+    assert yaml.safe_load(exported.out)["rules"][0]["target"] == target(None)
+    changed = eventyard("apply", "-f", wanted(rule("a", bus, target=target(None, timeout_s=5))), "--yes")
+    assert [line.strip() for line in changed.out.splitlines()[1:2]] == ["target.http.timeout_s"]
+    anew = eventyard("apply", "-f", wanted(rule("a", bus, target=target("Bearer hidden", timeout_s=5))), "--dry-run")
+    as_json = eventyard("apply", "-f", wanted(rule("a", bus, target=target("Bearer hidden"))), "--dry-run", "--json")
+    assert '+ {"secret":"(not shown)"}' in anew.out
+    assert "hidden" not in "".join(text for ended in (created, exported, changed, anew, as_json) for text in ended[1:])
+    missing = eventyard("apply", "-f", wanted(rule("b", bus, target=target(None))), "--yes")
+    assert (missing.code, "wanted the secret itself" in missing.err) == (3, True)
+
+
 def test_a_file_of_a_rule_that_is_gone_is_named_and_stays(eventyard: Command, bus: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
         eventyard("rules", "put", name, "--bus", bus, "--queue", "--type", "x")

@@ -12,6 +12,7 @@ from eventyard.cli import (
     backup,
     buses,
     doctor,
+    editing,
     events,
     explaining,
     exporting,
@@ -26,6 +27,7 @@ from eventyard.cli import (
     serving,
     tailing,
     top,
+    watching,
     working,
 )
 from eventyard.cli.reaching import with_reach
@@ -88,6 +90,9 @@ def command() -> Any:
     app.command("top", rich_help_panel=_USE)(top.top)
     app.command("apply", rich_help_panel=_USE)(applying.apply)
     app.command("export", rich_help_panel=_USE)(exporting.export)
+    rules.app.command("edit")(editing.edit_rule)
+    rules.app.command("watch")(watching.watch)
+    buses.app.command("edit")(editing.edit_bus)
     for name, group in _GROUPS.items():
         group.callback(invoke_without_command=True)(_help_alone)
         app.add_typer(group, name=name, rich_help_panel=_USE)

@@ -1,15 +1,15 @@
 """`eventyard apply`: buses and rules as documents say. The plan is shown first, and a second time there is nothing to do."""
 
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
+from eventyard.cli import asking
 from eventyard.cli.exits import Exit
 from eventyard.cli.failures import Failure, code_of_status
-from eventyard.cli.options import DEFAULT_URL, Json, Url, connect
+from eventyard.cli.options import DEFAULT_URL, Json, Sure, Url, connect
 from eventyard.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def apply(
         list[str], typer.Option("-f", "--file", metavar="FILE|DIR", help="Documents: JSON, YAML, TOML. May be repeated.")
     ],
     is_dry: Annotated[bool, typer.Option("--dry-run", help="Only show the plan. Ends in 6 where it has changes.")] = False,
-    is_sure: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    is_sure: Sure = False,
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete rules of the same owner that no document has, on the buses named.")
     ] = False,
@@ -64,7 +64,7 @@ def apply(
         _show(screen, steps, is_told=is_dry or not as_json)
         if not changes or is_dry:
             return Exit.CHANGES if changes else Exit.OK
-        if not (is_sure or _confirmed()):
+        if not (is_sure or asking.certainly("make these changes?", otherwise="there are changes, and nobody to ask")):
             screen.note("nothing was changed")
             return Exit.NO
         return _carry_out(screen, client, changes)
@@ -91,7 +91,7 @@ def _show(screen: Screen, steps: "Iterable[Step]", *, is_told: bool) -> None:
     counts = Counter(str(step.act) for step in steps)
     for step in steps:
         if step.act != "keep":
-            _show_step(screen, step, is_told=is_told)
+            show_step(screen, step, is_told=is_told)
         if step.remark:
             screen.note(f"{step.called}: {step.remark}")
     words = [f"{counts[act]} to {act}" for act in _SIGNS if counts[act]]
@@ -99,7 +99,7 @@ def _show(screen: Screen, steps: "Iterable[Step]", *, is_told: bool) -> None:
     screen.say(", ".join([*words, unchanged]) if words else f"nothing to change: {unchanged}")
 
 
-def _show_step(screen: Screen, step: "Step", *, is_told: bool) -> None:
+def show_step(screen: Screen, step: "Step", *, is_told: bool) -> None:
     if is_told:
         screen.document(_document(step))
     sign, colour = _SIGNS[step.act]
@@ -116,12 +116,6 @@ def _document(step: "Step", **more: Any) -> dict[str, Any]:
     return told | ({"remark": step.remark} if step.remark else {}) | more
 
 
-def _confirmed() -> bool:
-    if not sys.stdin.isatty():
-        raise Failure("there are changes, and nobody to ask", advice="add --yes to make them, or --dry-run to see them")
-    return typer.confirm("make these changes?", err=True)
-
-
 # Carrying it out
 
 
@@ -135,7 +129,7 @@ def _carry_out(screen: Screen, client: "Client", steps: "list[Step]") -> int:
             screen.note(f"{step.called} is left: not everything before it could be done")
             continue
         try:
-            _take(client, step)
+            take(client, step)
         except ProblemError as error:
             found = code_of_status(error.status)
             if found not in {Exit.REFUSED, Exit.NO}:
@@ -149,7 +143,7 @@ def _carry_out(screen: Screen, client: "Client", steps: "list[Step]") -> int:
     return code
 
 
-def _take(client: "Client", step: "Step") -> None:
+def take(client: "Client", step: "Step") -> None:
     if step.kind == "bus":
         if retention := step.document["retention"]:
             client.set_retention(step.name, **retention)

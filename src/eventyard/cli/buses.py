@@ -1,13 +1,13 @@
 """`eventyard buses`: named logs, each with its own rules."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from eventyard.cli import asking
 from eventyard.cli.exits import Exit
 from eventyard.cli.failures import Failure
-from eventyard.cli.options import DEFAULT_URL, Json, Url, connect
+from eventyard.cli.options import DEFAULT_URL, BusName, Json, Sure, Url, connect
 from eventyard.cli.places import seconds, size
 from eventyard.cli.screen import Screen
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from eventyard.client import Bus
 
 app = typer.Typer(help='Buses: named logs with their own rules. The bus "default" is always there.')
-
-BusName = Annotated[str, typer.Argument(metavar="NAME", help="The bus's name.")]
 
 
 @app.command("list")
@@ -144,7 +142,7 @@ def set_retention(
 def delete(
     name: BusName,
     *,
-    is_sure: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    is_sure: Sure = False,
     url: Url = DEFAULT_URL,
     as_json: Json = False,
 ) -> int:
@@ -159,16 +157,16 @@ def delete(
     screen = Screen(as_json=as_json)
     with connect(url) as client:
         bus = client.bus(name)
-        if not (is_sure or _confirmed(f"delete the bus {bus.name} with its {bus.head} events, its rules and dead letters?")):
+        if not (
+            is_sure
+            or asking.certainly(
+                f"delete the bus {bus.name} with its {bus.head} events, its rules and dead letters?",
+                otherwise="deleting a bus cannot be undone, and there is nobody to ask",
+            )
+        ):
             screen.note("nothing was deleted")
             return Exit.NO
         client.delete_bus(name)
     screen.document({"deleted": name})
     screen.say(f"bus {name} is deleted")
     return Exit.OK
-
-
-def _confirmed(question: str) -> bool:
-    if not sys.stdin.isatty():
-        raise Failure("deleting a bus cannot be undone, and there is nobody to ask", advice="add --yes")
-    return typer.confirm(question, err=True)

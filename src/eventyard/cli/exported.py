@@ -45,8 +45,13 @@ _ORDER = ("name", "bus", "description", "owner", "pattern", "target", "start", "
 
 
 def _defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    fields = msgspec.structs.fields(kind)
-    return {field.encode_name: msgspec.to_builtins(field.default) for field in fields if field.default is not msgspec.NODEFAULT}
+    return {
+        field.encode_name: msgspec.to_builtins(_default(field)) for field in msgspec.structs.fields(kind) if not field.required
+    }
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
 
 
 _DEFAULTS = _defaults(Rule) | {"delivery": msgspec.to_builtins(DeliveryPolicy())}

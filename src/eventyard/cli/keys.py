@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from eventyard.cli import asking
 from eventyard.cli.exits import Exit
 from eventyard.cli.failures import Failure
-from eventyard.cli.options import DEFAULT_URL, Json, Url, connect
+from eventyard.cli.options import DEFAULT_URL, Json, Sure, Url, connect
 from eventyard.cli.places import seconds
 from eventyard.cli.screen import Screen
 
@@ -166,10 +167,13 @@ def _state(key: "AccessKey") -> str:
 def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as the list shows it.")],
     *,
+    is_sure: Sure = False,
     url: Url = DEFAULT_URL,
     as_json: Json = False,
 ) -> int:
     """Revoke a key. It opens nothing from then on, and what it had open is ended.
+
+    On a terminal it asks first.
 
     Example:
       eventyard keys revoke 1a2b3c4d
@@ -182,6 +186,9 @@ def revoke(
         key_id = key_id.split("_")[1]
     screen = Screen(as_json=as_json)
     with connect(url) as client:
+        if not (is_sure or asking.perhaps(lambda: f"revoke the key {key_id}? what uses it is refused from then on")):
+            screen.note("nothing was revoked")
+            return Exit.NO
         client.revoke_key(key_id)
     screen.document({"revoked": key_id})
     screen.say(f"key {key_id} is revoked")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eventyard.cli import reaching
+from eventyard.cli import completing, reaching
 from eventyard.cli.failures import Failure
 from eventyard.cli.places import key, moment
 
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 DEFAULT_URL = "http://127.0.0.1:8410"
 
 Url = Annotated[str, typer.Option("--url", envvar="EVENTYARD_URL", metavar="URL", help="The server's address.")]
-Bus = Annotated[str, typer.Option("--bus", metavar="NAME", help="The bus to speak to.")]
+Bus = Annotated[str, typer.Option("--bus", metavar="NAME", help="The bus to speak to.", autocompletion=completing.buses)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one document a line, for programs.")]
-RuleName = Annotated[str, typer.Argument(metavar="RULE", help="The rule's name.")]
+RuleName = Annotated[str, typer.Argument(metavar="RULE", help="The rule's name.", autocompletion=completing.rules)]
+BusName = Annotated[str, typer.Argument(metavar="NAME", help="The bus's name.", autocompletion=completing.buses)]
+Sure = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 DeathReason = Annotated[
     str | None, typer.Option("--reason", metavar="REASON", help="Those that died for it, as the list shows it.")

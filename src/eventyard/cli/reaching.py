@@ -68,12 +68,11 @@ def ca_file() -> str:
 def key() -> str:
     """The access key to send; empty where none was given."""
     path = _key_file.get()
-    text = os.environ.get(KEY_VARIABLE, "") if path is None else _read(path)
-    return text.strip()
+    return os.environ.get(KEY_VARIABLE, "").strip() if path is None else key_in(path)
 
 
-def _read(path: Path) -> str:
-    """Never a word of what stands in it."""
+def key_in(path: Path) -> str:
+    """The key in a file. A failure tells never a word of what stands in it."""
     try:
         with path.open("rb") as file:
             content = file.read(KEY_BYTES_MAX + 1)
@@ -86,4 +85,4 @@ def _read(path: Path) -> str:
         raise Failure(f"{path} holds no key", advice="--key-file names a file with a key and nothing else") from error
     if not text.strip() or len(content) > KEY_BYTES_MAX:
         raise Failure(f"{path} holds no key", advice="--key-file names a file with a key and nothing else")
-    return text
+    return text.strip()

@@ -1,20 +1,24 @@
 """`eventyard rules`: who gets which events."""
 
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
+from eventyard.cli import asking
 from eventyard.cli.exits import Exit
 from eventyard.cli.failures import Failure
 from eventyard.cli.inputs import read_json
-from eventyard.cli.options import DEFAULT_URL, Bus, Json, RuleName, Url, connect
+from eventyard.cli.options import DEFAULT_URL, Bus, Json, RuleName, Sure, Url, connect
 from eventyard.cli.patterns import compose
 from eventyard.cli.places import place, place_document
 from eventyard.cli.screen import Screen
 
 if TYPE_CHECKING:
-    from eventyard.client import Rule
+    from eventyard.client import Rule, RuleStatus
+
+WATCH_S = 2.0
 
 app = typer.Typer(help="Rules: which events go where. A rule is a subscription with its own queue.")
 
@@ -181,7 +185,14 @@ def _composed(target: dict[str, Any], pattern: bytes | None, flags: dict[str, An
 
 
 @app.command("status")
-def status(name: RuleName, *, bus: Bus = "default", url: Url = DEFAULT_URL, as_json: Json = False) -> int:
+def status(
+    name: RuleName,
+    *,
+    is_watched: Annotated[bool, typer.Option("--watch", help="Look again every two seconds, until Ctrl-C.")] = False,
+    bus: Bus = "default",
+    url: Url = DEFAULT_URL,
+    as_json: Json = False,
+) -> int:
     """Show where a rule's queue stands: what waits, is under way, was delivered, and is dead.
 
     Example:
@@ -193,32 +204,43 @@ def status(name: RuleName, *, bus: Bus = "default", url: Url = DEFAULT_URL, as_j
     screen = Screen(as_json=as_json)
     with connect(url) as client:
         found = client.status(name, bus=bus)
-    screen.document(found)
-    screen.pairs(
-        [
-            ("rule", found.name),
-            ("state", "paused" if found.paused else found.status),
-            ("failing since", found.failing_since),
-            ("run", str(found.run) if found.run else None),
-            ("lag", found.lag),
-            (
-                "oldest",
-                None if found.oldest_age_s is None else f"position {found.oldest_position}, {found.oldest_age_s:.0f} s ago",
-            ),
-            ("waiting", found.waiting),
-            ("retrying", found.retrying),
-            ("under way", found.leased),
-            ("behind their key", found.blocked),
-            ("of them parked", f"{found.parked} behind {found.parked_keys} dead keys" if found.parked_keys else 0),
-            ("delivered", found.delivered),
-            ("dead", found.dead),
-            ("discarded", found.discarded),
-            ("backfill at", None if found.backfill_position is None else str(found.backfill_position)),
-        ]
-    )
+        while is_watched:
+            screen.clear()
+            _show_status(screen, found)
+            time.sleep(WATCH_S)
+            found = client.status(name, bus=bus)
+    _show_status(screen, found)
     if found.dead:
         screen.advise(f"eventyard dead-letters list {name}{'' if bus == 'default' else f' --bus {bus}'}")
     return Exit.OK
+
+
+def _show_status(screen: Screen, found: "RuleStatus") -> None:
+    screen.document(found)
+    screen.pairs(_status_rows(found))
+
+
+def _status_rows(found: "RuleStatus") -> list[tuple[str, Any]]:
+    return [
+        ("rule", found.name),
+        ("state", "paused" if found.paused else found.status),
+        ("failing since", found.failing_since),
+        ("run", str(found.run) if found.run else None),
+        ("lag", found.lag),
+        (
+            "oldest",
+            None if found.oldest_age_s is None else f"position {found.oldest_position}, {found.oldest_age_s:.0f} s ago",
+        ),
+        ("waiting", found.waiting),
+        ("retrying", found.retrying),
+        ("under way", found.leased),
+        ("behind their key", found.blocked),
+        ("of them parked", f"{found.parked} behind {found.parked_keys} dead keys" if found.parked_keys else 0),
+        ("delivered", found.delivered),
+        ("dead", found.dead),
+        ("discarded", found.discarded),
+        ("backfill at", None if found.backfill_position is None else str(found.backfill_position)),
+    ]
 
 
 @app.command("seek")
@@ -285,8 +307,12 @@ def resume(name: RuleName, *, bus: Bus = "default", url: Url = DEFAULT_URL, as_j
 
 
 @app.command("delete")
-def delete(name: RuleName, *, bus: Bus = "default", url: Url = DEFAULT_URL, as_json: Json = False) -> int:
+def delete(
+    name: RuleName, *, is_sure: Sure = False, bus: Bus = "default", url: Url = DEFAULT_URL, as_json: Json = False
+) -> int:
     """Delete a rule. What its queue still holds is discarded; the events stay in the log.
+
+    On a terminal it asks first.
 
     Example:
       eventyard rules delete rewards
@@ -296,7 +322,14 @@ def delete(name: RuleName, *, bus: Bus = "default", url: Url = DEFAULT_URL, as_j
     """
     screen = Screen(as_json=as_json)
     with connect(url) as client:
+        if not (is_sure or asking.perhaps(lambda: _loss(client.status(name, bus=bus)))):
+            screen.note("nothing was deleted")
+            return Exit.NO
         client.delete_rule(name, bus=bus)
     screen.document({"deleted": name})
     screen.say(f"rule {name} is deleted")
     return Exit.OK
+
+
+def _loss(status: "RuleStatus") -> str:
+    return f"delete the rule {status.name}, with {status.lag} events that it is owed and {status.dead} dead letters?"

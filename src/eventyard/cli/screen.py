@@ -46,6 +46,11 @@ class Screen:
             lines = [printable(line) for line in text.split("\n")]
             _write("".join((typer.style(line, fg=colour) if colour and _has_colours() else line) + "\n" for line in lines))
 
+    def clear(self) -> None:
+        """An empty terminal for what comes, where it is one."""
+        if not self.as_json and sys.stdout.isatty():
+            _write("\x1b[H\x1b[2J")
+
     def event(self, json: bytes) -> None:
         """An event's own text, indented; numbers stay spelt as they are."""
         self.say(msgspec.json.format(json, indent=2).decode())

@@ -1,7 +1,8 @@
 """`eventyard tail`: the end of the log, and what comes."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -53,7 +54,7 @@ def tail(
     """
     if limit is not None and after is not None:
         raise Failure("found --limit and --after", advice="say which events: the last few, or all after a position")
-    lines = _Lines(Screen(as_json=as_json))
+    lines = Lines(Screen(as_json=as_json))
     wanted = compose(pattern, type_ or [], source or [])
     with connect(url) as client:
         head = client.bus(bus).head
@@ -64,11 +65,11 @@ def tail(
             for event in client.events(bus=bus, after=after, pattern=wanted):
                 lines.write([event])
     if follow:
-        _follow(lines, url, bus, wanted, head if after is None else after)
+        follow_on(lines, url, bus, wanted, head if after is None else after)
     return Exit.OK
 
 
-def _follow(lines: "_Lines", url: str, bus: str, pattern: bytes | None, after: int) -> None:
+def follow_on(lines: "Lines", url: str, bus: str, pattern: bytes | None, after: int) -> NoReturn:
     """Until Ctrl-C, or a refusal. The server was there a moment ago, so it is waited for however long it is away."""
     from eventyard.client import Gap  # noqa: PLC0415 - heavy, see the package
 
@@ -82,18 +83,21 @@ def _follow(lines: "_Lines", url: str, bus: str, pattern: bytes | None, after: i
                 after = gap.last
 
 
-class _Lines:
-    """Events as lines, and remarks beside them."""
+class Lines:
+    """Events as lines, of the columns that `row` gives, and remarks beside them."""
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(
+        self, screen: Screen, columns: Sequence[str] = COLUMNS, row: "Callable[[StoredEvent], Sequence[object]]" = row
+    ) -> None:
         self._screen = screen
-        self._rows = screen.rows(COLUMNS)
+        self._rows = screen.rows(columns)
+        self._row = row
         self._is_lost = False
 
     def write(self, events: "list[StoredEvent]") -> None:
         for event in events:
             self._screen.document(event)
-        self._rows.write([row(event) for event in events])
+        self._rows.write([self._row(event) for event in events])
 
     def tell(self, trouble: "ClientError | None") -> None:
         """The first trouble after a contact, and the next contact."""

@@ -1,0 +1,223 @@
+"""Editing in an editor, asking before something is gone, watching, and names that a shell completes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.commands import Command
+from tests.support.terminal import on_a_terminal, read_rest, read_until
+
+Editor = Callable[[str], None]
+
+
+@pytest.fixture
+def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Editor:
+    """What the editor does with `text` and `path`, as Python, before it saves `text`."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.delenv("VISUAL", raising=False)
+
+    def does(what: str) -> None:
+        script = tmp_path / "editor.py"
+        script.write_text(
+            f"import os, subprocess, sys\npath = sys.argv[1]\ntext = open(path).read()\n{what}\nopen(path, 'w').write(text)\n"
+        )
+        monkeypatch.setenv("EDITOR", f"{sys.executable} {script}")
+
+    return does
+
+
+@pytest.fixture
+def rewards(eventyard: Command, bus: str) -> str:
+    """A bus with this rule."""
+    eventyard("rules", "put", "rewards", "--bus", bus, "--queue", "--type", "paid", "--owner", "t", "--start", "earliest")
+    return bus
+
+
+def left(tmp_path: Path) -> list[Path]:
+    return sorted(tmp_path.glob("eventyard-*.yaml"))
+
+
+def shown(eventyard: Command, bus: str) -> dict[str, Any]:
+    [document] = eventyard("rules", "show", "rewards", "--bus", bus, "--json").documents
+    return dict(document)
+
+
+def test_what_is_saved_is_put_and_shown(eventyard: Command, rewards: str, editor: Editor, tmp_path: Path) -> None:
+    editor("text = text.replace('paid', 'sent') + 'description: Points\\n'")
+    ended = eventyard("rules", "edit", "rewards", "--bus", rewards)
+    assert ended.code == 0
+    assert ended.out.splitlines() == [
+        f"~ rule {rewards}/rewards",
+        "    description",
+        '      - ""',
+        '      + "Points"',
+        "    pattern.type",
+        '      - ["paid"]',
+        '      + ["sent"]',
+    ]
+    assert (shown(eventyard, rewards)["description"], left(tmp_path)) == ("Points", [])
+
+
+@pytest.mark.parametrize("change", ["", "text += '# a remark\\n'"])
+def test_what_says_the_same_changes_nothing(
+    eventyard: Command, rewards: str, editor: Editor, tmp_path: Path, change: str
+) -> None:
+    editor(change)
+    ended = eventyard("rules", "edit", "rewards", "--bus", rewards)
+    assert (ended.code, ended.out) == (0, "")
+    assert "nothing was changed" in ended.err
+    assert (shown(eventyard, rewards)["state"]["version"], left(tmp_path)) == (1, [])
+
+
+def test_somebody_elses_change_is_not_overwritten_and_ones_own_is_kept(
+    eventyard: Command, server: str, rewards: str, editor: Editor, tmp_path: Path
+) -> None:
+    theirs = [
+        "eventyard",
+        "rules",
+        "put",
+        "rewards",
+        "--bus",
+        rewards,
+        "--queue",
+        "--type",
+        "paid",
+        "--owner",
+        "u",
+        "--url",
+        server,
+    ]
+    editor(f"subprocess.run([sys.executable, '-m', *{theirs!r}], check=True, stdout=2); text += 'description: Points\\n'")
+    ended = eventyard("rules", "edit", "rewards", "--bus", rewards)
+    assert (ended.code, ended.out) == (3, "")
+    assert "next:  somebody changed it meanwhile" in ended.err
+    [kept] = left(tmp_path)
+    assert f"kept in {kept}" in ended.err
+    assert "Points" in kept.read_text()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert (shown(eventyard, rewards)["owner"], shown(eventyard, rewards)["description"]) == ("u", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        ("text = text.replace('- paid', '  paid')", 2, "at /pattern/type"),
+        ("text = text.replace('name: rewards', 'name: points')", 2, "found another name, bus or document"),
+        ("text += 'delivery: {order: key}\\n'", 2, "at /delivery/order"),
+        ("text = '{'", 2, "while parsing a flow node"),
+        ("text = text.replace('queue: {}', 'http: {url: \"http://169.254.169.254/\"}')", 3, "at /target/http/url"),
+        ("sys.exit(7)", 2, "ended in 7"),
+    ],
+)
+def test_what_cannot_be_put_is_refused_with_the_place(  # noqa: PLR0917 - fixtures and a case
+    eventyard: Command, rewards: str, editor: Editor, tmp_path: Path, change: str, code: int, said: str
+) -> None:
+    editor(change)
+    ended = eventyard("rules", "edit", "rewards", "--bus", rewards)
+    assert ended.code == code
+    assert said in ended.err
+    assert len(left(tmp_path)) == (0 if "exit" in change else 1)
+    assert shown(eventyard, rewards)["state"]["version"] == 1
+
+
+def test_an_editor_that_is_not_there_is_named(eventyard: Command, rewards: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISUAL", "no-such-editor --wait")
+    assert "cannot run the editor no-such-editor" in eventyard("rules", "edit", "rewards", "--bus", rewards).err
+
+
+def test_what_a_bus_keeps_is_edited_alike(eventyard: Command, server: str, bus: str, editor: Editor) -> None:
+    editor("text = text.replace('max_age_s: 604800', 'max_age_s: 86400')")
+    assert eventyard("buses", "edit", bus).out.splitlines()[:2] == [f"~ bus {bus}", "    retention.max_age_s"]
+    assert "1d" in eventyard("buses", "show", bus).out
+    theirs = ["eventyard", "buses", "set-retention", bus, "--max-age", "2d", "--url", server]
+    editor(f"subprocess.run([sys.executable, '-m', *{theirs!r}], check=True, stdout=2); text = text.replace('86400', '3600')")
+    ended = eventyard("buses", "edit", bus)
+    assert ended.code == 3
+    assert "somebody changed the bus" in ended.err
+
+
+# Asking first
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", 1), ("y", 0)])
+def test_on_a_terminal_a_deletion_is_asked_for(eventyard: Command, server: str, rewards: str, answer: str, code: int) -> None:
+    with on_a_terminal("rules", "delete", "rewards", "--bus", rewards, "--url", server) as (process, terminal):
+        assert "with 0 events that it is owed and 0 dead letters?" in read_until(terminal, "[y/N]: ")
+        os.write(terminal, f"{answer}\n".encode())
+        read_rest(terminal)
+        assert process.wait() == code
+    assert eventyard("rules", "show", "rewards", "--bus", rewards).code == (0 if code else 1)
+
+
+# Watching
+
+
+def test_who_does_what_to_rules_is_seen_as_it_happens(eventyard: Command, server: str, rewards: str) -> None:
+    command = [sys.executable, "-m", "eventyard", "rules", "watch", "--bus", rewards, "--after", "0", "--url", server]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline().split() == ["POSITION", "ACCEPTED", "WHAT", "RULE", "TOLD"]
+        assert process.stdout.readline().split()[2:] == ["rule.created", "rewards"]
+        eventyard("publish", "--bus", rewards, "--type", "paid", "--source", "/s")
+        eventyard("rules", "pause", "rewards", "--bus", rewards)
+        assert process.stdout.readline().split()[2:] == ["rule.paused", "rewards"]
+        eventyard("rules", "seek", "rewards", "latest", "--bus", rewards)
+        assert process.stdout.readline().split()[2:] == ["rule.sought", "rewards", "position=5"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    assert eventyard("rules", "watch", "nothing", "--bus", rewards).code == 1
+
+
+def test_a_status_is_shown_again_until_ctrl_c(server: str, rewards: str) -> None:
+    with on_a_terminal("rules", "status", "rewards", "--bus", rewards, "--watch", "--url", server) as (process, terminal):
+        read_until(terminal, "backfill at")
+        read_until(terminal, "backfill at")
+        process.send_signal(signal.SIGINT)
+        read_rest(terminal)
+        assert process.wait() == 130
+
+
+# Completion
+
+
+def completed(server: str, *words: str, **environment: str) -> list[str]:
+    """What a shell is offered for the last of the words."""
+    asked = {
+        "_EVENTYARD_COMPLETE": "complete_bash",
+        "COMP_WORDS": " ".join(("eventyard", *words)),
+        "COMP_CWORD": str(len(words)),
+        "EVENTYARD_URL": server,
+    }
+    command = [sys.executable, "-m", "eventyard"]
+    ended = subprocess.run(command, env=os.environ | asked | environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout.split()
+
+
+def test_names_are_completed_as_the_server_has_them(eventyard: Command, server: str, rewards: str) -> None:
+    eventyard("rules", "put", "returns", "--bus", rewards, "--queue", "--type", "x")
+    assert completed(server, "rules", "show", "--bus", rewards, "re") == ["returns", "rewards"]
+    assert completed(server, "rules", "status", "--bus", rewards, "rew") == ["rewards"]
+    assert completed(server, "rules", "show", "rew") == []
+    assert rewards in completed(server, "tail", "--bus", rewards[:5])
+    assert "status" in completed(server, "rules", "st")
+
+
+def test_where_no_server_answers_nothing_is_said(server: str) -> None:
+    assert completed("http://127.0.0.1:9", "rules", "show", "") == []
+    assert completed("not a url", "rules", "show", "") == []
+    assert completed(server, "rules", "show", "", EVENTYARD_KEY_FILE="/nowhere") == []
+
+
+def test_a_document_that_is_shown_is_json_where_it_is_asked_for(eventyard: Command, rewards: str, editor: Editor) -> None:
+    editor("text += 'description: Points\\n'")
+    [step] = eventyard("rules", "edit", "rewards", "--bus", rewards, "--json").documents
+    assert json.dumps(step["differences"]) == '[{"field": "description", "before": "\\"\\"", "after": "\\"Points\\""}]'
