@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 
 from eventyard import entrance
@@ -139,8 +140,6 @@ def test_a_public_key_is_no_secret_to_sign_by(tmp_path: Path, algorithm: str) ->
 def test_a_symmetric_key_in_the_set_is_none(tmp_path: Path) -> None:
     secret = {"kty": "oct", "k": encoded(b"x" * 64), "kid": "k", "alg": "HS256"}
     of = issuer(tmp_path, public("RS256", key_id="other"), secret)
-    import jwt  # noqa: PLC0415 - here alone
-
     refused(of, jwt.encode(claims(), b"x" * 64, algorithm="HS256", headers={"kid": "k"}))
 
 
@@ -195,14 +194,14 @@ def test_a_key_that_is_too_short_vouches_for_nobody(tmp_path: Path) -> None:
 
 
 def test_a_key_for_encryption_and_a_private_one_are_passed_over(tmp_path: Path) -> None:
-    of = issuer(tmp_path, public("RS256", use="enc"), public("RS256", d="AQAB"), public("ES256", key_id="e"))
-    refused(of, token())
+    private = jwt.get_algorithm_by_name("RS256").to_jwk(private_key("RS256"), as_dict=True) | {"kid": "k", "use": "sig"}
+    private.pop("key_ops")
+    for entry in (public("RS256", use="enc"), private):
+        refused(issuer(tmp_path, entry, public("ES256", key_id="e")), token())
 
 
 def test_a_token_that_names_no_key_is_taken_where_there_is_one_for_it(tmp_path: Path) -> None:
     alone = issuer(tmp_path, public("RS256", key_id=None), public("ES256", key_id="e"))
-    import jwt  # noqa: PLC0415 - here alone
-
     nameless = jwt.encode(claims(), private_key("RS256"), algorithm="RS256")
     assert identified(alone, nameless)
     refused(issuer(tmp_path, public("RS256"), public("RS256", 1, key_id="two")), nameless)

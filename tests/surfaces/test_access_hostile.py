@@ -6,7 +6,6 @@ before the bus reads a request otherwise than the bus does. After each the bus h
 
 import base64
 import hashlib
-import json
 import re
 import socket
 import time
@@ -19,7 +18,7 @@ from eventyard.core.access import EVERYTHING, Scope
 from eventyard.issuer import FileKeys, Issuer, Policy
 from tests.support.buses import WAIT_S
 from tests.support.keys import LockedBus, locked_bus
-from tests.support.tokens import AUDIENCE, ISSUER, encoded, forged, jwks, token
+from tests.support.tokens import AUDIENCE, ISSUER, forged, jwks, public, token
 
 HOST = b"Host: 127.0.0.1\r\nConnection: close\r\n"
 INNER = b"GET /v1/keys HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
@@ -210,7 +209,7 @@ TOKENS = {
     "hmac": lambda: forged({"alg": "HS256", "kid": "k"}, groups(), b"x" * 32),
     "another algorithm": lambda: token("ES256", headers={"kid": "k"}, groups=["admins"]),
     "somebody else's key": lambda: token("RS256", 1, groups=["admins"]),
-    "own key inside": lambda: token("RS256", 1, headers={"jwk": json.loads(jwks())["keys"][0]}, groups=["admins"]),
+    "own key inside": lambda: token("RS256", 1, headers={"jwk": public("RS256", 1)}, groups=["admins"]),
     "address of a key": lambda: token("RS256", 1, headers={"jku": "http://127.0.0.1:1/keys"}, groups=["admins"]),
     "a path as the key's id": lambda: token(headers={"kid": "../../../dev/null"}, groups=["admins"]),
     "expired": lambda: token(groups=["admins"], exp=int(time.time()) - 100),
@@ -264,11 +263,13 @@ class Attacked:
         yard = self.bus.door.yard
         return len(yard.access_keys()), len(yard.buses())
 
-    def send(self, pattern: bytes) -> bytes:
-        """All that is answered until the bus ends the connection."""
-        sent = pattern
+    def meant(self, pattern: bytes) -> bytes:
         for word, meant in self._words.items():
-            sent = sent.replace(word, meant)
+            pattern = pattern.replace(word, meant)
+        return pattern
+
+    def send(self, sent: bytes) -> bytes:
+        """All that is answered until the bus ends the connection."""
         received = b""
         with self.bus.door.connect() as connection:
             connection.settimeout(WAIT_S)
@@ -308,7 +309,7 @@ def test_there_are_a_hundred_and_more() -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_request_is_refused_and_changes_nothing(attacked: Attacked, name: str) -> None:
-    received = attacked.send(HOSTILE[name])
+    received = attacked.send(attacked.meant(HOSTILE[name]))
     attacked.check(received, is_first_good=name == "smuggled: behind a good request")
     assert received.startswith(b"HTTP/1.1 ")
 
@@ -323,8 +324,8 @@ def test_a_hostile_token_opens_nothing(attacked: Attacked, name: str) -> None:
 def test_a_good_token_would_open_it(attacked: Attacked) -> None:
     """What the others are one step away from; so it is not for another reason that they fail."""
     assert attacked.send(shown(b"Bearer " + token(groups=["admins"]).encode())).startswith(b"HTTP/1.1 200 ")
-    assert attacked.send(shown(b"Bearer KEY")).startswith(b"HTTP/1.1 200 ")
-    assert attacked.send(shown(b"bEaReR KEY")).startswith(b"HTTP/1.1 200 ")
+    assert attacked.send(attacked.meant(shown(b"Bearer KEY"))).startswith(b"HTTP/1.1 200 ")
+    assert attacked.send(attacked.meant(shown(b"bEaReR KEY"))).startswith(b"HTTP/1.1 200 ")
 
 
 def test_many_who_guess_learn_nothing_and_keep_nobody_out(attacked: Attacked) -> None:
@@ -341,13 +342,12 @@ def test_many_who_guess_learn_nothing_and_keep_nobody_out(attacked: Attacked) ->
 
 
 def test_a_caller_that_hangs_up_before_its_answer_harms_nobody(attacked: Attacked) -> None:
-    for sent in (b"", b"GET", asking(b"/v1/buses", b"Authorization: Bearer KEY")[:-4], asking()):
+    for sent in (b"", b"GET", attacked.meant(asking(b"/v1/buses", b"Authorization: Bearer KEY"))[:-4], asking()):
         with socket.create_connection((attacked.bus.door.host, attacked.bus.door.port)) as connection:
             connection.sendall(sent)
     attacked.check(b"")
 
 
 def test_a_token_in_the_wrong_place_is_not_a_key(attacked: Attacked) -> None:
-    assert encoded(b"\x00") == "AA"
     for value in (b"Basic " + token(groups=["admins"]).encode(), token(groups=["admins"]).encode()):
         attacked.check(attacked.send(shown(value)))

@@ -8,6 +8,7 @@ import pytest
 
 from eventyard.core import limits
 from eventyard.core.access import Grant, Scope
+from eventyard.surfaces.http.access import Access
 from tests.support.buses import ServedBus, served_bus
 from tests.support.keys import HOUR_MS, LockedBus, locked_bus
 from tests.support.listeners import listening
@@ -201,6 +202,34 @@ def test_a_revoked_key_opens_nothing_from_the_answer_on(bus: LockedBus) -> None:
     assert bus.ask("DELETE", f"/v1/keys/{key[3:11]}", bus.admin).status_code == 204
 
 
+def test_a_key_that_is_revoked_while_its_request_arrives_does_nothing(bus: LockedBus) -> None:
+    """The head was let in; what it asks for would be done after the key was revoked."""
+    key = bus.key(Scope.MANAGE)
+    head = f"PUT /v1/buses/late HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\ncontent-length: 2\r\n\r\n"
+    with bus.door.connect() as connection:
+        connection.sendall(head.encode() + b"{")
+        bus.door.wait_until(lambda: is_used(bus, key))
+        bus.revoke(key)
+        connection.sendall(b"}")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 401 ")
+    assert bus.ask("GET", "/v1/buses/late", bus.admin).status_code == 404
+
+
+def is_used(bus: LockedBus, key: str) -> bool:
+    """It is looked at again after each step of the writer, of which this makes one."""
+    publish(bus, bus.admin, EVENT | {"id": f"step-{key[3:11]}"}, "other")
+    return bool(bus.door.yard.used_ms(key[3:11]))
+
+
+@pytest.mark.parametrize(
+    ("extra", "found"), [(0, "found a key that is none"), (1, f"found {limits.AUTHORIZATION_BYTES_MAX + 1} bytes")]
+)
+def test_the_header_is_bounded(bus: LockedBus, extra: int, found: str) -> None:
+    shown = "ey_" + "0" * (limits.AUTHORIZATION_BYTES_MAX - len("Bearer ey_") + extra)
+    answer = bus.ask("GET", "/v1/buses", shown)
+    assert (answer.status_code, answer.json()["found"].startswith(found)) == (401, True)
+
+
 def test_a_key_expires(bus: LockedBus) -> None:
     key, _ = bus.make("short", Grant((Scope.READ,)), lives_ms=HOUR_MS)
     assert bus.ask("GET", "/v1/buses", key).status_code == 200
@@ -235,6 +264,19 @@ def test_a_stream_ends_when_its_key_expires(bus: LockedBus, monkeypatch: pytest.
         bus.clock.ahead_ms += HOUR_MS
         last = list(stream.rest())[-1]
     assert (last.name, last.data["reason"]) == ("cut", "expired")
+
+
+def test_what_begins_with_a_key_that_was_revoked_just_before_ends_at_once() -> None:
+    with locked_bus() as locked:
+        yard, key = locked.door.yard, locked.key(Scope.READ)
+        caller = yard.identify(key.encode())
+        locked.revoke(key)
+
+        def ended_by() -> str:
+            with Access(yard).permit(caller) as permit:
+                return permit.ended_by
+
+        assert locked.door.on_loop(ended_by) == "revoked"
 
 
 def test_a_receive_that_waits_ends_with_its_key_and_takes_nothing(bus: LockedBus) -> None:
