@@ -41,7 +41,7 @@ def test_documents_come_to_be_and_a_second_time_there_is_nothing_to_do(eventyard
     assert dry.out.splitlines() == [
         f"+ bus {new}",
         "    retention.max_age_s",
-        "      + 86400.0",
+        "      + 86400",
         f'+ rule {bus}/a  {{"type":["a"]}} -> its queue',
         f'+ rule {new}/b  {{"type":["b"]}} -> its queue',
         "3 to create, 0 as they should be",

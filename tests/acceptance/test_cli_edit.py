@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.commands import Command
-from tests.support.terminal import on_a_terminal, read_rest, read_until
+from tests.support.terminal import COLUMNS, on_a_terminal, read_rest, read_until
 
 Editor = Callable[[str], None]
 
@@ -109,7 +110,7 @@ def test_somebody_elses_change_is_not_overwritten_and_ones_own_is_kept(
 @pytest.mark.parametrize(
     ("change", "code", "said"),
     [
-        ("text = text.replace('- paid', '  paid')", 2, "at /pattern/type"),
+        ("text = text.replace('[paid]', 'paid')", 2, "at /pattern/type"),
         ("text = text.replace('name: rewards', 'name: points')", 2, "found another name, bus or document"),
         ("text += 'delivery: {order: key}\\n'", 2, "at /delivery/order"),
         ("text = '{'", 2, "while parsing a flow node"),
@@ -155,6 +156,48 @@ def test_on_a_terminal_a_deletion_is_asked_for(eventyard: Command, server: str, 
         read_rest(terminal)
         assert process.wait() == code
     assert eventyard("rules", "show", "rewards", "--bus", rewards).code == (0 if code else 1)
+
+
+def test_on_a_terminal_dead_letters_are_not_discarded_by_a_slip(eventyard: Command, server: str, rewards: str) -> None:
+    eventyard("publish", "--bus", rewards, "--type", "paid", "--source", "/s")
+    [delivery] = eventyard("queue", "receive", "rewards", "--bus", rewards, "--json").documents
+    eventyard("queue", "reject", "rewards", delivery["lease"], "--bus", rewards)
+    with on_a_terminal("dead-letters", "purge", "rewards", "--all", "--bus", rewards, "--url", server) as (process, terminal):
+        assert "discard 1 dead letters of rewards for good?" in read_until(terminal, "[y/N]: ")
+        os.write(terminal, b"\n")
+        read_rest(terminal)
+        assert process.wait() == 1
+    assert eventyard("dead-letters", "purge", "rewards", "--all", "--bus", rewards).out.startswith("1 discarded")
+
+
+def test_a_table_on_a_narrow_terminal_leaves_every_column_some_room(eventyard: Command, server: str, rewards: str) -> None:
+    name = "a-rule-with-a-name-that-is-almost-as-long-as-a-name-may-become-in-this-house"
+    eventyard("rules", "put", name, "--bus", rewards, "--to", "http://127.0.0.1:9/", "--type", "order.paid")
+    with on_a_terminal("rules", "list", "--bus", rewards, "--url", server, NO_COLOR="1") as (process, terminal):
+        table = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line) for line in read_rest(terminal).splitlines()]
+        assert process.wait() == 0
+    assert all(len(line) <= COLUMNS for line in table)
+    assert table[0].split() == ["RULE", "STATE", "PATTERN", "TARGET"]
+    assert "http://" in table[1]
+    assert "".join(line.split()[0] for line in table[1:3]) == name  # A name can still be read whole.
+
+
+def test_what_is_not_there_names_the_command_that_lists(eventyard: Command, rewards: str) -> None:
+    for arguments, advice in (
+        (("rules", "show", "nothing", "--bus", rewards), f"eventyard rules list --bus {rewards} shows what is there"),
+        (("rules", "show", "nothing"), "eventyard rules list shows what is there"),
+        (("rules", "list", "--bus", "nowhere"), "eventyard buses list shows what is there"),
+        (("events", "show", "99", "--bus", rewards), "eventyard events list shows what is there"),
+    ):
+        ended = eventyard(*arguments)
+        assert (ended.code, ended.err.splitlines()[-1]) == (1, f"next:  {advice}")
+
+
+def test_a_bus_is_created_with_what_it_keeps(eventyard: Command, bus: str) -> None:
+    assert eventyard("buses", "create", f"{bus}-2", "--max-age", "3d").code == 0
+    assert "3d" in eventyard("buses", "show", f"{bus}-2").out
+    assert eventyard("buses", "create", f"{bus}-3", "--max-age", "soon").code == 2
+    assert eventyard("buses", "show", f"{bus}-3").code == 1
 
 
 # Watching

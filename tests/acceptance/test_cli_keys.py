@@ -84,6 +84,18 @@ def test_the_list_tells_of_every_key_and_shows_none(admin: Command, keys: dict[s
     assert documents[-1]["buses"] == ["shop"]
 
 
+def test_one_key_is_shown_without_what_would_open_anything(admin: Command) -> None:
+    key = admin("keys", "create", "narrow", "--scope", "publish", "--bus", "shop").out.strip()
+    told = admin("keys", "show", key[3:11])
+    assert [line.split()[:2] for line in told.out.splitlines()[1:4]] == [
+        ["name", "narrow"],
+        ["scopes", "publish"],
+        ["buses", "shop"],
+    ]
+    assert key[12:] not in told.out
+    refused(admin("keys", "show", "00000000"), 1, "next:  eventyard keys list")
+
+
 def test_a_revoked_key_opens_nothing(admin: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     key = admin("keys", "create", "brief", "--scope", "read").out.strip()
     assert admin("keys", "revoke", key[3:11]).code == 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from eventyard.cli import asking
+from eventyard.cli import asking, completing
 from eventyard.cli.exits import Exit
 from eventyard.cli.failures import Failure, code_of_status
 from eventyard.cli.options import DEFAULT_URL, Json, Sure, Url, connect
@@ -37,7 +37,9 @@ def apply(
         str | None, typer.Option("--owner", metavar="LABEL", help="Whose the rules are, where they do not say it.")
     ] = None,
     take_over: Annotated[bool, typer.Option("--take-over", help="Change rules of other owners too.")] = False,
-    bus: Annotated[str, typer.Option("--bus", metavar="NAME", help="The bus of rules that name none.")] = "default",
+    bus: Annotated[
+        str, typer.Option("--bus", metavar="NAME", help="The bus of rules that name none.", autocompletion=completing.buses)
+    ] = "default",
     url: Url = DEFAULT_URL,
     as_json: Json = False,
 ) -> int:

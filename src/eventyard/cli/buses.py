@@ -37,19 +37,43 @@ def list_(*, url: Url = DEFAULT_URL, as_json: Json = False) -> int:
     return Exit.OK
 
 
+MaxAge = Annotated[str | None, typer.Option("--max-age", metavar="TIME", help="Remove events older than this: 12h, 30d.")]
+MaxBytes = Annotated[str | None, typer.Option("--max-bytes", metavar="SIZE", help="Keep so much of events: 500MB, 10GiB.")]
+DeadLetters = Annotated[str | None, typer.Option("--dead-letters", metavar="TIME", help="Keep dead letters so long: 90d.")]
+
+
+def _asked(max_age: str | None, max_bytes: str | None, dead_letters: str | None) -> dict[str, Any]:
+    """What is to be kept, as the client takes it."""
+    return {
+        "max_age_s": None if max_age is None else seconds(max_age, option="--max-age"),
+        "max_bytes": None if max_bytes is None else size(max_bytes, option="--max-bytes"),
+        "dead_letters_s": None if dead_letters is None else seconds(dead_letters, option="--dead-letters"),
+    }
+
+
 @app.command("create")
-def create(name: BusName, *, url: Url = DEFAULT_URL, as_json: Json = False) -> int:
+def create(
+    name: BusName,
+    *,
+    max_age: MaxAge = None,
+    max_bytes: MaxBytes = None,
+    dead_letters: DeadLetters = None,
+    url: Url = DEFAULT_URL,
+    as_json: Json = False,
+) -> int:
     """Create a bus. That it is there already is no error.
 
     Example:
       eventyard buses create orders
+      eventyard buses create orders --max-age 30d
 
     Next: eventyard rules put RULE --bus NAME --type TYPE --to URL
 
     """
     screen = Screen(as_json=as_json)
     with connect(url) as client:
-        bus = client.create_bus(name)
+        asked = _asked(max_age, max_bytes, dead_letters)
+        bus = client.set_retention(name, **asked) if any(asked.values()) else client.create_bus(name)
     screen.document(bus)
     screen.say(f"bus {bus.name} is there since {bus.created}; its last position is {bus.head}")
     screen.advise(f"eventyard publish --bus {name} --type TYPE --source URI")
@@ -102,15 +126,9 @@ def _span(seconds: float) -> str:
 def set_retention(
     name: BusName,
     *,
-    max_age: Annotated[
-        str | None, typer.Option("--max-age", metavar="TIME", help="Remove events older than this: 12h, 30d.")
-    ] = None,
-    max_bytes: Annotated[
-        str | None, typer.Option("--max-bytes", metavar="SIZE", help="Keep so much of events: 500MB, 10GiB.")
-    ] = None,
-    dead_letters: Annotated[
-        str | None, typer.Option("--dead-letters", metavar="TIME", help="Keep dead letters so long: 90d.")
-    ] = None,
+    max_age: MaxAge = None,
+    max_bytes: MaxBytes = None,
+    dead_letters: DeadLetters = None,
     url: Url = DEFAULT_URL,
     as_json: Json = False,
 ) -> int:
@@ -125,11 +143,7 @@ def set_retention(
     if max_age is max_bytes is dead_letters is None:
         raise Failure("found nothing to set", advice="give --max-age, --max-bytes or --dead-letters")
     screen = Screen(as_json=as_json)
-    asked: dict[str, Any] = {
-        "max_age_s": None if max_age is None else seconds(max_age, option="--max-age"),
-        "max_bytes": None if max_bytes is None else size(max_bytes, option="--max-bytes"),
-        "dead_letters_s": None if dead_letters is None else seconds(dead_letters, option="--dead-letters"),
-    }
+    asked = _asked(max_age, max_bytes, dead_letters)
     with connect(url) as client:
         client.bus(name)  # One that is not there is not made by a name spelt wrong.
         bus = client.set_retention(name, **asked)

@@ -48,6 +48,8 @@ def _shown(value: Any) -> str | None:
 def _veiled(value: Any) -> Any:
     if _is_secret(value):
         return {SECRET: None if value[SECRET] is None else "(not shown)"}
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # 10, as people write it, not 10.0.
     if isinstance(value, dict):
         return {name: _veiled(member) for name, member in value.items()}
     return [_veiled(item) for item in value] if isinstance(value, list) else value

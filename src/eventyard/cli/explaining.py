@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eventyard.cli import completing
 from eventyard.cli.exits import Exit
 from eventyard.cli.options import DEFAULT_URL, Bus, Json, Url, connect
 from eventyard.cli.screen import Screen, printable
@@ -26,7 +27,12 @@ WHY_WIDTH_MIN = 30
 def explain(
     position: Annotated[int, typer.Argument(metavar="POSITION", min=1, help="The event's number in its bus.")],
     rule: Annotated[
-        str | None, typer.Argument(metavar="[RULE]", help="One rule, there or deleted; else all, those with deliveries first.")
+        str | None,
+        typer.Argument(
+            metavar="[RULE]",
+            help="One rule, there or deleted; else all, those with deliveries first.",
+            autocompletion=completing.rules,
+        ),
     ] = None,
     *,
     all_: Annotated[bool, typer.Option("--all", help="All rules that do not match too, not only the first.")] = False,

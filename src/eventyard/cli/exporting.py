@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from eventyard.cli import completing
 from eventyard.cli.exits import Exit
 from eventyard.cli.failures import Failure
 from eventyard.cli.options import DEFAULT_URL, Json, Url, connect
@@ -23,7 +24,10 @@ def export(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="Write a file for each bus and rule in here.")
     ] = None,
-    buses: Annotated[list[str] | None, typer.Option("--bus", metavar="NAME", help="Only this bus. May be repeated.")] = None,
+    buses: Annotated[
+        list[str] | None,
+        typer.Option("--bus", metavar="NAME", help="Only this bus. May be repeated.", autocompletion=completing.buses),
+    ] = None,
     owner: Annotated[
         str | None, typer.Option("--owner", metavar="LABEL", help="Only rules that carry this owner, and no buses.")
     ] = None,

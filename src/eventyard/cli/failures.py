@@ -1,6 +1,7 @@
 """How a command fails: one readable message, what to do next, and an exit code. One table for every kind of error."""
 
 import json
+import re
 import sys
 import traceback
 from typing import Any
@@ -70,7 +71,21 @@ def _of_client(error: Exception) -> Failure | None:
 def _of_problem(error: Any) -> Failure:
     code = code_of_status(error.status)
     title = f"{error.title}: " if error.title else ""
-    return Failure(f"{title}{error}", advice=_ADVICE.get(error.code, _ADVICE[code]), code=code, problem=_members(error))
+    advice = (code is Exit.NO and _list_of(error.found)) or _ADVICE.get(error.code, _ADVICE[code])
+    return Failure(f"{title}{error}", advice=advice, code=code, problem=_members(error))
+
+
+_ABSENT = re.compile(r'found no (?P<kind>rule|bus|event|key) (?:.* on bus "(?P<bus>[^"]+)"\Z)?')
+_LISTS = {"rule": "rules list", "bus": "buses list", "event": "events list", "key": "keys list"}
+
+
+def _list_of(found: str) -> str:
+    """The command that shows what there is of the kind that was not found; empty where that is not it."""
+    absent = _ABSENT.match(found)
+    if absent is None:
+        return ""
+    bus = absent["bus"]
+    return f"eventyard {_LISTS[absent['kind']]}{f' --bus {bus}' if bus not in {None, 'default'} else ''} shows what is there"
 
 
 def code_of_status(status: int) -> Exit:

@@ -148,6 +148,44 @@ def list_(*, url: Url = DEFAULT_URL, as_json: Json = False) -> int:
     return Exit.OK
 
 
+@app.command("show")
+def show(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as the list shows it.")],
+    *,
+    url: Url = DEFAULT_URL,
+    as_json: Json = False,
+) -> int:
+    """Show what a key allows, who made it, and until when. What would open anything is not shown.
+
+    Example:
+      eventyard keys show 1a2b3c4d
+
+    Next: eventyard keys revoke ID
+
+    """
+    screen = Screen(as_json=as_json)
+    with connect(url) as client:
+        found = {key.id: key for key in list(client.keys())}
+    key = found.get(key_id)
+    if key is None:
+        raise Failure(f'found no key "{key_id[:8]}"', advice="eventyard keys list shows what is there", code=Exit.NO)
+    screen.document(key)
+    screen.pairs(
+        [
+            ("key", key.id),
+            ("name", key.name),
+            ("scopes", _told_scopes(key)),
+            ("buses", ", ".join(key.buses or ["all"])),
+            ("state", _state(key)),
+            ("last used", key.last_used),
+            ("created", key.created),
+            ("created by", key.created_by or None),
+            ("revoked by", key.revoked_by or None),
+        ]
+    )
+    return Exit.OK
+
+
 def _told_scopes(key: "AccessKey") -> str:
     bounds = [f"source {key.source}"] if key.source else []
     bounds += [f"type {', '.join(key.types)}"] if key.types else []

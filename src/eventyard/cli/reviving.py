@@ -1,10 +1,12 @@
 """`eventyard dead-letters redrive`, `purge` and `skip`: what is done about dead letters."""
 
+import functools
 import time
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from eventyard.cli import asking
 from eventyard.cli.dead_letters import app
 from eventyard.cli.exits import Exit
 from eventyard.cli.failures import Failure
@@ -17,6 +19,7 @@ from eventyard.cli.options import (
     DiedUntil,
     Json,
     RuleName,
+    Sure,
     Url,
     connect,
     death_filter,
@@ -101,11 +104,14 @@ def purge(
     until: DiedUntil = None,
     parked: Annotated[bool, typer.Option("--parked", help="With each of these ids, what waits behind it.")] = False,
     dry_run: DryRun = False,
+    is_sure: Sure = False,
     bus: Bus = "default",
     url: Url = DEFAULT_URL,
     as_json: Json = False,
 ) -> int:
     """Discard dead letters for good. The log records by whom.
+
+    On a terminal it asks first.
 
     Example:
       eventyard dead-letters purge rewards --reason answer --until 7d --dry-run
@@ -117,10 +123,12 @@ def purge(
     which = _which("purge", ids, narrowed, is_all=all_)
     screen = Screen(as_json=as_json)
     with connect(url) as client:
+        count = functools.partial(client.count_dead_letters, name, which, bus=bus, parked=parked, **narrowed)
         if dry_run:
-            return _count(
-                screen, client.count_dead_letters(name, which, bus=bus, parked=parked, **narrowed), "would be discarded"
-            )
+            return _count(screen, count(), "would be discarded")
+        if not (is_sure or asking.perhaps(lambda: f"discard {count()} dead letters of {name} for good?")):
+            screen.note("nothing was discarded")
+            return Exit.NO
         asked = client.purge(name, which, bus=bus, parked=parked, **narrowed)
         moved = _moved(screen, lambda: client.status(name, bus=bus), asked, "discarding")
     screen.document({"position": asked.position, "moved": moved})

@@ -21,6 +21,11 @@ _PIPE_COLUMNS = 100_000
 """A table that goes to a file or another program is as wide as it likes; on a terminal it is cut to fit."""
 
 
+_GAP = 2
+_CUT_COLUMNS_MIN = 8
+"""What is left of a column that gives way, before one that is whole goes on in a second line."""
+
+
 def printable(text: str) -> str:
     r"""`text` on one line, with what is no printable character spelt as `\x1b`."""
     if text.isprintable():
@@ -118,12 +123,29 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], whole: Sequenc
     from rich.table import Table  # noqa: PLC0415 - heavy, see the package
     from rich.text import Text  # noqa: PLC0415 - as above
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    told = [[printable(_text(value)) for value in row] for row in rows]
+    folded, width = _folded(columns, told, whole)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for name in columns:
-        table.add_column(name.upper(), no_wrap=name in whole, overflow="fold" if name in whole else "ellipsis")
-    for row in rows:
-        table.add_row(*(Text(printable(_text(value)), no_wrap=True, overflow="ellipsis") for value in row))
+        if name == folded:
+            table.add_column(name.upper(), width=width, overflow="fold")
+        else:
+            table.add_column(name.upper(), no_wrap=name in whole, overflow="ellipsis")
+    for cells in told:
+        fitted = zip(columns, cells, strict=True)
+        table.add_row(*(text if name == folded else Text(text, no_wrap=True, overflow="ellipsis") for name, text in fitted))
     return table
+
+
+def _folded(columns: Sequence[str], rows: Sequence[Sequence[str]], whole: Sequence[str]) -> tuple[str, int]:
+    """Which whole column goes on in a second line, and how wide it is, where the others would be left with nothing; the widest."""
+    if not sys.stdout.isatty():
+        return "", 0
+    widths = {name: max(map(len, [name, *(row[index] for row in rows)])) for index, name in enumerate(columns)}
+    needed = sum(width if name in whole else min(width, _CUT_COLUMNS_MIN) for name, width in widths.items())
+    missing = needed + _GAP * (len(columns) - 1) - shutil.get_terminal_size().columns
+    widest = max(whole, key=lambda name: widths[name], default="")
+    return (widest, max(_CUT_COLUMNS_MIN, widths[widest] - missing)) if missing > 0 and widest else ("", 0)
 
 
 def _rendered(table: "Table") -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from eventyard.cli import completing
 from eventyard.cli.exits import Exit
 from eventyard.cli.options import DEFAULT_URL, Json, Url, connect
 from eventyard.cli.rates import BusLine, Look, RuleLine, bus_lines, rule_lines
@@ -36,7 +37,10 @@ _STATE_STYLES = {"failing": "red", "paused": "yellow", "backfilling": "cyan"}
 def top(
     *,
     buses: Annotated[
-        list[str] | None, typer.Option("--bus", metavar="NAME", help="A bus. May be repeated.  [default: default]")
+        list[str] | None,
+        typer.Option(
+            "--bus", metavar="NAME", help="A bus. May be repeated.  [default: default]", autocompletion=completing.buses
+        ),
     ] = None,
     interval_s: Annotated[
         float, typer.Option("--interval", metavar="SECONDS", min=0.2, max=3600, help="Look again after so long.")

@@ -130,7 +130,9 @@ def written(documents: list[Any]) -> str:
 
 def _dumped(documents: list[Any], *, is_ascii: bool) -> str:
     dumper: Any = _Dumper  # Its type does not know of a dumper's own.
-    return yaml.dump_all(documents, Dumper=dumper, sort_keys=False, allow_unicode=not is_ascii, width=120)
+    return yaml.dump_all(
+        documents, Dumper=dumper, default_flow_style=None, sort_keys=False, allow_unicode=not is_ascii, width=120
+    )
 
 
 class _Dumper(yaml.SafeDumper):
