@@ -159,6 +159,7 @@ def test_without_a_terminal_changes_want_a_yes(eventyard: Command, bus: str, wan
     ended = eventyard("apply", "-f", wanted(rule("a", bus)))
     assert ended.code == 2
     assert "next:  add --yes" in ended.err
+    assert eventyard("apply", "-f", wanted(rule("a", bus)), "--json").code == 2
     assert eventyard("rules", "list", "--bus", bus, "--json").out == ""
 
 

@@ -115,6 +115,7 @@ def test_somebody_elses_change_is_not_overwritten_and_ones_own_is_kept(
         ("text += 'delivery: {order: key}\\n'", 2, "at /delivery/order"),
         ("text = '{'", 2, "while parsing a flow node"),
         ("text = text.replace('queue: {}', 'http: {url: \"http://169.254.169.254/\"}')", 3, "at /target/http/url"),
+        ("open(path, 'wb').write(b'name: \\xff'); os._exit(0)", 2, "invalid"),
         ("sys.exit(7)", 2, "ended in 7"),
     ],
 )
@@ -125,7 +126,7 @@ def test_what_cannot_be_put_is_refused_with_the_place(  # noqa: PLR0917 - fixtur
     ended = eventyard("rules", "edit", "rewards", "--bus", rewards)
     assert ended.code == code
     assert said in ended.err
-    assert len(left(tmp_path)) == (0 if "exit" in change else 1)
+    assert len(left(tmp_path)) == (0 if "ended" in said else 1)
     assert shown(eventyard, rewards)["state"]["version"] == 1
 
 

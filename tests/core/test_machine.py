@@ -21,7 +21,15 @@ from eventyard.core.commands import (
     SetPaused,
 )
 from eventyard.core.delivery import Note, Reason, State, decode_note
-from eventyard.core.errors import EventConflict, InvalidRequest, InvalidRule, NotFound, StaleLease, TooManyMatches
+from eventyard.core.errors import (
+    EventConflict,
+    InvalidRequest,
+    InvalidRule,
+    NotFound,
+    StaleLease,
+    TooManyMatches,
+    VersionConflict,
+)
 from eventyard.core.machine import foresee
 from eventyard.core.pattern import ruleset
 from eventyard.core.rule import Status
@@ -118,6 +126,19 @@ def test_the_same_rule_put_again_changes_nothing(bus: Stepped) -> None:
     bus.put("paid")
     answer = bus.do(put_rule("paid"))
     assert (answer.is_created, answer.is_changed, bus.state.head) == (False, False, 1)
+
+
+def test_of_two_edits_of_what_both_saw_the_second_is_a_conflict(bus: Stepped) -> None:
+    seen = bus.do(put_rule("paid")).record.version
+    first, second = (msgspec.structs.replace(put_rule("paid", description=text), version=seen) for text in ("one", "another"))
+    assert bus.do(first).is_changed
+    assert isinstance(bus.do(second), VersionConflict)
+    assert not bus.do(first).is_changed  # Asked again after a lost answer: it is as asked.
+    assert isinstance(bus.do(DeleteRule("paid", version=seen)), VersionConflict)
+    assert isinstance(bus.do(msgspec.structs.replace(second, version=0)), VersionConflict)
+    assert isinstance(bus.do(msgspec.structs.replace(put_rule("new"), version=seen)), VersionConflict)
+    assert bus.state.by_name["paid"].rule.description == "one"
+    assert "new" not in bus.state.by_name
 
 
 def test_another_start_for_a_rule_that_exists_is_refused(bus: Stepped) -> None:

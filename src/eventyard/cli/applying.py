@@ -66,6 +66,8 @@ def apply(
         _show(screen, steps, is_told=is_dry or not as_json)
         if not changes or is_dry:
             return Exit.CHANGES if changes else Exit.OK
+        if as_json and not is_sure:
+            raise Failure("there are changes, and under --json nobody is asked", advice="add --yes, or --dry-run")
         if not (is_sure or asking.certainly("make these changes?", otherwise="there are changes, and nobody to ask")):
             screen.note("nothing was changed")
             return Exit.NO
@@ -134,7 +136,7 @@ def _carry_out(screen: Screen, client: "Client", steps: "list[Step]") -> int:
             take(client, step)
         except ProblemError as error:
             found = code_of_status(error.status)
-            if found not in {Exit.REFUSED, Exit.NO}:
+            if found not in {Exit.REFUSED, Exit.NO} or error.code == "unauthenticated":
                 raise
             code = Exit.REFUSED
             screen.remark(f"{step.called} refused: {error}", _document(step, error=error.problem))

@@ -83,7 +83,7 @@ def _edit(screen: Screen, client: "Client", task: _Task) -> int:
     text = f"# {task.about}\n# Save to put it. Leave it as it is, and nothing is changed.\n{yaml_text.written([task.document])}"
     with _kept(screen, text, task.document["name"]) as path:
         _run_editor(path)
-        if path.read_text(encoding="utf-8") == text:
+        if path.read_bytes() == text.encode():
             screen.note("nothing was changed")
             return Exit.OK
         step = _step(path, task.document, task.present)
