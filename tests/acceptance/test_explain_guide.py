@@ -1,10 +1,9 @@
 """docs/guides/explain.md, walked as it stands."""
 
 import re
-import time
 from pathlib import Path
 
-from tests.support.walk import WAIT_S, Walk
+from tests.support.walk import Walk
 
 TIME = re.compile(r"20\d\d-\d\d-\d\dT[\d:.]+Z")
 
@@ -26,18 +25,10 @@ def follow(walk: Walk) -> None:
     walk.wait_for_server("8410")
     for _ in range(5):
         assert timeless(walk.run()) == walk.take("text")
-    read_when_it_is_so(walk)
+    walk.run_until_read(alike=timeless)
     assert timeless(walk.run()) == walk.take("text")
     printed = walk.run()
     [walk.known["5f0c1d2e"]] = re.findall(r"^[0-9a-f]{8}(?=-7-8-0-1)", printed, re.MULTILINE)
     assert printed == walk.take("text")
     assert timeless(walk.run()) == walk.take("text")
     assert walk.left == 0
-
-
-def read_when_it_is_so(walk: Walk) -> None:
-    """For what takes two attempts to come to: a reader who looks too early looks again."""
-    command, wanted = walk.take("sh"), walk.take("text")
-    deadline = time.monotonic() + WAIT_S
-    while timeless(printed := walk._run(command)) != wanted:
-        assert time.monotonic() < deadline, printed
