@@ -1,0 +1,33 @@
+"""The documentation as a whole: nothing in it is out of reach, and no walk through it ends in a wall."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+INDEX = DOCS / "README.md"
+TO_FOLLOW = [DOCS / "start.md", DOCS / "concepts.md", *sorted(DOCS.glob("guides/*.md")), *sorted(DOCS.glob("operating/*.md"))]
+
+
+def test_the_index_lists_every_page_once() -> None:
+    listed = re.findall(r"^- \[[^]]+\]\(([^)]+)\): \S.*$", INDEX.read_text(), re.MULTILINE)
+    pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - {INDEX.name}
+    assert sorted(path for path in listed if not path.startswith("../")) == sorted(pages)
+
+
+def test_what_the_index_says_of_a_page_is_one_line() -> None:
+    assert not re.findall(r"^ +\S.*$", INDEX.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", TO_FOLLOW, ids=lambda page: str(page.relative_to(DOCS)))
+def test_a_page_to_follow_ends_with_where_to_go_on(page: Path) -> None:
+    *_, (heading, rest) = re.findall(r"^## (.*)\n((?:(?!^## ).*\n)*)", page.read_text(), re.MULTILINE)
+    assert heading == "Where to go on"
+    assert re.search(r"\]\([^)]+\.md(#[^)]*)?\)", rest)
+
+
+def test_every_metric_that_a_page_names_is_one() -> None:
+    known = set(re.findall(r"^\| `(eventyard_[a-z_]+)`", (DOCS / "reference" / "metrics.md").read_text(), re.MULTILINE))
+    named = {name for page in DOCS.rglob("*.md") for name in re.findall(r"`(eventyard_[a-z_]+)`", page.read_text())}
+    assert named <= known
