@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventyard.cli import declared, documents, yaml_text
@@ -197,6 +197,7 @@ def numbers_spelt(value: Any) -> Any:
     )
 
 
+@settings(deadline=None)  # How long one takes is the machine's business.
 @given(st.lists(st.dictionaries(st.text(), VALUES, min_size=1, max_size=4), min_size=1, max_size=3))
 def test_what_is_written_as_yaml_is_read_as_it_was(values: list[Any]) -> None:
     text = yaml_text.written([numbers_spelt(value) for value in values])
@@ -205,6 +206,7 @@ def test_what_is_written_as_yaml_is_read_as_it_was(values: list[Any]) -> None:
     assert text.replace("\n", "").isprintable()
 
 
+@settings(deadline=None)  # How long one takes is the machine's business.
 @given(
     st.sampled_from(
         ["no", "0o7", "1e3", "012", "~", "", "null", "true", "1:30", "=", "<<", ".inf", "0x1F", "-", "2026-01-31", "y"]

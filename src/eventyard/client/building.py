@@ -41,7 +41,7 @@ def pages_of(
     kind: type[Page[T]],
     *,
     query: Mapping[str, str | None] = _NO_QUERY,
-    after: int | None = None,
+    after: int | str | None = None,
     limit: int | None = None,
 ) -> Walk[T]:
     """Every item of a list, page by page. A page may be empty and the list still go on."""

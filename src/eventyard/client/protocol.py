@@ -142,9 +142,9 @@ def rule(name: str, *, bus: str = "default") -> Call[Rule]:
     return Call(Request("GET", address("buses", bus, "rules", name)), answer(Rule))
 
 
-def rules(*, bus: str = "default") -> Walk[Rule]:
-    """Every rule of the bus, by name."""
-    return pages_of(address("buses", bus, "rules"), RulePage)
+def rules(*, bus: str = "default", after: str | None = None) -> Walk[Rule]:
+    """Every rule of the bus, by name; those whose names come after `after`."""
+    return pages_of(address("buses", bus, "rules"), RulePage, after=after)
 
 
 def delete_rule(name: str, *, bus: str = "default", version: int | None = None) -> Call[None]:
