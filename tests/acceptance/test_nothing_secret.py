@@ -47,6 +47,7 @@ class Refusing(BaseHTTPRequestHandler):
 def target() -> Iterator[ThreadingHTTPServer]:
     Refusing.shown = set()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    server.daemon_threads = False  # So that closing it waits for their sockets to be closed.
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
