@@ -7,8 +7,9 @@ SEED ?= 1
 STEPS ?= 400
 SEEDS ?= 200
 KILLS ?= 100
+EXAMPLES ?= 200
 
-.PHONY: help demo serve test check sim crash bench lock clean
+.PHONY: help demo serve test check fuzz sim crash bench lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +17,7 @@ help:
 	@echo "make serve   a bus on http://127.0.0.1:8410"
 	@echo "make test    all tests"
 	@echo "make check   formatting, lint, types, layers"
+	@echo "make fuzz    a real server asked EXAMPLES=$(EXAMPLES) things of each operation, from SEED=$(SEED)"
 	@echo "make sim     the simulated house from SEED=$(SEED), SEEDS=$(SEEDS) of them"
 	@echo "make crash   the real process killed KILLS=$(KILLS) times"
 	@echo "make bench   every benchmark, each beside its yardstick"
@@ -38,6 +40,11 @@ help:
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
 
+.venv/fuzz: requirements/fuzz.txt .venv/run
+	@echo "Installing what asks the server things ..."
+	@$(PIP) --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
 .venv/bench: requirements/bench.txt .venv/run
 	@echo "Installing what the benchmarks stand beside ..."
 	@$(PIP) --require-hashes -r requirements/bench.txt
@@ -58,6 +65,9 @@ check: .venv/dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+fuzz: .venv/fuzz
+	@$(BIN)/python -m tests.fuzz --seed $(SEED) --examples $(EXAMPLES)
+
 sim: .venv/dev
 	@$(BIN)/python -m tests.simulation --seed $(SEED) --seeds $(SEEDS) --steps $(STEPS) --engine memory
 	@$(BIN)/python -m tests.simulation --seed $(SEED) --seeds $(SEEDS) --steps $(STEPS) --engine sqlite
@@ -74,6 +84,7 @@ lock:
 	$(LOCK) -o requirements/run.txt pyproject.toml
 	$(LOCK) --extra build -c requirements/run.txt -o requirements/build.txt pyproject.toml
 	$(LOCK) --extra dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
+	$(LOCK) --extra fuzz -c requirements/run.txt -c requirements/dev.txt -o requirements/fuzz.txt pyproject.toml
 	$(LOCK) --extra bench -c requirements/run.txt -o requirements/bench.txt pyproject.toml
 
 clean:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from eventyard.surfaces.http.problems import STATUSES
 from eventyard.surfaces.http.routes import ROUTES
 from tests.support.buses import ServedBus
@@ -75,3 +77,21 @@ def test_a_problem_names_its_status_as_the_table_has_it(door: ServedBus) -> None
     for status, response in responses.items():
         for code in re.findall(r"problem:([a-z-]+)", response["description"]):
             assert {kind.code: told for kind, told in STATUSES.items()}[code] == int(status)
+
+
+@pytest.mark.parametrize("text", ['"1"', '"10"', '"0"', '"01"', "1", "*", 'W/"1"', '"1", "2"', '"12345678901234567"'])
+@pytest.mark.parametrize("header", ["if-match", "if-none-match"])
+def test_the_form_of_a_condition_is_the_one_that_is_taken(door: ServedBus, header: str, text: str) -> None:
+    operation = door.get("/v1/openapi.json").json()["paths"]["/v1/buses/{bus}/rules/{rule}"]["put"]
+    pattern = {parameter["name"]: parameter["schema"]["pattern"] for parameter in operation["parameters"]}[header]
+    rule: dict[str, Any] = {"pattern": {}, "target": {"queue": {}}}
+    refused = door.put("/v1/buses/default/rules/r", json=rule, headers={header: text}).json().get("at") == f"header {header}"
+    assert refused == (re.search(pattern, text) is None)
+
+
+def test_a_time_in_a_query_may_be_empty_and_the_document_says_so(door: ServedBus) -> None:
+    operation = door.get("/v1/openapi.json").json()["paths"]["/v1/buses/{bus}/events"]["get"]
+    until = next(parameter["schema"] for parameter in operation["parameters"] if parameter["name"] == "until")
+    assert until["anyOf"] == [{"format": "date-time"}, {"maxLength": 0}]
+    assert door.get("/v1/buses/default/events?until=").status_code == 200
+    assert door.get("/v1/buses/default/events?until=0").status_code == 400

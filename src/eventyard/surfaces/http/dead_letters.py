@@ -12,7 +12,7 @@ from eventyard.core.errors import InvalidJSON, InvalidRequest
 from eventyard.core.order_key import lane_of_key
 from eventyard.dead_letters import DeadLetter
 from eventyard.surfaces.http.calls import Answer, Call, json_answer
-from eventyard.surfaces.http.schemas import NULL, AnyKey, KeyText, Limit, MaybeCloudEvent, Time
+from eventyard.surfaces.http.schemas import NULL, AnyKey, KeyText, Limit, MaybeCloudEvent, MaybeTime, Time
 from eventyard.surfaces.http.times import read_time_ms, rfc3339
 
 DeathReason = Literal["attempts", "age", "answer", "rejected", "evaluation", "forbidden-target", "damaged"]
@@ -61,8 +61,8 @@ class DeadLettersQuery(msgspec.Struct, frozen=True):
     after: str = ""
     reason: DeathReason | Literal[""] = ""
     key: str = ""
-    from_: Time = msgspec.field(default="", name="from")
-    until: Time = ""
+    from_: MaybeTime = msgspec.field(default="", name="from")
+    until: MaybeTime = ""
     limit: Limit = 100
 
 
@@ -86,8 +86,8 @@ class DeathFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     reason: DeathReason | None = None
     key: KeyText = msgspec.field(default_factory=msgspec.Raw)
-    from_: Time = msgspec.field(default="", name="from")
-    until: Time = ""
+    from_: MaybeTime = msgspec.field(default="", name="from")
+    until: MaybeTime = ""
 
     def read(self, at: str) -> Filter:
         return Filter(

@@ -10,7 +10,7 @@ from eventyard.core.pattern import language
 from eventyard.core.pattern.language import Pattern
 from eventyard.history import Query
 from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
-from eventyard.surfaces.http.schemas import POSITION_MAX, CloudEvent, Limit, Position, Time
+from eventyard.surfaces.http.schemas import POSITION_MAX, CloudEvent, Limit, MaybeTime, Position, Time
 from eventyard.surfaces.http.times import read_time_ms, rfc3339
 
 
@@ -18,8 +18,8 @@ class EventsQuery(msgspec.Struct, frozen=True):
     """Events after position `after` (before it when descending), accepted in [`from`, `until`), that match `pattern`."""
 
     after: Position = 0
-    from_: Time = msgspec.field(default="", name="from")
-    until: Time = ""
+    from_: MaybeTime = msgspec.field(default="", name="from")
+    until: MaybeTime = ""
     pattern: str = ""
     limit: Limit = 100
     order: Literal["asc", "desc"] = "asc"

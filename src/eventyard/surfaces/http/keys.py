@@ -8,7 +8,7 @@ from eventyard.core import document, limits
 from eventyard.core.access import AccessKey, Grant, Scope
 from eventyard.core.errors import InvalidRequest
 from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
-from eventyard.surfaces.http.schemas import Time
+from eventyard.surfaces.http.schemas import MaybeTime, Time
 from eventyard.surfaces.http.times import read_time_ms, rfc3339
 
 ScopeName = Literal["publish", "consume", "manage", "read"]
@@ -25,7 +25,7 @@ class KeyPost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     buses: list[str] | None = None
     source: _Text = ""
     types: list[_Text] | None = None
-    expires: Time = ""
+    expires: MaybeTime = ""
 
 
 class KeyAnswer(msgspec.Struct, frozen=True):

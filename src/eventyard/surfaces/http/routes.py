@@ -214,7 +214,7 @@ ROUTES = (
         "Delete a rule; what waits for it is discarded",
         ((204, None, "Deleted"),),
         (errors.NotFound, errors.VersionConflict),
-        headers={"if-match": rules.Condition},
+        headers={"if-match": rules.IfMatch},
         scope=Scope.MANAGE,
     ),
     Route(

@@ -26,8 +26,11 @@ class RuleState(msgspec.Struct, frozen=True):
     changed: Time
 
 
-Condition = Annotated[str, msgspec.Meta(pattern=r'^("[1-9][0-9]*"|\*)$', description="A version as its ETag, or * for none")]
-CONDITIONS = {"if-match": Condition, "if-none-match": Condition}
+IfMatch = Annotated[
+    str, msgspec.Meta(pattern=r'^"[1-9][0-9]{0,15}"$', description="The version that the caller saw, as its ETag")
+]
+IfNoneMatch = Annotated[str, msgspec.Meta(pattern=r"^\*$", description="Only where there is none")]
+CONDITIONS = {"if-match": IfMatch, "if-none-match": IfNoneMatch}
 
 
 class RuleAnswer(msgspec.Struct, frozen=True):

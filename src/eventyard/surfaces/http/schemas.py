@@ -11,6 +11,12 @@ POSITION_MAX = 2**53 - 1
 Limit = Annotated[int, msgspec.Meta(ge=1, le=limits.PAGE_MAX)]
 Position = Annotated[int, msgspec.Meta(ge=0, le=POSITION_MAX)]
 Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+MaybeTime = Annotated[
+    str,
+    msgspec.Meta(
+        description="A time; empty for none.", extra_json_schema={"anyOf": [{"format": "date-time"}, {"maxLength": 0}]}
+    ),
+]
 
 CloudEvent = Annotated[
     msgspec.Raw,
