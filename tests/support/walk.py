@@ -85,7 +85,12 @@ class Walk:
     def run(self) -> str:
         return self._run(self.take("sh"))
 
+    def after(self, command: str) -> str:
+        """What the page says in words, or shows the effect of."""
+        return self._run(command)
+
     def _run(self, command: str) -> str:
+        """What a command exports holds from then on, as in the reader's terminal."""
         done = subprocess.run(
             ["/bin/bash", "-c", command],
             cwd=self._folder,
@@ -95,6 +100,7 @@ class Walk:
             timeout=60,
             check=True,
         )
+        self._environment.update(re.findall(r"^export (\w+)=(\S+)$", command, re.MULTILINE))
         return done.stdout
 
     def run_and_compare(self) -> None:
