@@ -1,6 +1,5 @@
 """Every line of the threat model names tests, and they are there."""
 
-import ast
 import re
 from functools import cache
 from pathlib import Path
@@ -19,8 +18,8 @@ def lines() -> list[tuple[str, str]]:
 
 @cache
 def names_in(file: str) -> frozenset[str]:
-    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
-    return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef))
+    """By their lines: CPython 3.11 now and then fails to make a syntax tree of a long file (SystemError, recursion depth mismatch)."""
+    return frozenset(re.findall(r"^(?:async )?def (test_\w+)\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE))
 
 
 @pytest.mark.parametrize(("threat", "named"), lines(), ids=lambda text: text[:60])
