@@ -206,6 +206,7 @@ def test_a_redrive_can_be_spread_over_time(door: ServedBus, name: str, refusing:
         ("redrive", {"ids": ["x"]}, "/ids/0"),
         ("redrive", {"all": True, "out_of_order": True}, "/out_of_order"),
         ("redrive", {"all": True, "per_s": 0}, "/per_s"),
+        ("redrive", {"all": True, "per_s": 1e-308}, "/per_s"),
         ("redrive", {"all": True, "per_s": 1e9}, "/per_s"),
         ("redrive", {"all": True, "dryrun": True}, "/dryrun"),
         ("redrive", {"filter": {"reason": "boredom"}}, "/filter/reason"),

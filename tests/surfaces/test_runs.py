@@ -147,6 +147,7 @@ def test_a_rule_that_refuses_replays_gets_none(door: ServedBus, name: str, targe
         ({"from": "earliest", "pattern": {"type": "x"}}, "/pattern/type"),
         ({"from": "earliest", "pattern": []}, "/pattern"),
         ({"from": "earliest", "per_s": 0}, "/per_s"),
+        ({"from": "earliest", "per_s": 1e-308}, "/per_s"),
         ({"from": "earliest", "pace": "slow"}, "/pace"),
         ({"from": "earliest", "per_s": 1, "pace": "original"}, "/pace"),
         ({"from": "earliest", "untl": 1}, "/untl"),

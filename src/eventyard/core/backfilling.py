@@ -58,7 +58,9 @@ def _paced(pace: Pace, put: Put, work_ms: int) -> Pace:
 
 def next_paced(last_ms: float, per_s: float, work_ms: int) -> float:
     """When one more falls due of what is spread over time: the first (`last_ms` 0) now; after a standstill nothing is made up."""
-    return max(last_ms + 1000 / per_s, work_ms) if last_ms else max(1, work_ms)
+    if not last_ms:
+        return max(1, work_ms)
+    return min(max(last_ms + 1000 / per_s, work_ms), work_ms + limits.PACED_AHEAD_MS_MAX)
 
 
 def finish_if_near(draft: Draft, uid: int) -> bool:

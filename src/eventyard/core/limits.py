@@ -115,6 +115,12 @@ TRIAL_LETTERS_MAX = 20
 TRIALS_UNDER_WAY_MAX = 200
 """Dead letters being tried at once, each an event in memory and a connection beside those of pushes."""
 
+REPLAY_PER_S_MIN = 0.001
+"""One in a quarter of an hour: slower is no pace but a forgotten replay, and a rate near nothing is a time that no clock reaches."""
+
+PACED_AHEAD_MS_MAX = 10 * 365 * 24 * 60 * 60 * 1000
+"""How far ahead a paced delivery may fall due: however many events and however slow, it stays a date that can be written."""
+
 REPLAY_PER_S_MAX = 100_000
 """Deliveries a second that a throttled replay or redrive may ask for: past this there is no throttle."""
 

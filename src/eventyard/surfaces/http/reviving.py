@@ -15,7 +15,7 @@ from eventyard.surfaces.http.schemas import KeyText
 
 Ids = Annotated[list[str], msgspec.Meta(min_length=1, max_length=limits.REDRIVE_IDS_MAX)]
 Keys = Annotated[list[KeyText], msgspec.Meta(min_length=1, max_length=limits.REDRIVE_IDS_MAX)]
-PerSecond = Annotated[float, msgspec.Meta(gt=0, le=limits.REPLAY_PER_S_MAX)]
+PerSecond = Annotated[float, msgspec.Meta(ge=limits.REPLAY_PER_S_MIN, le=limits.REPLAY_PER_S_MAX)]
 
 
 class TrialTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
