@@ -115,7 +115,7 @@ def _schemathesis(folder: Path, url: str, environment: dict[str, str], asked: li
     """Its exit code: 0 where all is as the document says. The key goes by the environment, where `ps` does not show it."""
     command = [str(Path(sys.executable).with_name("st")), "--config-file", str(HERE / "schemathesis.toml")]
     run = [*command, "run", f"{url}/v1/openapi.json", "--generation-database=none", *asked]
-    # One worker: CPython 3.11's parser, which hypothesis asks for names, fails in two threads at once. What failed is kept in the folder.
+    # One worker: two are no faster, and CPython 3.11 fails to make syntax trees in two threads at once. What failed is kept in the folder.
     within = (
         os.environ | environment | {"PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])}
     )

@@ -5,7 +5,9 @@ requests that keep to the document are led to what is there; a share stays as it
 but for what would leave the machine or wait.
 """
 
+import ast
 import atexit
+import gc
 import hashlib
 import os
 import sys
@@ -196,6 +198,16 @@ def _tell() -> None:
     Path(os.environ["FUZZ_TALLY"]).write_bytes(msgspec.json.encode(tally))
 
 
+def _parse(*given: Any, **more: Any) -> Any:
+    """CPython 3.11 now and then fails to make a syntax tree of a long file while garbage is collected; hypothesis reads its strategies' sources."""
+    gc.disable()
+    try:
+        return _parse_collecting(*given, **more)
+    finally:
+        gc.enable()
+
+
+_parse_collecting, ast.parse = ast.parse, _parse
 atexit.register(_tell)
 schemathesis.serializer("application/msgpack")(as_msgpack)
 schemathesis.hook(before_call)
