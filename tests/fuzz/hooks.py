@@ -137,6 +137,10 @@ def _name_replay(_case: Any, path: dict[str, Any]) -> None:
     path["run"] = STOCK.replay(path["rule"]) or path["run"]
 
 
+def _name_bus(_case: Any, path: dict[str, Any]) -> None:
+    path["bus"] = STOCK.bus() or path["bus"]
+
+
 def _name_key(_case: Any, path: dict[str, Any]) -> None:
     path["key"] = STOCK.key() or path["key"]
 
@@ -172,6 +176,7 @@ USES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     **dict.fromkeys(("acknowledge", "release", "reject", "renew"), _settle),
     **dict.fromkeys(("redrive", "purge", "skip"), _name_dead_letter),
     **dict.fromkeys(("one_replay", "end_replay"), _name_replay),
+    "delete_bus": _name_bus,
     "revoke_key": _name_key,
     "create_key": _be_new_key,
     "put_rule": _be_rule,

@@ -65,6 +65,10 @@ class Stock:
         replays = told.get("replays", [told]) if told else []
         return replays[0]["run"] if replays else None
 
+    def bus(self) -> str | None:
+        answer = self._door.put("/v1/buses/brief")
+        return answer.json()["name"] if answer.is_success else None
+
     def key(self) -> str | None:
         answer = self._door.post("/v1/keys", json={"name": "brief", "scopes": ["read"]})
         return answer.json()["id"] if answer.is_success else None
