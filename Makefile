@@ -7,6 +7,8 @@ SEED ?= 1
 STEPS ?= 400
 SEEDS ?= 200
 KILLS ?= 100
+# One more than there are cores: many tests wait for a process of their own.
+WORKERS ?= $$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 EXAMPLES ?= 200
 
 .PHONY: help demo serve test check fuzz sim crash bench lock clean
@@ -57,7 +59,7 @@ serve: .venv/run
 	@$(BIN)/eventyard serve
 
 test: .venv/dev
-	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 check: .venv/dev
 	@$(BIN)/ruff format --check

@@ -87,7 +87,7 @@ def shown() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "line"), shown(), ids=lambda value: value)
 def test_a_command_line_that_a_page_shows_can_be_read(page: str, line: str) -> None:
     """Every option is there and takes what it is given; nothing is carried out."""
-    words = shlex.split(line.partition(" | ")[0].partition(" > ")[0].partition(" < ")[0], comments=True)[1:]
+    words = shlex.split(re.split(r" (?:[|>]|<<?) ?", line)[0], comments=True)[1:]
     node, context = command(), None
     while hasattr(node, "commands") and words:
         name = words.pop(0)
