@@ -37,8 +37,10 @@ PATH = "/v1/buses/default/events"
 DOOR = """
 import socket, sys, uvloop
 from eventyard.core.commands import Published
+from eventyard.metering import Meter
 from eventyard.surfaces.http import Server, app
 class Yard:
+    meter, has_keys, is_traced = Meter(), False, False
     def bus(self, name): pass
     async def publish(self, bus, events):
         return [Published(1, event.source, event.id, is_duplicate=False) for event in events]
