@@ -11,6 +11,7 @@ import pytest
 
 from eventyard.bus import Eventyard
 from eventyard.core import handout
+from eventyard.core.commands import Reseal
 from eventyard.core.errors import InvalidRequest, InvalidRule
 from eventyard.core.network import Policy
 from eventyard.core.rule import headers_of
@@ -188,6 +189,30 @@ def test_all_secrets_are_sealed_with_the_new_key_and_the_old_one_can_go(place: P
 
 async def _pushed_with(place: Place, number: int) -> None:
     assert (await place.pushed(number))["authorization"] == TOKEN
+
+
+def test_a_secret_that_is_kept_while_its_key_goes_is_not_lost(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(place: Place) -> None:
+        await place.put({"authorization": {"secret": TOKEN}})
+        ask_for, seen = place.yard._ask_for, list[Any]()
+
+        def and_a_put_behind_it(bus: str, command: Any, *, size: int = 0) -> Any:
+            answer = ask_for(bus, command, size=size)
+            if isinstance(command, Reseal):
+                seen.append(command)
+                if len(seen) == 1:
+                    keeping = place.put({"authorization": {"secret": None}, "x-tenant": "acme"})
+                    keeping.send(None)  # It is in the queue now, and saw the rule as it was.
+                    keeping.close()
+            return answer
+
+        monkeypatch.setattr(place.yard, "_ask_for", and_a_put_behind_it)
+        await place.yard.rotate_secrets(is_forgetting=True)
+        assert place.yard.lost_secrets() == []
+        headers = await place.pushed(1)
+        assert (headers["authorization"], headers["x-tenant"]) == (TOKEN, "acme")
+
+    told(place, story)
 
 
 def test_a_rotation_that_was_cut_is_finished_by_the_next(place: Place) -> None:

@@ -94,7 +94,8 @@ class SecretCalls(Asking):
             clear = None if vault.is_current(sealed.secret or "") else self._open(sealed, belongs_to)
             if clear is not None:
                 pairs.append((sealed.secret or "", vault.seal(clear, belongs_to)))
-        if pairs:
+        # Twice: a PUT that keeps what it saw before the first was carried out may stand behind it in the queue, but not behind the second.
+        for _ in range(2 if pairs else 0):
             await self._command(state.record.name, Reseal(record.uid, tuple(pairs)))
         return len(pairs)
 
