@@ -166,3 +166,17 @@ def test_stars_over_the_whole_pattern_are_bounded() -> None:
 def test_a_path_at_the_limit_is_taken_and_one_step_more_is_not() -> None:
     parse(json.dumps({".".join("a" * limits.PATTERN_PATH_STEPS_MAX): [1]}))
     assert "65 steps" in too_costly({".".join("a" * (limits.PATTERN_PATH_STEPS_MAX + 1)): [1]}).found
+
+
+def test_what_many_patterns_have_in_common_is_one_object() -> None:
+    one = parse('{"type": ["order.paid"], "data": {"customer": {"id": ["c-1"]}}}').alternatives[0].fields
+    other = parse('{"type": ["order.paid"], "data": {"customer": {"id": ["c-2"]}}}').alternatives[0].fields
+    assert one[1] is other[1]
+    assert one[0].steps is other[0].steps
+
+
+def test_numbers_that_are_equal_stay_as_each_pattern_spells_them() -> None:
+    first = parse('{"a": [1.0], "b": [{"numeric": ["=", 1.0]}]}')
+    second = parse('{"a": [1], "b": [{"numeric": ["=", 1]}]}')
+    assert first == second
+    assert repr(first) != repr(second)

@@ -1,6 +1,7 @@
 """The quick ways agree with the exact way on every body, right or wrong."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,15 @@ def outcome(way: Any, body: bytes) -> tuple[str, str]:
 def test_the_quick_ways_and_the_exact_way_agree(document: str) -> None:
     body = document.encode()
     assert outcome(decode, body) == outcome(decode_exactly, body)
+
+
+@given(documents)
+@example("[1e400,-9e-400,0e99999999]")
+@example('{"a":1e999,"a":1}')
+def test_they_agree_where_any_number_may_stand(document: str) -> None:
+    body = document.encode()
+    quick, exact = partial(decode, any_number=True), partial(decode_exactly, any_number=True)
+    assert outcome(quick, body) == outcome(exact, body)
 
 
 @given(mutated())

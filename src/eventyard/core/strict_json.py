@@ -49,12 +49,10 @@ def decode(body: bytes, *, any_number: bool = False, depth_max: int = JSON_DEPTH
     double (`1e400`), for patterns that compare by decimal text. Raises InvalidJSON with `at` a JSON pointer,
     or "byte 123" where the text stops being JSON.
     """
-    if any_number:
-        return decode_exactly(body, any_number=True, depth_max=depth_max)
     try:
         return _decode_provably(body, depth_max)
     except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError, _Unfit):
-        return decode_exactly(body, depth_max=depth_max)
+        return decode_exactly(body, any_number=any_number, depth_max=depth_max)
 
 
 def pointer(path: Iterable[str | int]) -> str:

@@ -10,13 +10,14 @@ inside `$or` and beside it, counts as it stands last. AWS does the same with a k
 
 import json
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from eventyard.core import limits, strict_json
 from eventyard.core.errors import InvalidJSON, InvalidPattern, PatternTooCostly
-from eventyard.core.pattern.comparison import Absent, AnythingBut, Comparison, Wildcard
+from eventyard.core.pattern.comparison import Absent, AnythingBut, Comparison, Values, Wildcard
 from eventyard.core.pattern.operators import Place, read_list, refusal, show
 
 __all__ = ["Alternative", "Field", "InvalidPattern", "Pattern", "PatternTooCostly", "Steps", "build", "parse"]
@@ -34,7 +35,7 @@ RESERVED_INSIDE_OR = frozenset(
 """No field inside `$or` may have such a name: the engine keeps them, so that an operator in a wrong place is seen."""
 
 
-class Steps(msgspec.Struct, frozen=True):
+class Steps(msgspec.Struct, frozen=True, gc=False):
     """The rest of a path: the keys that may come next, each with what remains after it. `is_end`: nothing remains.
 
     For `a.b` the keys are "a", after which "b" remains, and "a.b", after which nothing does.
@@ -47,7 +48,7 @@ class Steps(msgspec.Struct, frozen=True):
         return not self.choices
 
 
-class Field(msgspec.Struct, frozen=True):
+class Field(msgspec.Struct, frozen=True, gc=False):
     """One field and its list: a value is right if any comparison accepts it."""
 
     name: str
@@ -56,13 +57,13 @@ class Field(msgspec.Struct, frozen=True):
     may_be_absent: bool
 
 
-class Alternative(msgspec.Struct, frozen=True):
+class Alternative(msgspec.Struct, frozen=True, gc=False):
     """Fields that must all be right, in the order of their names."""
 
     fields: tuple[Field, ...]
 
 
-class Pattern(msgspec.Struct, frozen=True):
+class Pattern(msgspec.Struct, frozen=True, gc=False):
     """It matches if any alternative does. Without `$or` there is one."""
 
     alternatives: tuple[Alternative, ...]
@@ -188,7 +189,23 @@ def _stars(comparison: Comparison) -> int:
             return 0
 
 
+def _alternative(fields: Fields, steps: dict[str, Steps]) -> Alternative:
+    return Alternative(tuple(_field(name, fields[name], steps[name]) for name in sorted(fields)))
+
+
+def _field(name: str, comparisons: tuple[Comparison, ...], steps: Steps) -> Field:
+    present = tuple(comparison for comparison in comparisons if not isinstance(comparison, Absent))
+    may_be_absent = len(present) < len(comparisons)
+    if _is_common(name) and len(present) == 1 and _is_short(present[0]):
+        return _common_field(name, present, may_be_absent)
+    return Field(name, steps, present, may_be_absent)
+
+
 def _steps(name: str) -> Steps:
+    return _common_steps(name) if _is_common(name) else _steps_of(name)
+
+
+def _steps_of(name: str) -> Steps:
     keys = name.split(".")
     rests = [Steps()]
     for start in reversed(range(len(keys))):
@@ -197,10 +214,31 @@ def _steps(name: str) -> Steps:
     return rests[-1]
 
 
-def _alternative(fields: Fields, steps: dict[str, Steps]) -> Alternative:
-    return Alternative(tuple(_field(name, fields[name], steps[name]) for name in sorted(fields)))
+# What many patterns have in common. Rules by the hundred thousand name few fields, and many ask for the same of one: what is alike is
+# one object in all of them, as long as the tables below remember it. They forget what was not asked for lately and take nothing large.
 
 
-def _field(name: str, comparisons: tuple[Comparison, ...], steps: Steps) -> Field:
-    present = tuple(comparison for comparison in comparisons if not isinstance(comparison, Absent))
-    return Field(name, steps, present, may_be_absent=len(present) < len(comparisons))
+def _is_common(name: str) -> bool:
+    return len(name) <= _COMMON_NAME_CHARACTERS and name.count(".") < _COMMON_NAME_STEPS
+
+
+def _is_short(comparison: Comparison) -> bool:
+    """A few strings. Not numbers: those that are equal may be spelled otherwise, and each pattern is told as it was written."""
+    return (
+        type(comparison) is Values
+        and not comparison.numbers
+        and len(comparison.strings) <= _COMMON_VALUES
+        and all(len(text) <= _COMMON_NAME_CHARACTERS for text in comparison.strings)
+    )
+
+
+_COMMON_NAME_CHARACTERS = 128
+_COMMON_NAME_STEPS = 8
+_COMMON_VALUES = 4
+
+_common_steps = lru_cache(4_096)(_steps_of)
+
+
+@lru_cache(16_384)
+def _common_field(name: str, comparisons: tuple[Comparison, ...], may_be_absent: bool) -> Field:  # noqa: FBT001 - a key of the table
+    return Field(name, _common_steps(name), comparisons, may_be_absent)
