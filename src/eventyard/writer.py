@@ -22,6 +22,7 @@ from eventyard.core.commands import Command, CreateBus, Lease, Release
 from eventyard.core.draft import Draft
 from eventyard.core.errors import EventyardError, NotFound, Unavailable
 from eventyard.core.grants import Demands, Ledger, demanded
+from eventyard.core.pattern.ruleset import RuleSet
 from eventyard.core.rule import RuleRecord
 from eventyard.core.system import DEFAULT_BUS, SYSTEM_BUS
 from eventyard.inbox import Done, Inbox, Ticket
@@ -306,7 +307,8 @@ class Writer:
         return admission
 
     def _commit(self, drafts: list[Draft]) -> EventyardError | None:
-        batch = [changes for draft in drafts if not (changes := draft.finish()).is_empty]
+        finished = [(changes, draft.live) for draft in drafts if not (changes := draft.finish()).is_empty]
+        batch = [changes for changes, _ in finished]
         if not batch:
             return None
         began_s = self.meter.seconds()
@@ -317,13 +319,13 @@ class Writer:
             logbook.COMMIT_FAILED(error=error.detail)
             return error
         self.meter.commits.observe(self.meter.seconds() - began_s)
-        for changes in sorted(batch, key=_is_of_system_bus):
-            self._apply(changes)
+        for changes, live in sorted(finished, key=_is_of_system_bus):
+            self._apply(changes, live)
         return None
 
-    def _apply(self, changes: Changes) -> None:
+    def _apply(self, changes: Changes, live: RuleSet | None) -> None:
         state = self.states[changes.bus]
-        state.apply(changes)
+        state.apply(changes, live)
         self.meter.count(state.record, changes)
         if changes.rules:
             for receiver in self._receivers:
@@ -383,9 +385,9 @@ class Writer:
             ticket.done(ticket.answer)
 
 
-def _is_of_system_bus(changes: Changes) -> bool:
+def _is_of_system_bus(finished: tuple[Changes, RuleSet]) -> bool:
     """The system bus is applied last: it may take away a bus that this very batch changes."""
-    return changes.bus == SYSTEM_BUS
+    return finished[0].bus == SYSTEM_BUS
 
 
 def _unreached(admissions: Iterable[Admission]) -> set[tuple[int, int]]:

@@ -63,7 +63,7 @@ class SettlesBeforeCommit(Writer):
     def _commit(self, drafts: list[Draft]) -> EventyardError | None:
         batch = [changes for draft in drafts if not (changes := draft.finish()).is_empty]
         for changes in sorted(batch, key=lambda changes: changes.bus == SYSTEM_BUS):
-            self._apply(changes)
+            self._apply(changes, None)
         try:
             if batch:
                 self._engine.commit(batch)

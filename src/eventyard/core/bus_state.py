@@ -15,6 +15,7 @@ from eventyard.core.delivery import LEASED, Delivery, State
 from eventyard.core.health import Health
 from eventyard.core.loss import Gap
 from eventyard.core.order import Lanes
+from eventyard.core.pattern.language import Pattern
 from eventyard.core.pattern.ruleset import RuleSet
 from eventyard.core.rule import RuleRecord, Status, Tombstone
 
@@ -116,7 +117,7 @@ class BusState:
         self.unwell = {health.rule for health in loaded.health if health.is_unwell}
         """Those of them of which a success is news."""
         for record in loaded.rules:
-            self._apply_rule(record)
+            self.live = with_record(self.live, self._apply_rule(record), record)
         for (uid, run), queue in loaded.queues.items():
             if uid in self.by_uid:
                 self.queues[uid].runs[run] = queue
@@ -158,11 +159,10 @@ class BusState:
         else:
             self.due.pop(uid, None)
 
-    def apply(self, changes: Changes) -> None:
-        """Take over what the engine has committed."""
+    def apply(self, changes: Changes, live: RuleSet | None = None) -> None:
+        """Take over what the engine has committed. `live`: the index that the step ended with; where it is not given it is made anew."""
         self.head, self.floor, self.log_bytes, self.time = changes.head, changes.floor, changes.log_bytes, changes.time
-        for record in changes.rules:
-            self._apply_rule(record)
+        self._apply_rules(changes.rules, live)
         self._count(changes)
         for delivery in changes.puts:
             self._place(delivery)
@@ -176,18 +176,19 @@ class BusState:
         self._apply_intents(changes.intents)
         self._apply_tombstones(changes.tombstones)
         self._apply_health(changes.health)
-        for bus in changes.buses:
-            if bus.is_removed:
-                self.buses.pop(bus.name, None)
-            else:
-                self.buses[bus.name] = bus
-        for key in changes.keys:
-            if key.is_removed:
-                self.keys.pop(key.id, None)
-            else:
-                self.keys[key.id] = key
+        self._apply_buses(changes.buses)
+        self._apply_keys(changes.keys)
 
-    def _apply_rule(self, record: RuleRecord) -> None:
+    def _apply_rules(self, records: Iterable[RuleRecord], live: RuleSet | None) -> None:
+        for record in records:
+            before = self._apply_rule(record)
+            if live is None:
+                self.live = with_record(self.live, before, record)
+        if live is not None:
+            self.live = live
+
+    def _apply_rule(self, record: RuleRecord) -> RuleRecord | None:
+        """What the rule was before."""
         before = self.by_uid.get(record.uid)
         if before is not None and self.by_name.get(before.name) is before:
             del self.by_name[before.name]
@@ -199,7 +200,7 @@ class BusState:
             self.queues.setdefault(record.uid, RuleQueue())
         if not record.is_deleted:
             self.by_name[record.name] = record
-        self.live = with_record(self.live, before, record)
+        return before
 
     def _place(self, delivery: Delivery) -> None:
         """Keep what is leased at hand, and the queue's bound true."""
@@ -265,6 +266,20 @@ class BusState:
             else:
                 self.tombstones[tombstone.name] = tombstone
 
+    def _apply_buses(self, buses: Iterable[BusRecord]) -> None:
+        for bus in buses:
+            if bus.is_removed:
+                self.buses.pop(bus.name, None)
+            else:
+                self.buses[bus.name] = bus
+
+    def _apply_keys(self, keys: Iterable[AccessKey]) -> None:
+        for key in keys:
+            if key.is_removed:
+                self.keys.pop(key.id, None)
+            else:
+                self.keys[key.id] = key
+
     def _apply_health(self, healths: Iterable[Health]) -> None:
         for health in healths:
             if health.is_removed:
@@ -282,12 +297,12 @@ def closed_runs(intents: Iterable[Intent]) -> dict[QueueKey, str]:
     return {closed: intent.reason for intent in intents if (closed := intent.closes) is not None}
 
 
-def with_record(live: RuleSet, before: RuleRecord | None, record: RuleRecord) -> RuleSet:
-    """The live index after `before` (None: there was none) became `record`."""
+def with_record(live: RuleSet, before: RuleRecord | None, record: RuleRecord, pattern: Pattern | None = None) -> RuleSet:
+    """The live index after `before` (None: there was none) became `record`, whose `pattern` somebody may have read already."""
     is_live = record.status is Status.LIVE
     was_live = before is not None and before.status is Status.LIVE
     if is_live and (not was_live or before is None or before.rule.pattern != record.rule.pattern):
-        return live.with_rule(record.uid, rules.parse_pattern(record))
+        return live.with_rule(record.uid, pattern or rules.parse_pattern(record))
     if was_live and not is_live:
         return live.without(record.uid)
     return live

@@ -20,6 +20,7 @@ from eventyard.core.health import HealthDraft
 from eventyard.core.order import LanesDraft
 from eventyard.core.order_key import lane_of
 from eventyard.core.pattern.evaluator import evaluate
+from eventyard.core.pattern.language import Pattern
 from eventyard.core.rule import RuleRecord, Tombstone
 from eventyard.core.rule_history import RuleVersion
 from eventyard.core.strict_json import decode
@@ -377,9 +378,9 @@ class Draft:
         records = {**self.state.by_uid, **self._rules}.values()
         return any(record.name == name and record.status == "deleting" for record in records)
 
-    def set_rule(self, record: RuleRecord) -> None:
-        """The rule's new record, in force for what this step does from here on."""
-        self.live = with_record(self.live, self.find_rule(record.uid), record)
+    def set_rule(self, record: RuleRecord, pattern: Pattern | None = None) -> None:
+        """The rule's new record, in force for what this step does from here on. `pattern`: its own, where it was read already."""
+        self.live = with_record(self.live, self.find_rule(record.uid), record, pattern)
         self._rules[record.uid] = record
         if not record.is_deleted:
             self._names[record.name] = record

@@ -9,6 +9,7 @@ from eventyard.core.delivery import Reason
 from eventyard.core.draft import Draft
 from eventyard.core.errors import InvalidRequest, InvalidRule, VersionConflict
 from eventyard.core.intents import named
+from eventyard.core.pattern.language import Pattern
 from eventyard.core.rule import Rule, RuleRecord, Status, Tombstone, headers_of, with_headers
 from eventyard.core.rule_history import Edit, version_of
 from eventyard.core.secret import Secret, replaced
@@ -26,7 +27,7 @@ def put(draft: Draft, command: PutRule) -> RulePut:
     _check_order_of(before, rule)
     if rule == before.rule:
         return RulePut(before, is_created=False, is_changed=False)
-    return RulePut(_change(draft, before, rule, command.principal), is_created=False, is_changed=True)
+    return RulePut(_change(draft, before, rule, command), is_created=False, is_changed=True)
 
 
 def _check_version(command: PutRule | DeleteRule, there: RuleRecord | None) -> None:
@@ -53,7 +54,7 @@ def _create(draft: Draft, command: PutRule) -> RuleRecord:
     draft.versions.append(version_of(record, Edit.CREATED, record.uid, begins, first=begins, by=command.principal))
     if tombstone is not None:
         draft.set_tombstone(msgspec.structs.replace(tombstone, is_removed=True))
-    return begin(draft, record, first)
+    return begin(draft, record, first, command.pattern)
 
 
 def _begins(draft: Draft, first: int | None) -> int:
@@ -74,11 +75,11 @@ def reseal(draft: Draft, command: Reseal) -> int:
     return sum(changed[name] != headers[name] for name in headers)
 
 
-def begin(draft: Draft, record: RuleRecord, first: int | None) -> RuleRecord:
+def begin(draft: Draft, record: RuleRecord, first: int | None, pattern: Pattern | None = None) -> RuleRecord:
     """The rule's run begins at the position `first`, read by a backfill, or (None) with what is yet to come."""
     if first is None or first > draft.head:
         record = msgspec.structs.replace(record, status=Status.LIVE)
-        draft.set_rule(record)
+        draft.set_rule(record, pattern)
         return record
     backfill = Backfill(record.uid, record.run, first, first=first, created_ms=draft.time.time_ms)
     draft.set_rule(msgspec.structs.replace(record, status=Status.BACKFILLING))
@@ -151,11 +152,11 @@ def _check_order_of(before: RuleRecord, rule: Rule) -> None:
         )
 
 
-def _change(draft: Draft, before: RuleRecord, rule: Rule, principal: str) -> RuleRecord:
+def _change(draft: Draft, before: RuleRecord, rule: Rule, command: PutRule) -> RuleRecord:
     record = msgspec.structs.replace(before, rule=rule, version=draft.head + 1, changed_ms=draft.time.time_ms)
-    _record(draft, bus_events.RULE_CHANGED, record, principal)
-    draft.versions.append(version_of(record, Edit.CHANGED, record.version, draft.cursor(record), by=principal))
-    draft.set_rule(record)
+    _record(draft, bus_events.RULE_CHANGED, record, command.principal)
+    draft.versions.append(version_of(record, Edit.CHANGED, record.version, draft.cursor(record), by=command.principal))
+    draft.set_rule(record, command.pattern)
     return record
 
 

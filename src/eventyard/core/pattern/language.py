@@ -240,5 +240,5 @@ _common_steps = lru_cache(4_096)(_steps_of)
 
 
 @lru_cache(16_384)
-def _common_field(name: str, comparisons: tuple[Comparison, ...], may_be_absent: bool) -> Field:  # noqa: FBT001 - a key of the table
+def _common_field(name: str, comparisons: tuple[Comparison, ...], may_be_absent: bool) -> Field:
     return Field(name, _common_steps(name), comparisons, may_be_absent)
