@@ -17,8 +17,8 @@ from eventyard.core.commands import AdvanceBackfill, Command, Put
 from eventyard.core.errors import Unavailable
 from eventyard.core.loss import Gap, damaged_in
 from eventyard.core.order_key import lane_of
+from eventyard.core.pattern.index import judge
 from eventyard.core.pattern.language import parse
-from eventyard.core.pattern.projection import judge
 from eventyard.core.rule import RuleRecord, parse_pattern
 from eventyard.core.view import View
 from eventyard.ports import Engine

@@ -11,8 +11,8 @@ from eventyard.core.clock import BusTime
 from eventyard.core.delivery import State
 from eventyard.core.errors import Damaged, EventyardError, NotFound
 from eventyard.core.loss import explained
+from eventyard.core.pattern.index import judge
 from eventyard.core.pattern.language import Pattern
-from eventyard.core.pattern.projection import judge
 from eventyard.core.rule import RuleRecord
 from eventyard.core.view import View
 from eventyard.ports import Engine

@@ -20,8 +20,8 @@ from eventyard.core import limits
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import StoredEvent
 from eventyard.core.errors import InvalidRequest, Overloaded, PatternTooCostly, Stopping
+from eventyard.core.pattern.index import judge
 from eventyard.core.pattern.language import Pattern
-from eventyard.core.pattern.projection import judge
 from eventyard.core.view import View
 from eventyard.sleepers import Sleeper, Sleepers, wake
 

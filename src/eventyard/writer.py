@@ -22,7 +22,7 @@ from eventyard.core.commands import Command, CreateBus, Lease, Release
 from eventyard.core.draft import Draft
 from eventyard.core.errors import EventyardError, NotFound, Unavailable
 from eventyard.core.grants import Demands, Ledger, demanded
-from eventyard.core.pattern.ruleset import RuleSet
+from eventyard.core.pattern.index import Index
 from eventyard.core.rule import RuleRecord
 from eventyard.core.system import DEFAULT_BUS, SYSTEM_BUS
 from eventyard.inbox import Done, Inbox, Ticket
@@ -323,7 +323,7 @@ class Writer:
             self._apply(changes, live)
         return None
 
-    def _apply(self, changes: Changes, live: RuleSet | None) -> None:
+    def _apply(self, changes: Changes, live: Index | None) -> None:
         state = self.states[changes.bus]
         state.apply(changes, live)
         self.meter.count(state.record, changes)
@@ -385,7 +385,7 @@ class Writer:
             ticket.done(ticket.answer)
 
 
-def _is_of_system_bus(finished: tuple[Changes, RuleSet]) -> bool:
+def _is_of_system_bus(finished: tuple[Changes, Index]) -> bool:
     """The system bus is applied last: it may take away a bus that this very batch changes."""
     return finished[0].bus == SYSTEM_BUS
 

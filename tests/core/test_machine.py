@@ -31,7 +31,7 @@ from eventyard.core.errors import (
     VersionConflict,
 )
 from eventyard.core.machine import foresee
-from eventyard.core.pattern import ruleset
+from eventyard.core.pattern.index import Index
 from eventyard.core.rule import Status
 from eventyard.core.verdict import Dead, Delivered, Gone, Retry
 from tests.support.builders import Stepped, an_event, put_rule
@@ -374,7 +374,8 @@ def test_a_rule_that_fails_on_an_event_gets_a_dead_letter_and_the_others_their_d
             raise RecursionError
         return True
 
-    monkeypatch.setattr(ruleset.RuleSet, "match", match)
+    monkeypatch.setattr(Index, "match_document", match)
+    monkeypatch.setattr(Index, "match_and_fail", match)
     monkeypatch.setattr("eventyard.core.draft.evaluate", evaluate)
     publish(bus, 1)
     assert bus.row(good.uid, 3).state is State.WAITING

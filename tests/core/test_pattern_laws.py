@@ -14,8 +14,8 @@ from eventyard.core import strict_json
 from eventyard.core.pattern import wildcard
 from eventyard.core.pattern.arrays import Demand, Membership, can_stand_together
 from eventyard.core.pattern.evaluator import evaluate, why
+from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import Pattern, parse
-from eventyard.core.pattern.ruleset import RuleSet
 
 texts = st.text("abA*\\é.", max_size=4)
 numbers = st.one_of(st.integers(-3, 3), st.sampled_from([0.5, 1.5, 2**60]))
@@ -103,10 +103,10 @@ def test_the_reason_agrees_with_the_verdict(pattern: Pattern, document: Any) -> 
 @given(st.lists(st.one_of(plain.map(lambda pattern: parse(json.dumps(pattern))), patterns), max_size=6), documents)
 def test_a_rule_set_matches_exactly_what_the_evaluator_does(rules: list[Pattern], document: Any) -> None:
     document = through_json(document)
-    rule_set = RuleSet()
+    rule_set = Index()
     for key, pattern in reversed(list(enumerate(rules))):
         rule_set = rule_set.with_rule(key, pattern)
-    assert rule_set.match(document) == [key for key, pattern in enumerate(rules) if evaluate(pattern, document)]
+    assert rule_set.match_document(document) == [key for key, pattern in enumerate(rules) if evaluate(pattern, document)]
 
 
 edits = st.lists(st.tuples(st.integers(0, 3), st.one_of(st.none(), patterns)), max_size=8)
@@ -115,13 +115,13 @@ edits = st.lists(st.tuples(st.integers(0, 3), st.one_of(st.none(), patterns)), m
 @given(edits, documents)
 def test_edits_of_a_rule_set_leave_what_the_last_of_each_says(changes: list[tuple[int, Pattern | None]], document: Any) -> None:
     document = through_json(document)
-    rule_set, kept = RuleSet(), dict[int, Pattern]()
+    rule_set, kept = Index(), dict[int, Pattern]()
     for key, pattern in changes:
         rule_set = rule_set.without(key) if pattern is None else rule_set.with_rule(key, pattern)
         kept = {other: each for other, each in kept.items() if other != key}
         kept |= {} if pattern is None else {key: pattern}
     assert dict(rule_set.items()) == kept
-    assert rule_set.match(document) == sorted(key for key, each in kept.items() if evaluate(each, document))
+    assert rule_set.match_document(document) == sorted(key for key, each in kept.items() if evaluate(each, document))
 
 
 def by_trying_every_choice(demands: Sequence[Demand]) -> bool:

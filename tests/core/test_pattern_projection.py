@@ -10,8 +10,9 @@ from eventyard.core import strict_json
 from eventyard.core.errors import InvalidJSON, Refused
 from eventyard.core.event import from_structured
 from eventyard.core.pattern.evaluator import evaluate
+from eventyard.core.pattern.index import judge
 from eventyard.core.pattern.language import Pattern, parse
-from eventyard.core.pattern.projection import MEMBERS_MAX, judge
+from eventyard.core.pattern.projection import PROJECTED_FIELDS_MAX
 from tests.core.test_pattern_conformance import lines, raw_members
 from tests.core.test_pattern_laws import patterns, scalars
 
@@ -76,7 +77,7 @@ def test_several_patterns_must_all_match() -> None:
 
 
 def test_a_pattern_may_ask_for_more_members_than_are_singled_out() -> None:
-    for count in (MEMBERS_MAX, MEMBERS_MAX + 1):
+    for count in (PROJECTED_FIELDS_MAX, PROJECTED_FIELDS_MAX + 1):
         names = [f"a{number}" for number in range(count)]
         pattern = parse(json.dumps({name: [{"exists": False}, "x"] for name in names}))
         assert judge(pattern)(stored(a1="x"))

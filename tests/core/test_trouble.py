@@ -305,7 +305,7 @@ def test_what_cannot_be_evaluated_is_told_as_a_dead_letter(bus: House, monkeypat
     bus.put("r")
     broken = _raises_on("order.paid")
     monkeypatch.setattr("eventyard.core.draft.evaluate", broken)
-    monkeypatch.setattr("eventyard.core.pattern.ruleset.RuleSet.match", broken)
+    monkeypatch.setattr("eventyard.core.pattern.index.Index.match_and_fail", broken)
     bus.do(Publish((an_event(1),)))
     assert [(kind, data["reason"], data["attempts"]) for kind, data in told(bus)] == [(DEADLETTERED, "evaluation", 0)]
 
@@ -314,7 +314,7 @@ def _raises_on(kind: str) -> Any:
     def match(_: Any, document: Any) -> Any:
         if document["type"] == kind:
             raise RuntimeError("a defect of ours")
-        return ()
+        return (), ()
 
     return match
 

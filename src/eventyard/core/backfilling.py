@@ -16,7 +16,7 @@ from eventyard.core.delivery import Delivery, Reason, State, decode_note
 from eventyard.core.draft import Draft
 from eventyard.core.loss import damaged_in
 from eventyard.core.order_key import lane_of
-from eventyard.core.pattern.projection import judge
+from eventyard.core.pattern.index import judge
 from eventyard.core.rule import Done, RuleRecord, Status, parse_pattern
 from eventyard.core.view import View
 

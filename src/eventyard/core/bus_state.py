@@ -15,8 +15,8 @@ from eventyard.core.delivery import LEASED, Delivery, State
 from eventyard.core.health import Health
 from eventyard.core.loss import Gap
 from eventyard.core.order import Lanes
+from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import Pattern
-from eventyard.core.pattern.ruleset import RuleSet
 from eventyard.core.rule import RuleRecord, Status, Tombstone
 
 
@@ -100,7 +100,7 @@ class BusState:
         self.time = loaded.time
         self.by_uid: dict[int, RuleRecord] = {}
         self.by_name: dict[str, RuleRecord] = {}
-        self.live = RuleSet()
+        self.live = Index()
         self.queues: dict[int, RuleQueue] = {}
         self.due: dict[int, int] = {}
         """By rule with anything in its queues, closed runs aside, a work time before which nothing of it is due."""
@@ -159,7 +159,7 @@ class BusState:
         else:
             self.due.pop(uid, None)
 
-    def apply(self, changes: Changes, live: RuleSet | None = None) -> None:
+    def apply(self, changes: Changes, live: Index | None = None) -> None:
         """Take over what the engine has committed. `live`: the index that the step ended with; where it is not given it is made anew."""
         self.head, self.floor, self.log_bytes, self.time = changes.head, changes.floor, changes.log_bytes, changes.time
         self._apply_rules(changes.rules, live)
@@ -179,7 +179,7 @@ class BusState:
         self._apply_buses(changes.buses)
         self._apply_keys(changes.keys)
 
-    def _apply_rules(self, records: Iterable[RuleRecord], live: RuleSet | None) -> None:
+    def _apply_rules(self, records: Iterable[RuleRecord], live: Index | None) -> None:
         for record in records:
             before = self._apply_rule(record)
             if live is None:
@@ -297,7 +297,7 @@ def closed_runs(intents: Iterable[Intent]) -> dict[QueueKey, str]:
     return {closed: intent.reason for intent in intents if (closed := intent.closes) is not None}
 
 
-def with_record(live: RuleSet, before: RuleRecord | None, record: RuleRecord, pattern: Pattern | None = None) -> RuleSet:
+def with_record(live: Index, before: RuleRecord | None, record: RuleRecord, pattern: Pattern | None = None) -> Index:
     """The live index after `before` (None: there was none) became `record`, whose `pattern` somebody may have read already."""
     is_live = record.status is Status.LIVE
     was_live = before is not None and before.status is Status.LIVE

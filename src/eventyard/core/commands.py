@@ -11,8 +11,8 @@ from eventyard.core.access import AccessKey
 from eventyard.core.changes import Filter, Retention
 from eventyard.core.delivery import Delivery, Key
 from eventyard.core.event import Event
+from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import Pattern
-from eventyard.core.pattern.ruleset import RuleSet
 from eventyard.core.rule import Place, Rule, RuleRecord
 from eventyard.core.verdict import Verdict
 
@@ -25,10 +25,10 @@ class Publish(msgspec.Struct, frozen=True):
     """
 
     events: tuple[Event, ...]
-    index: RuleSet | None = None
+    index: Index | None = None
     matches: tuple[Sequence[int], ...] = ()
 
-    def matched(self, number: int, live: RuleSet) -> Sequence[int] | None:
+    def matched(self, number: int, live: Index) -> Sequence[int] | None:
         """What the event `number` matches, if that was asked of the index now `live`."""
         return self.matches[number] if self.index is live else None
 

@@ -142,10 +142,10 @@ class Draft:
         )
 
     def match(self, event: Event) -> Matches:
-        """Ask the live index; where it fails, ask each rule by itself."""
+        """Ask the live index; where it fails otherwise than about a rule, ask each rule by itself."""
         document = decode(event.json) if event.document is None else event.document
         try:
-            return self.live.match(document), ()
+            return self.live.match_and_fail(document)
         except Exception:  # noqa: BLE001 - a rule that fails on an event costs that rule a dead letter, nobody else anything
             return self._match_one_by_one(document)
 

@@ -64,7 +64,7 @@ from eventyard.core.commands import (
 from eventyard.core.draft import Draft
 from eventyard.core.errors import EventConflict, Refused, TooManyMatches
 from eventyard.core.event import Event
-from eventyard.core.pattern.ruleset import RuleSet
+from eventyard.core.pattern.index import Index
 from eventyard.core.view import Known
 
 
@@ -92,14 +92,14 @@ def publish_all(draft: Draft, command: Publish) -> list[Published | Refused]:
     return [publish(draft, command, number) for number in range(len(command.events))]
 
 
-def foresee(live: RuleSet, events: Sequence[Event]) -> Publish:
+def foresee(live: Index, events: Sequence[Event]) -> Publish:
     """The command to publish `events`, matched ahead by the index in force now.
 
     Decoded, an event takes ten times the memory of its bytes; so it is matched by whoever decoded it and let go, rather than
     wait decoded for its step. Where a rule fails on an event the step finds out which.
     """
     try:
-        matches = tuple(live.match(event.document) for event in events)
+        matches = tuple(live.match_document(event.document) for event in events)
     except Exception:  # noqa: BLE001 - as in `Draft.match`, which is asked then
         return Publish(tuple(events))
     lean = (Event(event.source, event.id, event.type, event.digest, event.json, None) for event in events)

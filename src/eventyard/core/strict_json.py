@@ -55,6 +55,12 @@ def decode(body: bytes, *, any_number: bool = False, depth_max: int = JSON_DEPTH
         return decode_exactly(body, any_number=any_number, depth_max=depth_max)
 
 
+def may_hold_more_than_doubles(body: bytes) -> bool:
+    """Whether a number of the text may be one that its double does not hold. Only a yes can be wrong."""
+    digits = body.translate(_DIGITS_AS_ZERO)
+    return _SIXTEEN_DIGITS in digits or _SMALL_EXPONENT in digits
+
+
 def pointer(path: Iterable[str | int]) -> str:
     """An RFC 6901 JSON pointer."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)

@@ -50,7 +50,7 @@ def why(pattern: Pattern, document: Any) -> Why:
 def _holds(alternative: Alternative, document: Any) -> bool:
     demands: list[Demand] = []
     for field in alternative.fields:
-        values = _values(field, document)
+        values = values_at(field.steps, document)
         right = _right_places(field, values)
         if not right and not field.may_be_absent:
             return False
@@ -59,10 +59,10 @@ def _holds(alternative: Alternative, document: Any) -> bool:
     return not demands or can_stand_together(demands)
 
 
-def _values(field: Field, document: Any) -> list[Value]:
-    """Every value at the end of the field's path, in the order of the document."""
+def values_at(steps: Steps, document: Any) -> list[Value]:
+    """Every value at the end of a field's path, in the order of the document."""
     found: list[Value] = []
-    _collect(document, field.steps, (), found)
+    _collect(document, steps, (), found)
     return found
 
 
@@ -99,7 +99,7 @@ def _failure(alternative: Alternative, document: Any) -> Failure:
     """
     required = tuple(field for field in alternative.fields if not field.may_be_absent)
     for field in required:
-        if not _right_places(field, _values(field, document)):
+        if not _right_places(field, values_at(field.steps, document)):
             return Failure((field.name,), _wrong_alone(field, document))
     if not _holds(Alternative(required), document):
         count = _first_failing(required, (), document)
@@ -108,7 +108,7 @@ def _failure(alternative: Alternative, document: Any) -> Failure:
 
 
 def _wrong_alone(field: Field, document: Any) -> str:
-    values = [value for value, _ in _values(field, document)]
+    values = [value for value, _ in values_at(field.steps, document)]
     if not values:
         return f"{field.name} is absent, wanted {_wanted(field)}"
     found = listing([shown(value) for value in values], "and")
@@ -129,7 +129,7 @@ def _wrong_beside(required: tuple[Field, ...], optional: list[Field], document: 
     """Of the fields that may be absent the first that is wrong beside the others."""
     count = _first_failing(tuple(optional), required, document)
     *before, last = optional[:count]
-    if _right_places(last, _values(last, document)):
+    if _right_places(last, values_at(last.steps, document)):
         return _wrong_together((*required, *before), last, document)
     return Failure((last.name,), _wrong_alone(last, document))
 

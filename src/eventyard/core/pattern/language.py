@@ -202,10 +202,11 @@ def _field(name: str, comparisons: tuple[Comparison, ...], steps: Steps) -> Fiel
 
 
 def _steps(name: str) -> Steps:
-    return _common_steps(name) if _is_common(name) else _steps_of(name)
+    return _common_steps(name) if _is_common(name) else steps_of(name)
 
 
-def _steps_of(name: str) -> Steps:
+def steps_of(name: str) -> Steps:
+    """The ways along which a field of this name may be found."""
     keys = name.split(".")
     rests = [Steps()]
     for start in reversed(range(len(keys))):
@@ -236,7 +237,7 @@ _COMMON_NAME_CHARACTERS = 128
 _COMMON_NAME_STEPS = 8
 _COMMON_VALUES = 4
 
-_common_steps = lru_cache(4_096)(_steps_of)
+_common_steps = lru_cache(4_096)(steps_of)
 
 
 @lru_cache(16_384)

@@ -1,0 +1,130 @@
+"""Many rules and one event: which of them match. However many rules there are, an event meets few of them.
+
+Theory of operation, from the outside in:
+
+1. `projection` reads of the event only what any rule asks for, once: a `Reading`.
+2. `tree` files rules under the exact values that they want, so the event meets those filed under its own.
+3. `block` asks what is left of them together, a bit for each rule, field by field, by each field's `table` (`texts`, `numbers`).
+4. Where fields depend on each other, inside arrays of objects, `reading` looks at them object by object; where that is too simple the
+   evaluator decides about those that are left. It is the law: the index gives what it would give, rule by rule.
+
+An index never changes: an edit gives a new one that shares nearly all of the old, so a reader keeps what it has while an edit is
+under way, and a failed commit leaves nothing to undo. What takes time to make (a decoder, tables) is made when it is first asked for.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import immutables
+import msgspec
+
+from eventyard.core import strict_json
+from eventyard.core.errors import PatternTooCostly
+from eventyard.core.limits import ARRAY_CHOICES_MAX
+from eventyard.core.pattern.block import Member
+from eventyard.core.pattern.language import Pattern
+from eventyard.core.pattern.projection import Projection
+from eventyard.core.pattern.reading import Reading
+from eventyard.core.pattern.tree import Node
+
+Counts = immutables.Map[str, int]
+
+
+class Index(msgspec.Struct, frozen=True, eq=False):
+    """`Index()` is empty."""
+
+    patterns: immutables.Map[int, Pattern] = immutables.Map()
+    fields: Counts = immutables.Map()
+    """How many alternatives ask for each field."""
+    root: Node = Node()
+    projection: Projection = Projection()
+    """Of these fields at least; of a few more while fields that nobody asks for are left in it."""
+
+    def with_rule(self, key: int, pattern: Pattern) -> "Index":
+        """An index that also has the rule `key`, in place of the one that it may have had before."""
+        others = self.without(key)
+        root, fields = others.root, others.fields
+        for alternative in pattern.alternatives:
+            root = root.with_member(Member(key, alternative))
+            fields = _counted(fields, alternative.fields, 1)
+        return Index(others.patterns.set(key, pattern), fields, root, others.projection.widened(fields))
+
+    def without(self, key: int) -> "Index":
+        """An index that has no rule `key`; itself where there is none."""
+        pattern = self.patterns.get(key)
+        if pattern is None:
+            return self
+        root, fields = self.root, self.fields
+        for alternative in pattern.alternatives:
+            root = root.without_member(Member(key, alternative))
+            fields = _counted(fields, alternative.fields, -1)
+        return Index(self.patterns.delete(key), fields, root, self.projection)
+
+    def match(self, body: bytes) -> list[int]:
+        """The keys of the rules that an event matches, ascending. `body`: bytes that strict ingest has taken.
+
+        Raises PatternTooCostly where the evaluator does of one of the rules.
+        """
+        reading = self.projection.read(body)
+        found = self._collect(reading)
+        if reading.is_doubtful and strict_json.may_hold_more_than_doubles(body):
+            return self.match_document(strict_json.decode(body))
+        return found if not reading.failed else _refused(reading)
+
+    def match_document(self, document: Any) -> list[int]:
+        """As `match`, of a document that `strict_json.decode` gave."""
+        reading = self.projection.read_document(document)
+        found = self._collect(reading)
+        return found if not reading.failed else _refused(reading)
+
+    def match_and_fail(self, document: Any) -> tuple[list[int], list[int]]:
+        """As `match_document`; and the keys of the rules, ascending, about which the evaluator raises PatternTooCostly."""
+        reading = self.projection.read_document(document)
+        found = self._collect(reading)
+        failed = set(reading.failed).difference(found)
+        return found, sorted(failed)
+
+    def items(self) -> Iterator[tuple[int, Pattern]]:
+        """Every rule's key and pattern, by ascending key."""
+        return iter(sorted(self.patterns.items(), key=_key))
+
+    def __len__(self) -> int:
+        return len(self.patterns)
+
+    def __contains__(self, key: int) -> bool:
+        return key in self.patterns
+
+    def _collect(self, reading: Reading) -> list[int]:
+        found: list[int] = []
+        self.root.collect(reading, found)
+        return sorted(set(found)) if len(found) > 1 else found
+
+
+def judge(*patterns: Pattern) -> Callable[[bytes], bool]:
+    """Whether an event of the log matches all of the patterns. What it gives raises what `evaluate` raises."""
+    index = Index()
+    for key, pattern in enumerate(patterns):
+        index = index.with_rule(key, pattern)
+
+    def matches(body: bytes) -> bool:
+        return len(index.match(body)) == len(patterns)
+
+    return matches
+
+
+def _refused(reading: Reading) -> NoReturn:
+    raise PatternTooCostly(
+        f"found arrays with more than {ARRAY_CHOICES_MAX} choices of elements for rules {reading.failed}",
+        wanted="smaller arrays",
+    )
+
+
+def _counted(fields: Counts, asked: tuple[Any, ...], more: int) -> Counts:
+    for field in asked:
+        count = fields.get(field.name, 0) + more
+        fields = fields.set(field.name, count) if count else fields.delete(field.name)
+    return fields
+
+
+def _key(item: tuple[int, Pattern]) -> int:
+    return item[0]

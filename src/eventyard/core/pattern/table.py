@@ -1,0 +1,240 @@
+"""A table: what rules ask of one field, as sets of rules by value. A set is an int, one bit for each rule.
+
+What a rule's list says is taken apart by kind of value. Values that rules name look up their set; texts ask `Texts`, numbers
+`Numbers`. All other values have one set, `base`: the rules that ask nothing of this field, that want it to be there, and that want
+anything but something else.
+"""
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from functools import lru_cache
+from types import NoneType
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+
+from eventyard.core.pattern.comparison import (
+    AnythingBut,
+    Cidr,
+    EqualsIgnoreCase,
+    Numeric,
+    Prefix,
+    PrefixIgnoreCase,
+    Present,
+    Suffix,
+    SuffixIgnoreCase,
+    Values,
+    Wildcard,
+    is_any_right,
+)
+from eventyard.core.pattern.language import Field
+from eventyard.core.pattern.numbers import Numbers
+from eventyard.core.pattern.reading import Column, Loose, Reading
+from eventyard.core.pattern.texts import Operator, Texts
+
+TABLES_KEPT = 16_384
+"""Tables of single fields, which rules that ask the same share."""
+
+
+class Table:
+    """`fields`: what each rule, named by its bit, asks of the field. `others`: the rules that ask nothing of it."""
+
+    __slots__ = (
+        "_apart",
+        "_by_kind",
+        "_literals",
+        "_named",
+        "_numbers",
+        "_others",
+        "_unlike",
+        "_wanted",
+        "absent",
+        "base",
+        "texts",
+    )
+
+    def __init__(self, fields: Iterable[tuple[int, Field]], others: int) -> None:
+        asked = _Asked(fields, others)
+        self.absent = asked.absent
+        """The rules that are content if the field has no value."""
+        self.base = asked.base
+        self._others = asked.others
+        self._literals = {value: self.base | asked.literals.get(value, 0) for value in (True, False, None)}
+        self._numbers = Numbers(self.base, asked.wanted_numbers, asked.excluded_numbers)
+        self._wanted = Texts(asked.wanted_texts) if asked.wanted_texts else None
+        self._unlike = Texts(asked.excluded_texts) if asked.excluded_texts else None
+        excluded, wanted = asked.excluded_strings, asked.wanted_strings
+        self.texts = {text: (self.base & ~excluded.get(text, 0)) | wanted.get(text, 0) for text in (*wanted, *excluded)}
+        """The set of each text that is named, where `is_by_value`; else without what operators say."""
+        self._apart = (excluded, wanted)
+        self._named = self._all_named()
+        self._by_kind: dict[type, Callable[[Any, Reading], int]] = {
+            str: self._text,
+            int: self._number,
+            float: self._double,
+            Decimal: self._number,
+            bool: self._literal,
+            NoneType: self._literal,
+            UnsetType: self._nothing,
+            list: self._list,
+            Column: self._column,
+            Loose: self._loose,
+        }
+
+    @property
+    def is_by_value(self) -> bool:
+        """Whether a text's set is that in `texts`, or else `base`."""
+        return self._wanted is None and self._unlike is None and not self._others
+
+    def of(self, value: Any, reading: Reading) -> int:
+        """The rules that accept what `reading` has at the field (UNSET: nothing)."""
+        return self._by_kind[value.__class__](value, reading)
+
+    def _text(self, text: str, _: Reading) -> int:
+        if self._wanted is None and self._unlike is None and not self._others:
+            return self.texts.get(text, self.base)
+        excluded, wanted = self._apart
+        wrong = excluded.get(text, 0) | (self._unlike.of(text) if self._unlike is not None else 0)
+        right = wanted.get(text, 0) | (self._wanted.of(text) if self._wanted is not None else 0)
+        return (self.base & ~wrong) | right | self._asked_one_by_one(text)
+
+    def _number(self, number: Any, _: Reading) -> int:
+        found = self._numbers.of(number)
+        return found | self._asked_one_by_one(number) if self._others else found
+
+    def _double(self, number: float, reading: Reading) -> int:
+        found = self._numbers.of(number)
+        if self._numbers.is_telling(number, found):
+            reading.is_doubtful = True
+        if self._others:
+            reading.is_doubtful = True
+            return found | self._asked_one_by_one(number)
+        return found
+
+    def _literal(self, literal: bool | None, _: Reading) -> int:
+        found = self._literals[literal]
+        return found | self._asked_one_by_one(literal) if self._others else found
+
+    def _nothing(self, _unset: Any, _: Reading) -> int:
+        return self.absent
+
+    def _asked_one_by_one(self, value: Any) -> int:
+        found = 0
+        for bit, comparisons in self._others:
+            if is_any_right(comparisons, value):
+                found |= bit
+        return found
+
+    def _list(self, values: list[Any], reading: Reading) -> int:
+        """Any value may be right."""
+        if self._named is not None and self._named.isdisjoint(values):
+            return self.base
+        found = 0
+        for value in values:
+            found |= self._by_kind[value.__class__](value, reading)
+        return found
+
+    def _column(self, column: Column, reading: Reading) -> int:
+        """As a list; and a rule that would be content without a value may be: it depends on the object."""
+        return self._entries(column, reading) | self.absent
+
+    def _entries(self, column: Column, reading: Reading) -> int:
+        kinds = set(map(type, column)) - _NOTHING
+        if list not in kinds and self._named is not None and self._named.isdisjoint(column):
+            return self.base
+        if kinds == _DOUBLES and not self._others:
+            doubles = column if UNSET not in column else [entry for entry in column if entry is not UNSET]
+            found = self._numbers.of_both(min(doubles), max(doubles))
+            if found is not None and found == self.base:
+                return found
+        found = 0
+        for entry in column:
+            if entry is not UNSET:
+                found |= self._by_kind[entry.__class__](entry, reading)
+        return found
+
+    def _loose(self, values: Loose, reading: Reading) -> int:
+        return self._list(values, reading) | self.absent
+
+    def _all_named(self) -> frozenset[Any] | None:
+        """Values other than which all have the set `base`. None: there are operators, and no such list."""
+        if not self.is_by_value or self._numbers.named is None:
+            return None
+        literals = (value for value, found in self._literals.items() if found != self.base)
+        return frozenset((*self.texts, *self._numbers.named, *literals))
+
+
+_NOTHING = frozenset((UnsetType,))
+_DOUBLES = frozenset((float,))
+
+
+class _Asked:
+    """Rules' lists taken apart by kind of value and by what they do: want it, or want anything but it."""
+
+    def __init__(self, fields: Iterable[tuple[int, Field]], others: int) -> None:
+        self.absent = others
+        self.base = others
+        self.wanted_strings: dict[str, int] = {}
+        self.excluded_strings: dict[str, int] = {}
+        self.wanted_numbers: list[tuple[int, Values | Numeric]] = []
+        self.excluded_numbers: list[tuple[int, Values]] = []
+        self.wanted_texts: list[tuple[int, Operator]] = []
+        self.excluded_texts: list[tuple[int, Operator]] = []
+        self.literals: dict[bool | None, int] = {}
+        self.others: tuple[tuple[int, tuple[Any, ...]], ...] = ()
+        for bit, field in fields:
+            self._add(bit, field)
+
+    def _add(self, bit: int, field: Field) -> None:
+        if field.may_be_absent:
+            self.absent |= bit
+        unlike = [comparison for comparison in field.comparisons if isinstance(comparison, AnythingBut)]
+        if any(isinstance(comparison, Present) for comparison in field.comparisons):
+            self.base |= bit
+            return
+        if len(unlike) > 1:  # A value is right that one of them takes: nobody writes such a thing.
+            self.others = (*self.others, (bit, field.comparisons))
+            return
+        for comparison in field.comparisons:
+            self._add_comparison(bit, comparison)
+
+    def _add_comparison(self, bit: int, comparison: Any) -> None:
+        match comparison:
+            case Values():
+                self._add_values(bit, comparison)
+            case Numeric():
+                self.wanted_numbers.append((bit, comparison))
+            case AnythingBut():
+                self.base |= bit
+                self._add_excluded(bit, comparison)
+            case Prefix() | Suffix() | EqualsIgnoreCase() | PrefixIgnoreCase() | SuffixIgnoreCase() | Wildcard() | Cidr():
+                self.wanted_texts.append((bit, comparison))
+
+    def _add_values(self, bit: int, values: Values) -> None:
+        for text in values.strings:
+            self.wanted_strings[text] = self.wanted_strings.get(text, 0) | bit
+        if values.numbers:
+            self.wanted_numbers.append((bit, values))
+        for literal in values.literals:
+            self.literals[literal] = self.literals.get(literal, 0) | bit
+
+    def _add_excluded(self, bit: int, comparison: AnythingBut) -> None:
+        for excluded in comparison.excluded:
+            if not isinstance(excluded, Values):
+                self.excluded_texts.append((bit, excluded))
+                continue
+            for text in excluded.strings:
+                self.excluded_strings[text] = self.excluded_strings.get(text, 0) | bit
+            if excluded.numbers:
+                self.excluded_numbers.append((bit, excluded))
+
+
+@lru_cache(TABLES_KEPT)
+def table_of(field: Field) -> Table:
+    """Of one field of one rule, whose bit is 1. Rules that ask the same of fields of the same name share it."""
+    return Table(((1, field),), 0)
+
+
+def accepts(field: Field, entry: Any) -> bool:
+    """Whether a field is right with a value, a list of values, or nothing."""
+    return bool(table_of(field).of(entry, Reading()))
