@@ -53,9 +53,11 @@ def test_the_table_of_limits_says_the_limits() -> None:
     assert stated == [
         limits.PATTERN_BYTES_MAX,
         limits.PATTERN_PATH_STEPS_MAX,
+        limits.PATTERN_PATH_JOINS_MAX,
         limits.PATTERN_VALUES_PER_FIELD_MAX,
         limits.PATTERN_ALTERNATIVES_MAX,
         limits.PATTERN_FIELDS_MAX,
+        limits.PATTERN_COMPARISONS_MAX,
         limits.WILDCARDS_PER_VALUE_MAX,
         limits.WILDCARDS_PER_PATTERN_MAX,
     ]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from eventyard.core import limits
+from tests.core.test_pattern_limits import BOUNDS
 from tests.support.buses import ServedBus
 
 TARGET = {"http": {"url": "http://127.0.0.1:9/events"}}
@@ -88,6 +89,16 @@ def test_a_bad_rule_is_refused_at_its_place(door: ServedBus, name: str, changes:
     refused(door.put(f"/v1/buses/{name}/rules/r", json=document), code, at)
     assert door.get(f"/v1/buses/{name}/rules").json()["rules"] == []
     assert door.get(f"/v1/buses/{name}").json()["head"] == 0
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_a_pattern_past_a_limit_is_refused_when_it_is_saved(door: ServedBus, name: str, bound: str) -> None:
+    answer = door.put(f"/v1/buses/{name}/rules/r", json=RULE | {"pattern": BOUNDS[bound].refused})
+    problem = answer.json()
+    assert (answer.status_code, problem["type"]) == (400, "urn:eventyard:problem:pattern-too-costly")
+    assert problem["found"].startswith(BOUNDS[bound].found)
+    assert f"at most {BOUNDS[bound].wanted}" in problem["wanted"]
+    assert door.put(f"/v1/buses/{name}/rules/r", json=RULE | {"pattern": BOUNDS[bound].taken}).status_code == 201
 
 
 def test_an_unknown_field_is_refused_with_the_nearest_known(door: ServedBus, name: str) -> None:

@@ -362,6 +362,14 @@ PATTERN_VALUES_PER_FIELD_MAX = 1_000
 PATTERN_ALTERNATIVES_MAX = 1_000
 """Alternatives that the `$or` of one pattern multiply to, as EventBridge has it. Each is matched on its own."""
 
+PATTERN_PATH_JOINS_MAX = 20_000
+"""Ways in which the steps of a pattern's paths may be joined, n(n+1)/2 for one of n steps: 3 MB. So many are a thousand paths of
+five steps, or nine of sixty-four; without it 64 KB of text took 35 s to read and 2 GB to keep."""
+
+PATTERN_COMPARISONS_MAX = 10_000
+"""Comparisons of a pattern, counted in every alternative: what it may take to look at one value of each of its fields, a few
+milliseconds. The exact values of a list are one comparison, be they a thousand."""
+
 PATTERN_FIELDS_MAX = 10_000
 """Fields of a pattern, counted in every alternative: the work that one rule may make of one event, a few milliseconds."""
 

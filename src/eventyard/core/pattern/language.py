@@ -9,6 +9,7 @@ inside `$or` and beside it, counts as it stands last. AWS does the same with a k
 """
 
 import json
+import math
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -116,7 +117,7 @@ def _multiply_out(document: dict[str, Any]) -> list[Fields]:
 def _add_object(
     document: dict[str, Any], at: Place, prefix: str, alternatives: list[Fields], *, is_inside_or: bool
 ) -> list[Fields]:
-    """`alternatives` with what `document` asks for on top of each."""
+    """`alternatives`, which are changed, with what `document` asks for on top of each."""
     if not document:
         raise refusal("found an empty object", "at least one field", at)
     for key, value in document.items():
@@ -137,7 +138,10 @@ def _add_member(name: str, value: Any, at: Place, alternatives: list[Fields], *,
         raise refusal(f"found {show(value)}", f"an array or an object, as [{show(value)}]", at)
     _check_steps(name, at)
     comparisons = read_list(value, at)
-    return [{**fields, name: comparisons} for fields in alternatives]
+    for fields in alternatives:
+        fields[name] = comparisons
+    _check_fields(alternatives)
+    return alternatives
 
 
 def _add_or(options: Any, at: Place, prefix: str, alternatives: list[Fields]) -> list[Fields]:
@@ -145,20 +149,38 @@ def _add_or(options: Any, at: Place, prefix: str, alternatives: list[Fields]) ->
         raise refusal(f"found {show(options)}", "an array of objects for $or", at)
     if len(options) < 2:
         raise refusal(f"found {len(options)} alternatives", "at least 2 objects in $or", at)
+    _check_product(len(alternatives) * sum(map(_count_alternatives, options)), at)
     multiplied: list[Fields] = []
     for index, option in enumerate(options):
         place = (*at, index)
         if not isinstance(option, dict):
             raise refusal(f"found {show(option)}", "an object: $or lists only objects", place)
-        multiplied += _add_object(option, place, prefix, alternatives, is_inside_or=True)
-        _check_product(multiplied, at)
+        multiplied += _add_object(option, place, prefix, list(map(dict, alternatives)), is_inside_or=True)
+        _check_fields(multiplied)
     return multiplied
 
 
-def _check_product(alternatives: list[Fields], at: Place) -> None:
-    if len(alternatives) > limits.PATTERN_ALTERNATIVES_MAX:
-        found = f"found $or that multiply to more than {limits.PATTERN_ALTERNATIVES_MAX} alternatives"
-        raise PatternTooCostly(found, wanted="fewer, or several rules", at=strict_json.pointer(at))
+def _count_alternatives(document: Any) -> int:
+    """What the `$or` of an object multiply to. Where it is none, or one of them is wrong, that is refused later."""
+    if not isinstance(document, dict):
+        return 1
+    factors = (
+        sum(map(_count_alternatives, value)) if key == OR and isinstance(value, list) else _count_alternatives(value)
+        for key, value in document.items()
+    )
+    return math.prod(factors)
+
+
+def _check_product(count: int, at: Place) -> None:
+    if count > limits.PATTERN_ALTERNATIVES_MAX:
+        counted = count if count < _TOLD_MAX else f"more than {_TOLD_MAX}"
+        found = f"found $or that multiply to {counted} alternatives"
+        wanted = f"at most {limits.PATTERN_ALTERNATIVES_MAX}, or several rules"
+        raise PatternTooCostly(found, wanted=wanted, at=strict_json.pointer(at))
+
+
+_TOLD_MAX = 1_000_000
+"""A product can have hundreds of digits, which tell nobody more."""
 
 
 def _check_steps(name: str, at: Place) -> None:
@@ -168,15 +190,35 @@ def _check_steps(name: str, at: Place) -> None:
         raise PatternTooCostly(f"found a path of {steps} steps", wanted=wanted, at=strict_json.pointer(at))
 
 
-def _check_cost(alternatives: list[Fields]) -> None:
+def _check_fields(alternatives: list[Fields]) -> None:
+    """Asked while they are multiplied out, so that a short text cannot make them many before they are counted."""
     fields = sum(map(len, alternatives))
     if fields > limits.PATTERN_FIELDS_MAX:
-        wanted = f"at most {limits.PATTERN_FIELDS_MAX}"
-        raise PatternTooCostly(f"found {fields} fields in {len(alternatives)} alternatives", wanted=wanted)
-    stars = sum(_stars(comparison) for each in alternatives for field in each.values() for comparison in field)
-    if stars > limits.WILDCARDS_PER_PATTERN_MAX:
-        wanted = f"at most {limits.WILDCARDS_PER_PATTERN_MAX}"
-        raise PatternTooCostly(f"found {stars} stars in {len(alternatives)} alternatives", wanted=wanted)
+        found = f"found {fields} fields in {len(alternatives)} alternatives, and perhaps more"
+        raise PatternTooCostly(found, wanted=f"at most {limits.PATTERN_FIELDS_MAX}")
+
+
+def _check_cost(alternatives: list[Fields]) -> None:
+    lists = [comparisons for fields in alternatives for comparisons in fields.values()]
+    costs = {id(comparisons): (sum(map(_work, comparisons)), sum(map(_stars, comparisons))) for comparisons in lists}
+    work, stars = (sum(column) for column in zip(*(costs[id(comparisons)] for comparisons in lists), strict=True))
+    _check_total(work, "comparisons", limits.PATTERN_COMPARISONS_MAX, alternatives)
+    _check_total(stars, "stars", limits.WILDCARDS_PER_PATTERN_MAX, alternatives)
+    names = {name for fields in alternatives for name in fields}
+    joins = sum((steps := name.count(".") + 1) * (steps + 1) // 2 for name in names)
+    if joins > limits.PATTERN_PATH_JOINS_MAX:
+        found = f"found {len(names)} paths whose steps may be joined in {joins} ways"
+        raise PatternTooCostly(found, wanted=f"at most {limits.PATTERN_PATH_JOINS_MAX}: fewer, or shorter ones")
+
+
+def _check_total(found: int, what: str, limit: int, alternatives: list[Fields]) -> None:
+    if found > limit:
+        raise PatternTooCostly(f"found {found} {what} in {len(alternatives)} alternatives", wanted=f"at most {limit}")
+
+
+def _work(comparison: Comparison) -> int:
+    """Comparisons that one value of the field may take. However many exact values stand in one list, they are one."""
+    return len(comparison.excluded) if isinstance(comparison, AnythingBut) else 1
 
 
 def _stars(comparison: Comparison) -> int:
