@@ -55,11 +55,11 @@ class BackfillStage:
                     self._step(view, state, backfill)
 
     def _wanting(self, state: BusState) -> list[Backfill]:
-        return [backfill for backfill in list(state.backfills.values()) if self._is_wanting(state, backfill)]
+        return [backfill for backfill in list(state.reading.values()) if self._is_wanting(state, backfill)]
 
     def _is_wanting(self, state: BusState, backfill: Backfill) -> bool:
         record = state.by_uid.get(backfill.rule)
-        if backfill.is_done or record is None or record.is_deleted or record.is_paused:
+        if record is None or record.is_deleted or record.is_paused:
             return False
         has_room = state.unparked(*backfill.key) < _ahead_max(backfill)
         return has_room and (state.record.number, *backfill.key) not in self._under_way

@@ -4,6 +4,7 @@ A page is bounded by rules, by rows, and by the bytes of the patterns that it is
 that the store is never older: a delivery may have been put since, but none that was is missed.
 """
 
+import bisect
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
@@ -30,7 +31,7 @@ class ExplainedPage(msgspec.Struct, frozen=True):
 
 
 class _Held(msgspec.Struct, frozen=True):
-    """What the bus held in memory before anything was read."""
+    """What the bus held in memory of these rules before anything was read."""
 
     records: Mapping[int, RuleRecord]
     backfills: Mapping[tuple[int, int], Backfill]
@@ -48,19 +49,24 @@ class _Rows(msgspec.Struct, frozen=True):
 
 def page(view: View, state: BusState, event: StoredEvent, time: BusTime, *, after: int = 0, limit: int = 100) -> ExplainedPage:
     """At most `limit` rules above the uid `after` that are there, or that edits or deliveries of the event tell of."""
-    held = _held(state)
+    uids = list(state.by_uid)
+    first = bisect.bisect_right(uids, after)
+    held = _held(state, uids[first : first + limit + 1])  # One more than are shown tells that there are more.
     return _Page(view, state, held, event, time).explain(_read(view, state, held, event.position, after=after, limit=limit))
 
 
 def of_rule(view: View, state: BusState, event: StoredEvent, time: BusTime, name: str) -> ExplainedPage:
     """Every rule that has or had that name, the last ones of them; none where nobody knows the name."""
-    held = _held(state)
+    record = state.by_name.get(name)
+    held = _held(state, [*state.deleting.copy(), *([record.uid] if record is not None else [])])
     return _Page(view, state, held, event, time).explain(_read_named(view, state, held, event.position, name))
 
 
-def _held(state: BusState) -> _Held:
+def _held(state: BusState, uids: Sequence[int]) -> _Held:
+    records = {uid: record for uid in uids if (record := state.by_uid.get(uid)) is not None}
+    backfills = {backfill.key: backfill for uid in uids for backfill in state.backfills_of(uid)}
     intents = tuple(intent for intent in state.intents.copy().values() if intent.kind is IntentKind.DISCARD)
-    return _Held(state.by_uid.copy(), state.backfills.copy(), intents)
+    return _Held(records, backfills, intents)
 
 
 # Reading
@@ -73,7 +79,7 @@ def _read(view: View, state: BusState, held: _Held, position: int, *, after: int
     ends = [rows[-1].uid for rows in (versions,) if len(rows) == rows_max]
     ends += [rows[-1].rule for rows in (deliveries,) if len(rows) == rows_max]
     known = {version.uid for version in versions} | {row.rule for row in deliveries}
-    uids = sorted(known | {uid for uid in held.records if uid > after})
+    uids = sorted(known | held.records.keys())
     whole = [uid for uid in uids if uid < min(ends)] or uids[:1] if ends else uids
     shown = whole[:limit]
     return _Rows(shown, _by_uid(versions), _by_rule(deliveries), is_all=len(shown) == len(uids))

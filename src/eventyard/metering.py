@@ -102,6 +102,8 @@ class Meter:
         """By bus, what the rest of its rules count together."""
         self._buses: dict[int, BusMeter] = {}
         self._rules: dict[int, _Rules] = {}
+        self._own: dict[int, dict[int, RuleMeter]] = {}
+        """Of `_rules`, those that have labels of their own: few."""
 
     @property
     def all_rules(self) -> list[RuleMeter]:
@@ -117,7 +119,9 @@ class Meter:
         rules = self._rules.setdefault(bus.number, _Rules())
         for record in records:
             if record.uid not in rules:
-                rules[record.uid] = self._of_rule(self._buses[bus.number].name, record.name)
+                meter = rules[record.uid] = self._of_rule(self._buses[bus.number].name, record.name)
+                if meter.name != OTHER:
+                    self._own.setdefault(bus.number, {})[record.uid] = meter
 
     def _of_bus(self, name: str) -> BusMeter:
         is_own = name in self.buses or len(self.buses.keys() - {OTHER}) < limits.METRICS_BUSES_MAX
@@ -135,15 +139,15 @@ class Meter:
         meter = self._buses.get(number)
         return meter.name if meter is not None else None
 
-    def labels(self, number: int, uid: int) -> tuple[str, str] | None:
-        """As `bus_label`, of a rule."""
-        rules = self._rules.get(number)
-        return rules[uid].labels if rules is not None and uid in rules else None
+    def own(self, number: int) -> dict[int, RuleMeter]:
+        """The rules of a bus that have labels of their own, by uid. From any thread."""
+        return self._own.get(number, {}).copy()
 
     def forget(self, bus: BusRecord) -> None:
         """It is deleted. What it has added to `_other` stays."""
         meter = self._buses.pop(bus.number, None)
         self._rules.pop(bus.number, None)
+        self._own.pop(bus.number, None)
         if meter is None or meter.name == OTHER:
             return
         self.buses.pop(meter.name, None)
@@ -152,9 +156,10 @@ class Meter:
             del self.rules[labels]
 
     def _forget_rule(self, bus: BusRecord, uid: int) -> None:
-        rules = self._rules[bus.number]
-        meter = rules.pop(uid, None)
-        if meter is not None and meter not in rules.values():
+        self._rules[bus.number].pop(uid, None)
+        own = self._own.get(bus.number, {})
+        meter = own.pop(uid, None)
+        if meter is not None and meter not in own.values():
             self.rules.pop(meter.labels, None)
 
     def count(self, bus: BusRecord, changes: Changes) -> None:

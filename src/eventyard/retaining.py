@@ -33,7 +33,7 @@ Submit = Callable[[int, Command, Callable[[Any], None]], None]
 class _Watch(msgspec.Struct):
     """When a bus is looked at next (work time), the floor that it is on its way to, and the first event that it keeps.
 
-    `dead`: by rule, up to which (position, run) its dead letters were looked at.
+    `owing`: rules that are still to be looked at this time. `dead`: by rule, up to which (position, run) its dead letters were looked at.
     """
 
     floor_ms: int
@@ -41,6 +41,7 @@ class _Watch(msgspec.Struct):
     floor: int = 0
     first: StoredEvent | None = None
     is_under_way: bool = False
+    owing: list[int] = []
     dead: dict[int, tuple[int, int]] = {}
 
 
@@ -67,6 +68,7 @@ class RetentionStage:
             try:
                 did_something |= self._step(state, watch, time)
             except Unavailable as error:
+                watch.owing = []  # Until they are due again.
                 logbook.RETENTION_WAITS(error=error.detail)
         return did_something
 
@@ -77,6 +79,9 @@ class RetentionStage:
         did_something = self._lower(state, watch)
         if time.work_ms >= watch.rules_ms and state.record.number != SYSTEM_BUS:
             watch.rules_ms = time.work_ms + RULES_EVERY_MS
+            watch.owing = _owing(state)
+            watch.dead = {uid: watch.dead[uid] for uid in watch.owing if uid in watch.dead}
+        if watch.owing:
             did_something |= self._look_at_rules(state, watch, time)
         return did_something
 
@@ -105,15 +110,15 @@ class RetentionStage:
         return True
 
     def _look_at_rules(self, state: BusState, watch: _Watch, time: BusTime) -> bool:
-        owed = [record for record in list(state.by_name.values()) if _owes(state, record)]
-        watch.dead = {record.uid: watch.dead[record.uid] for record in owed if record.uid in watch.dead}
-        if not owed:
-            return False
+        """At the next ones of those that owe anything. Rules by the thousand would keep leases from being taken back meanwhile."""
+        part = watch.owing[-limits.RULES_LOOKED_AT_PER_STEP :]
+        records = [record for uid in part if (record := state.by_uid.get(uid)) is not None and not record.is_deleted]
         with self._engine.reader() as view:
-            wanted = [command for record in owed for command in _of_rule(view, state, record, watch, time)]
+            wanted = [command for record in records for command in _of_rule(view, state, record, watch, time)]
+        del watch.owing[-len(part) :]
         for command in wanted:
             self._submit(state.record.number, command, _ignore)
-        return bool(wanted)
+        return bool(wanted or watch.owing)
 
 
 def _is_past(state: BusState, event: StoredEvent, time: BusTime) -> bool:
@@ -132,11 +137,10 @@ def _wanted_floor(view: View, state: BusState, time: BusTime) -> int:
 # Rules
 
 
-def _owes(state: BusState, record: RuleRecord) -> bool:
-    """Whether anything of the rule is pending, unread or dead."""
-    counts = _queue(state, record).counts
-    is_unread = any(one.rule == record.uid and not one.is_done for one in list(state.backfills.values()))
-    return is_unread or bool(sum(counts[: State.BLOCKED + 1]) or counts[State.DEAD])
+def _owing(state: BusState) -> list[int]:
+    """The rules of which anything is pending, unread or dead."""
+    read_for = {uid for uid, _ in state.reading.copy()}
+    return sorted(state.pending.copy().keys() | state.dead.copy().keys() | read_for, reverse=True)
 
 
 def _queue(state: BusState, record: RuleRecord) -> RuleQueue:

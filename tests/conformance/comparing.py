@@ -40,7 +40,10 @@ def facts(state: BusState) -> Any:
         for key, lane in of_rule.lanes.items()
     }
     parked = {uid: (of_rule.parked, of_rule.parked_behind) for uid, of_rule in state.lanes.items() if of_rule.lanes}
+    fed = {uid: sorted(one.run for one in state.backfills_of(uid)) for uid in state.by_uid}
     return (
+        (list(state.by_uid), state.names, state.deleting, state.paused),
+        (state.pending, state.dead, state.reading, fed),
         (state.floor, state.log_bytes, state.tombstones, lanes, parked),
         (state.record, state.head, state.by_uid, state.by_name, state.leased, state.buses, state.backfills, state.intents),
         state.keys,

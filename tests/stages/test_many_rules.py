@@ -1,6 +1,51 @@
 """What one rule costs among very many: nothing walks or copies all of them for the sake of one."""
 
-from tests.support.builders import Stepped, put_rule
+from typing import Any
+
+import pytest
+
+from eventyard.bus.figures import Reading
+from eventyard.core import limits
+from eventyard.core.commands import DeleteRule, Publish
+from eventyard.metering import OTHER
+from tests.support.builders import Stepped, an_event, put_rule
+from tests.support.houses import House
+
+
+class Counted(dict[Any, Any]):
+    """A dictionary that counts how often all of it was gone through."""
+
+    walks = 0
+
+    def __iter__(self) -> Any:
+        self.walks += 1
+        return super().__iter__()
+
+    def keys(self) -> Any:
+        self.walks += 1
+        return super().keys()
+
+    def values(self) -> Any:
+        self.walks += 1
+        return super().values()
+
+    def items(self) -> Any:
+        self.walks += 1
+        return super().items()
+
+    def copy(self) -> Any:
+        self.walks += 1
+        return super().copy()
+
+
+def counted(house: Stepped) -> list[Counted]:
+    """Everything that the bus keeps by rule, rules themselves first, from here on counted."""
+    found = []
+    for name in ("by_uid", "by_name", "queues"):
+        kept = Counted(getattr(house.state, name))
+        setattr(house.state, name, kept)
+        found.append(kept)
+    return found
 
 
 def test_the_pattern_that_the_door_has_read_is_the_one_in_the_index() -> None:
@@ -12,3 +57,45 @@ def test_the_pattern_that_the_door_has_read_is_the_one_in_the_index() -> None:
     changed = put_rule("one", pattern={"type": ["order.sent"]})
     bus.do(changed)
     assert dict(bus.state.live.items())[uid] is changed.pattern
+
+
+def test_edits_steps_and_looks_around_go_through_no_list_of_all_rules() -> None:
+    house = House()
+    uids = [house.put(f"rule-{number}").uid for number in range(5)]
+    kept = counted(house)
+    house.do(put_rule("rule-3", pattern={"type": ["order.sent"]}))
+    house.do(put_rule("new", start="earliest"))
+    house.do(Publish((an_event(1), an_event(2))))
+    house.deliver_all(uids[0])
+    house.do(DeleteRule("rule-1"))
+    house.do(put_rule("rule-1", start="resume"))
+    house.clock.advance(3_600_000)
+    house.rest()
+    Reading(house.engine, house.writer.states, house.writer.meter, house.now).read()
+    assert [one.walks for one in kept] == [0, 0, 0]
+
+
+def test_a_look_at_backlogs_is_cut_into_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or with many rules nobody would take leases back meanwhile."""
+    monkeypatch.setattr(limits, "RULES_LOOKED_AT_PER_STEP", 2)
+    house = House()
+    for number in range(5):
+        house.put(f"rule-{number}", delivery={"backlog": {"max_age_s": 1}})
+    house.do(Publish((an_event(1),)))
+    house.retention.step()
+    house.clock.advance(3_600_000)
+    assert [house.retention.step() for _ in range(4)] == [True, True, True, False]
+    house.rest()
+    assert house.state.pending == {}
+
+
+def test_only_rules_that_owe_something_are_looked_at_for_the_others_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "METRICS_RULES_MAX", 0)
+    monkeypatch.setattr(limits, "METRICS_OTHERS_READ_MAX", 1)
+    house = House()
+    for number in range(3):
+        house.put(f"rule-{number}", pattern={"type": ["order.paid" if number else "order.sent"]})
+    house.do(Publish((an_event(1), an_event(2))))
+    reading = Reading(house.engine, house.writer.states, house.writer.meter, house.now)
+    reading.read()
+    assert (reading.rules["default", OTHER].lag, reading.unread) == (4, 1)

@@ -168,7 +168,7 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
             buses=len(states),
             events=sum(max(0, state.head + 1 - state.floor) for state in states),
             rules=sum(len(state.by_name) for state in states),
-            pending=sum(queue.pending for state in states for queue in list(state.queues.values())),
+            pending=sum(sum(state.pending.copy().values()) for state in states),
             bytes=sum(self._engine.footprint().files.values()),
         )
 

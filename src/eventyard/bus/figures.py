@@ -5,6 +5,7 @@ take. Nothing here is asked of the writer, so a scrape costs it a share of the p
 """
 
 import asyncio
+import heapq
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -162,7 +163,7 @@ class Reading:
             for number, state in list(self._states.items()):
                 if (label := self._meter.bus_label(number)) is not None:
                     self._add_bus(self.buses.setdefault(label, BusDepth()), state, view)
-                    late += self._add_rules(number, state)
+                    late += self._add_rules(number, label, state)
             self._read_ages(late, view)
         for rule in late:
             self._add(rule.labels, rule.depth)
@@ -186,24 +187,38 @@ class Reading:
         read = None if self._is_late else _or_none(lambda: history.bus_status(view, state).bytes)
         depth.bytes = None if read is None or depth.bytes is None else depth.bytes + read
 
-    def _add_rules(self, number: int, state: BusState) -> Iterator[_Late]:
-        """Add what memory tells, and give those of which the store has to be asked."""
-        for record in list(state.by_uid.values()):
-            labels = self._meter.labels(number, record.uid)
-            if labels is None:
-                continue
-            depth = _depth(state, record)
-            if depth.lag:
-                yield _Late(state, record, depth, labels)
-            else:
-                depth.behind_s = depth.oldest_s = 0.0
-                self._add(labels, depth)
+    def _add_rules(self, number: int, bus: str, state: BusState) -> list[_Late]:
+        """Add what memory tells, and give those of which the store has to be asked.
+
+        Of the rules without labels of their own only those are looked at that there is something to tell of: there may be very many.
+        """
+        own = self._meter.own(number)
+        late = [rule for uid, meter in own.items() for rule in self._add_rule(uid, meter.labels, state)]
+        noted = _noted(state) - own.keys()
+        late_others = [rule for uid in noted for rule in self._add_rule(uid, (bus, OTHER), state)]
+        if len(state.by_uid) - len(own) > len(late_others):  # Some of them owe nothing.
+            self._add((bus, OTHER), RuleDepth(behind_s=0.0, oldest_s=0.0))
+        return late + late_others
+
+    def _add_rule(self, uid: int, labels: Labels, state: BusState) -> Iterator[_Late]:
+        record = state.by_uid.get(uid)
+        if record is None:
+            return
+        depth = _depth(state, record)
+        if depth.lag:
+            yield _Late(state, record, depth, labels)
+        else:
+            depth.behind_s = depth.oldest_s = 0.0
+            self._add(labels, depth)
 
     def _read_ages(self, late: list[_Late], view: View) -> None:
-        """Those that have labels of their own first, the others while there is time."""
+        """Those that have labels of their own first; while there is time, of the others those that lag most."""
         own = [rule for rule in late if rule.labels[1] != OTHER]
         turn = self.turn % len(own) if own else 0
-        ordered = own[turn:] + own[:turn] + [rule for rule in late if rule.labels[1] == OTHER]
+        others = (rule for rule in late if rule.labels[1] == OTHER)
+        read_of_others = heapq.nlargest(limits.METRICS_OTHERS_READ_MAX, others, key=lambda rule: rule.depth.lag)
+        ordered = own[turn:] + own[:turn] + read_of_others
+        self.unread += len(late) - len(ordered)
         for read, rule in enumerate(ordered):
             if self._is_late:
                 self.unread += len(ordered) - read
@@ -227,6 +242,12 @@ class Reading:
         if number not in self._newest_ms:
             self._newest_ms[number] = _accepted_ms(view, state, state.head)
         return self._newest_ms[number]
+
+
+def _noted(state: BusState) -> set[int]:
+    """Rules that owe anything, are paused, or fail."""
+    read_for = {uid for uid, _ in state.reading.copy()}
+    return read_for.union(state.pending.copy(), state.dead.copy(), state.health.copy(), state.paused.copy())
 
 
 def _depth(state: BusState, record: RuleRecord) -> RuleDepth:

@@ -1,5 +1,8 @@
 """Rules: put, edited, deleted; where each stands; moved to another place of the log, and stretches replayed to it."""
 
+import bisect
+from itertools import islice
+
 from eventyard import history
 from eventyard.bus.sealing import SecretCalls
 from eventyard.core import network, rule
@@ -16,9 +19,13 @@ class RuleCalls(SecretCalls):
 
     _policy: Policy
 
-    def rules(self, bus: str) -> list[RuleRecord]:
-        """By name."""
-        return sorted(self._state(bus).by_name.copy().values(), key=lambda record: record.name)
+    def rules(self, bus: str, *, after: str = "", limit: int | None = None) -> list[RuleRecord]:
+        """By name, those whose names come after `after`, `limit` at the most."""
+        state = self._state(bus)
+        names = state.names.copy()  # The writer changes it; a copy of a hundred thousand is a fifth of a millisecond.
+        following = islice(names, bisect.bisect_right(names, after), None)
+        there = (record for name in following if (record := state.by_name.get(name)) is not None)
+        return list(islice(there, limit))
 
     def rule(self, bus: str, name: str) -> RuleRecord:
         record = self._state(bus).by_name.get(name)
@@ -52,7 +59,7 @@ class RuleCalls(SecretCalls):
 
     async def statuses(self, bus: str, *, after: str, limit: int) -> list[tuple[RuleRecord, RuleStatus]]:
         """Where the queues of up to `limit` rules stand whose names come after `after`, by name."""
-        records = [record for record in self.rules(bus) if record.name > after][:limit]
+        records = self.rules(bus, after=after, limit=limit)
         time = self._now()
         return await self._read(
             lambda view, state: [(record, history.status(view, state, record, time)) for record in records], bus
@@ -77,7 +84,7 @@ class RuleCalls(SecretCalls):
     def replays(self, bus: str, name: str) -> list[ReplayStatus]:
         """Those of the rule under way and the last ones that ended, the newest first."""
         state, record = self._state(bus), self.rule(bus, name)
-        own = [one for one in state.backfills.copy().values() if one.is_replay and one.rule == record.uid]
+        own = [one for one in state.backfills_of(record.uid) if one.is_replay]
         return [replay_status(state, one) for one in sorted(own, key=lambda one: -one.run)]
 
     def replay_of(self, bus: str, name: str, run: int) -> ReplayStatus:

@@ -3,6 +3,7 @@
 Only `apply` changes it, only with changes that an engine has committed, and it can be rebuilt from the store at any time.
 """
 
+import bisect
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -99,16 +100,29 @@ class BusState:
         self.gaps = loaded.gaps
         self.time = loaded.time
         self.by_uid: dict[int, RuleRecord] = {}
+        """By ascending uid: a rule keeps its place however often it is changed."""
         self.by_name: dict[str, RuleRecord] = {}
+        self.names: list[str] = []
+        """Those of `by_name`, sorted."""
+        self.deleting: set[int] = set()
+        """Deleted rules whose queues are not empty yet."""
+        self.paused: set[int] = set()
         self.live = Index()
         self.queues: dict[int, RuleQueue] = {}
+        self.pending: dict[int, int] = {}
+        """By rule, of those that have any, how many of its deliveries are pending, over all runs."""
+        self.dead: dict[int, int] = {}
+        """As `pending`, how many are dead."""
         self.due: dict[int, int] = {}
         """By rule with anything in its queues, closed runs aside, a work time before which nothing of it is due."""
         self.lanes: dict[int, Lanes] = {}
         self.leased = {delivery.key: delivery for delivery in loaded.leased}
         self.buses = {record.name: record for record in loaded.buses}
         self.keys = {key.id: key for key in loaded.keys}
-        self.backfills = {backfill.key: backfill for backfill in loaded.backfills}
+        self.backfills: dict[QueueKey, Backfill] = {}
+        self.reading: dict[QueueKey, Backfill] = {}
+        """Those of `backfills` that have not read all that they are to read."""
+        self._fed: dict[int, tuple[int, ...]] = {}
         self.intents = {intent.number: intent for intent in loaded.intents}
         self.closed = closed_runs(self.intents.values())
         self.tombstones = {tombstone.name: tombstone for tombstone in loaded.tombstones}
@@ -116,12 +130,15 @@ class BusState:
         """Rules in trouble."""
         self.unwell = {health.rule for health in loaded.health if health.is_unwell}
         """Those of them of which a success is news."""
-        for record in loaded.rules:
-            self.live = with_record(self.live, self._apply_rule(record), record)
+        self._apply_backfills(loaded.backfills)
+        for record in sorted(loaded.rules, key=lambda record: record.uid):
+            self.live = with_record(self.live, self._place_rule(record), record)
+        self.names = sorted(self.by_name)
         for (uid, run), queue in loaded.queues.items():
             if uid in self.by_uid:
                 self.queues[uid].runs[run] = queue
                 self._find_due(uid)
+                self._sum(uid, queue.counts)
         for delivery in loaded.ordered:
             self._lanes(delivery.rule).place(delivery)
 
@@ -129,6 +146,10 @@ class BusState:
         """What feeds the rule's live run, where it is not live."""
         record = self.by_uid.get(uid)
         return self.backfills.get((uid, record.run)) if record is not None else None
+
+    def backfills_of(self, uid: int) -> list[Backfill]:
+        """What feeds any run of the rule, ended replays included. From any thread."""
+        return [found for run in self._fed.get(uid, ()) if (found := self.backfills.get((uid, run))) is not None]
 
     def unparked(self, uid: int, run: int | None = None) -> int:
         """Pending deliveries of a run (None: of all), without those that wait behind dead ones: what its consumer still has to do."""
@@ -189,17 +210,29 @@ class BusState:
 
     def _apply_rule(self, record: RuleRecord) -> RuleRecord | None:
         """What the rule was before."""
-        before = self.by_uid.get(record.uid)
+        name, was_there = record.name, record.name in self.by_name
+        before = self._place_rule(record)
+        if name in self.by_name and not was_there:
+            bisect.insort(self.names, name)
+        elif was_there and name not in self.by_name:
+            del self.names[bisect.bisect_left(self.names, name)]
+        return before
+
+    def _place_rule(self, record: RuleRecord) -> RuleRecord | None:
+        uid, before = record.uid, self.by_uid.get(record.uid)
         if before is not None and self.by_name.get(before.name) is before:
             del self.by_name[before.name]
         if record.status is Status.DELETED:
-            for kept in (self.by_uid, self.queues, self.lanes, self.due):
-                kept.pop(record.uid, None)
+            for kept in (self.by_uid, self.queues, self.lanes, self.due, self.pending, self.dead):
+                kept.pop(uid, None)
         else:
-            self.by_uid[record.uid] = record
-            self.queues.setdefault(record.uid, RuleQueue())
+            self.by_uid[uid] = record
+            if uid not in self.queues:
+                self.queues[uid] = RuleQueue()
         if not record.is_deleted:
             self.by_name[record.name] = record
+        _keep(self.deleting, uid, is_in=record.status is Status.DELETING)
+        _keep(self.paused, uid, is_in=record.is_paused and not record.is_deleted)
         return before
 
     def _place(self, delivery: Delivery) -> None:
@@ -236,15 +269,34 @@ class BusState:
             if rule_queue := self.queues.get(uid):
                 queue = rule_queue.run(run)
                 queue.counts = [have + more for have, more in zip(queue.counts, delta, strict=True)]
+                self._sum(uid, delta)
             if delta[LEASED] > 0 and uid in self.due:
                 self.due[uid] = self.due.pop(uid)  # Who was given something stands last for the next step.
 
+    def _sum(self, uid: int, delta: Sequence[int]) -> None:
+        waiting, retrying, leased, blocked, _, dead, _ = delta
+        if more := waiting + retrying + leased + blocked:
+            _add(self.pending, uid, more)
+        if dead:
+            _add(self.dead, uid, dead)
+
     def _apply_backfills(self, backfills: Iterable[Backfill]) -> None:
         for backfill in backfills:
+            key, (uid, run) = backfill.key, backfill.key
+            others = tuple(other for other in self._fed.get(uid, ()) if other != run)
             if backfill.is_removed or (backfill.is_done and not backfill.is_replay):
-                self.backfills.pop(backfill.key, None)
+                self.backfills.pop(key, None)
             else:
-                self.backfills[backfill.key] = backfill
+                self.backfills[key] = backfill
+                others += (run,)
+            if others:
+                self._fed[uid] = others
+            else:
+                self._fed.pop(uid, None)
+            if key in self.backfills and not backfill.is_done:
+                self.reading[key] = backfill
+            else:
+                self.reading.pop(key, None)
 
     def _apply_intents(self, intents: Sequence[Intent]) -> None:
         if not intents:
@@ -286,10 +338,22 @@ class BusState:
                 self.health.pop(health.rule, None)
             else:
                 self.health[health.rule] = health
-            if health.is_unwell:
-                self.unwell.add(health.rule)
-            else:
-                self.unwell.discard(health.rule)
+            _keep(self.unwell, health.rule, is_in=health.is_unwell)
+
+
+def _keep(kept: set[int], uid: int, *, is_in: bool) -> None:
+    if is_in:
+        kept.add(uid)
+    else:
+        kept.discard(uid)
+
+
+def _add(sums: dict[int, int], uid: int, more: int) -> None:
+    """A sum of nothing is none."""
+    if left := sums.get(uid, 0) + more:
+        sums[uid] = left
+    else:
+        sums.pop(uid, None)
 
 
 def closed_runs(intents: Iterable[Intent]) -> dict[QueueKey, str]:

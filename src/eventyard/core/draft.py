@@ -21,7 +21,7 @@ from eventyard.core.order import LanesDraft
 from eventyard.core.order_key import lane_of
 from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.pattern.language import Pattern
-from eventyard.core.rule import RuleRecord, Tombstone
+from eventyard.core.rule import RuleRecord, Status, Tombstone
 from eventyard.core.rule_history import RuleVersion
 from eventyard.core.strict_json import decode
 from eventyard.core.view import Known, View
@@ -375,8 +375,8 @@ class Draft:
 
     def is_being_deleted(self, name: str) -> bool:
         """Whether a deleted rule of this name still has deliveries to discard."""
-        records = {**self.state.by_uid, **self._rules}.values()
-        return any(record.name == name and record.status == "deleting" for record in records)
+        records = [self.find_rule(uid) for uid in self.state.deleting | self._rules.keys()]
+        return any(record is not None and record.name == name and record.status is Status.DELETING for record in records)
 
     def set_rule(self, record: RuleRecord, pattern: Pattern | None = None) -> None:
         """The rule's new record, in force for what this step does from here on. `pattern`: its own, where it was read already."""
@@ -402,9 +402,14 @@ class Draft:
         backfill = self.backfill(record.uid, record.run)
         return self.head + 1 if backfill is None or backfill.is_done else backfill.next_position
 
-    def backfills(self) -> list[Backfill]:
-        """All that are there, ended replays included."""
-        return list({**self.state.backfills, **self._backfills}.values())
+    def backfills_of(self, uid: int) -> list[Backfill]:
+        """All of the rule that are there, ended replays included."""
+        own = {key: backfill for key, backfill in self._backfills.items() if key[0] == uid}
+        return list(({backfill.key: backfill for backfill in self.state.backfills_of(uid)} | own).values())
+
+    def reading(self) -> list[Backfill]:
+        """Those of all rules that have something yet to read."""
+        return [backfill for backfill in (self.state.reading | self._backfills).values() if not backfill.is_done]
 
     def set_backfill(self, backfill: Backfill) -> None:
         self._backfills[backfill.key] = backfill

@@ -75,6 +75,9 @@ INTENT_ROWS_PER_STEP = 500
 RETAIN_POSITIONS_PER_STEP = 1_000
 """Events that one step of retention looks at and removes: a few milliseconds of writing between two publishes."""
 
+RULES_LOOKED_AT_PER_STEP = 500
+"""Rules whose backlogs and dead letters one step of retention looks at: some 50 ms of reading, beside which leases are taken back."""
+
 RETENTION_AGE_S_DEFAULT = 7 * 24 * 3600.0
 RETENTION_BYTES_DEFAULT = 10 * 1024**3
 """What a bus keeps of its log: a week, or 10 GiB of events, whichever is less. An operator sets both per bus."""
@@ -460,6 +463,10 @@ METRICS_BUSES_MAX = 50
 METRICS_READ_S_MAX = 1.0
 """How long one scrape reads how old what waits is, beside the writer and on another thread; Prometheus gives up a scrape after 10 s by
 default. Past it the ages of the rules that are left are missing from this scrape, which says how many."""
+
+METRICS_OTHERS_READ_MAX = 1_000
+"""Rules without time series of their own of which one scrape reads ages, those that lag most: 0.1 s. With a hundred thousand that all owe
+something it would else take its whole second, every time. How many are left the scrape says."""
 
 METRICS_KEPT_S = 1.0
 """A scrape is answered again with what the last one read when it comes sooner after it: many who watch cost no more than one."""

@@ -14,7 +14,7 @@ from eventyard.core.draft import Draft
 
 def retain(draft: Draft, command: Retain) -> int:
     """The floor moves towards the wanted one by one bounded stretch. Where it is then."""
-    unread = [backfill.next_position for backfill in draft.backfills() if not backfill.is_done]
+    unread = [backfill.next_position for backfill in draft.reading()]
     wanted = min([command.floor, draft.head + 1, *unread])
     floor = min(wanted, draft.floor + limits.RETAIN_POSITIONS_PER_STEP)
     if floor > draft.floor:

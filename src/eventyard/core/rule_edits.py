@@ -170,9 +170,8 @@ def delete(draft: Draft, command: DeleteRule) -> RuleRecord:
     draft.versions.append(version_of(record, Edit.DELETED, number, draft.cursor(record), by=command.principal))
     draft.set_rule(record)
     draft.health.forget(record.uid)
-    for backfill in draft.backfills():
-        if backfill.rule == record.uid:
-            draft.set_backfill(msgspec.structs.replace(backfill, is_done=True, is_removed=True))
+    for backfill in draft.backfills_of(record.uid):
+        draft.set_backfill(msgspec.structs.replace(backfill, is_done=True, is_removed=True))
     draft.set_intent(Intent(number, record.uid, IntentKind.DISCARD, reason=Reason.RULE_DELETED, by=command.principal))
     intents.step(draft, number)
     return draft.rule(record.uid)

@@ -76,7 +76,7 @@ def _stretch(draft: Draft, command: Replay) -> tuple[int, int]:
 
 def _check_room(draft: Draft, record: RuleRecord) -> None:
     """So many under way at once; of those that owe nothing more the oldest are forgotten."""
-    own = sorted((one for one in draft.backfills() if one.rule == record.uid and one.is_replay), key=lambda one: one.run)
+    own = sorted((one for one in draft.backfills_of(record.uid) if one.is_replay), key=lambda one: one.run)
     going = [one for one in own if not one.is_done or _owes(draft, one)]
     if len(going) >= limits.REPLAYS_PER_RULE_MAX:
         raise InvalidRequest(

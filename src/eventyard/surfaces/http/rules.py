@@ -141,7 +141,7 @@ _TAG = re.compile(rb'"([1-9][0-9]{0,15})"\Z')
 
 
 async def rules(call: Call[RulesQuery]) -> Answer:
-    records = [record for record in call.yard.rules(call.path["bus"]) if record.name > call.query.after]
+    records = call.yard.rules(call.path["bus"], after=call.query.after, limit=call.query.limit + 1)
     page = records[: call.query.limit]
     is_end = len(page) == len(records)
     return json_answer(RulesAnswer([shown_rule(record) for record in page], None if is_end else page[-1].name))
