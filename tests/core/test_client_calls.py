@@ -17,7 +17,7 @@ from eventyard.client import AsyncClient, Client, Patience, ProblemError, Unreac
 from eventyard.client.methods import Methods
 
 PARTS = (
-    *("answers", "building", "call", "consuming", "dead_letters", "errors", "event", "explaining"),
+    *("answers", "backtesting", "building", "call", "consuming", "dead_letters", "errors", "event", "explaining"),
     *("following", "keys", "messages", "methods", "patience", "protocol", "pulling", "runs", "shells"),
 )
 AT_ONCE = Patience(attempts_max=3, first_s=0.0)

@@ -168,6 +168,17 @@ def _be_replay(case: Any, _path: dict[str, Any]) -> None:
         case.body = {"from": "earliest"} | {name: case.body[name] for name in ("per_s",) if name in case.body}
 
 
+def _be_backtest(case: Any, _path: dict[str, Any]) -> None:
+    """Patterns that are some, and versions and times that are not asked for: the rest stays as it was generated."""
+    if isinstance(case.body, dict) and isinstance(case.body.get("rules"), list):
+        kept = {name: value for name, value in case.body.items() if name not in {"from", "until"}}
+        rules = [
+            {"pattern": EVERY} | ({"name": rule["name"]} if isinstance(rule, dict) and "name" in rule else {})
+            for rule in case.body["rules"]
+        ]
+        case.body = kept | {"rules": rules}
+
+
 def _report(case: Any, _path: dict[str, Any]) -> None:
     case.body = [len(repr(case.body)) % 100, []]
 
@@ -181,6 +192,7 @@ USES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "create_key": _be_new_key,
     "put_rule": _be_rule,
     "replay": _be_replay,
+    "backtest": _be_backtest,
     "take_report": _report,
 }
 """What an operation needs that no generated value is."""

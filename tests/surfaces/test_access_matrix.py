@@ -159,8 +159,16 @@ def test_what_any_key_opens_tells_nothing_of_what_the_store_holds() -> None:
     assert told == {("GET", "/"), ("GET", "/v1/openapi.json"), ("POST", "/v1/patterns/test")}
 
 
+TRYING = {"/v1/patterns/test": "any", "/v1/buses/{bus}/backtest": "read"}
+"""What has a body for the sake of a pattern, and changes nothing."""
+
+
+def test_what_tries_a_pattern_needs_to_read_where_it_tells_of_events() -> None:
+    assert {operation.path: operation.scope for operation in OPERATIONS if operation.path in TRYING} == TRYING
+
+
 def test_what_changes_something_needs_more_than_to_read() -> None:
-    changing = [operation for operation in OPERATIONS if operation.method != "GET" and operation.path != "/v1/patterns/test"]
+    changing = [operation for operation in OPERATIONS if operation.method != "GET" and operation.path not in TRYING]
     assert {operation.scope for operation in changing} == {"publish", "consume", "manage"}
     assert [operation.path for operation in changing if operation.scope == "publish"] == ["/v1/buses/{bus}/events"]
     settling = {path.rsplit("/", 1)[1] for _, path, scope in changing if scope == "consume"}

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from eventyard import history, logbook
 from eventyard.backfill import BackfillStage
+from eventyard.bus.backtesting import BacktestCalls, BacktestThread
 from eventyard.bus.dead_letters import DeadLetterCalls
 from eventyard.bus.explaining import ExplainCalls
 from eventyard.bus.figures import Figures, Holdings, Reading, Waiting, Watch
@@ -44,7 +45,7 @@ __all__ = ["Eventyard"]
 T = TypeVar("T")
 
 
-class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
+class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, BacktestCalls, KeyCalls):
     """One store and its stages. `start` before anything else, `stop` at the end; a crash instead of `stop` loses nothing."""
 
     def __init__(
@@ -69,6 +70,7 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
         chance = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing; the system's costs a call for each push
         self.meter = Meter()
         self._watch = Watch(self.meter.seconds)
+        self._backtests = BacktestThread()
         self._watched = 0
         self._dispatch = Dispatch(
             transport, self._now, self._wake, chance, meter=self.meter, tracing=tracing, open_secret=self._open_secret
@@ -129,6 +131,7 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
             return 0
         self.drain()
         self._streams.stop()
+        self._backtests.stop()
         deadline = time.monotonic() + drain_s
         while self._dispatch.under_way and time.monotonic() < deadline:  # noqa: ASYNC110 - counted on another thread
             await asyncio.sleep(0.02)
@@ -139,6 +142,7 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, KeyCalls):
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
         await asyncio.to_thread(self._streams.close)
+        await asyncio.to_thread(self._backtests.close)
         await asyncio.to_thread(self._watch.close)
         self._transport.close()
         self._engine.close()

@@ -9,6 +9,7 @@ import eventyard
 from eventyard.cli import (
     about,
     applying,
+    backtesting,
     backup,
     buses,
     doctor,
@@ -90,6 +91,7 @@ def command() -> Any:
     app.command("top", rich_help_panel=_USE)(top.top)
     app.command("apply", rich_help_panel=_USE)(applying.apply)
     app.command("export", rich_help_panel=_USE)(exporting.export)
+    rules.app.command("backtest")(backtesting.backtest)
     rules.app.command("edit")(editing.edit_rule)
     rules.app.command("watch")(watching.watch)
     buses.app.command("edit")(editing.edit_bus)

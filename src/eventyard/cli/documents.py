@@ -43,11 +43,19 @@ def _paths(argument: str) -> list[str]:
     return sorted(str(file) for file in found if not any(part.startswith(".") for part in file.relative_to(path).parts))
 
 
+def read_text(text: bytes, *, where: str) -> list[Document]:
+    """Of a text that stands on the command line."""
+    return list(_documents(text, where, _yaml_or_json))
+
+
 def _read(path: str) -> Iterator[Document]:
     where = "standard input" if path == "-" else path
-    text = _text(path)
+    return _documents(_text(path), where, _FORMATS.get(Path(path).suffix, _yaml_or_json))
+
+
+def _documents(text: bytes, where: str, values_of: "Format") -> Iterator[Document]:
     try:
-        values = list(_FORMATS.get(Path(path).suffix, _yaml_or_json)(text))
+        values = list(values_of(text))
     except UnicodeDecodeError as error:
         raise Failure(f"{where} is not UTF-8: {error}", advice="save it as UTF-8") from error
     except (_Unreadable, ValueError, RecursionError) as error:
@@ -146,7 +154,9 @@ def _yaml_or_json(text: bytes) -> Iterator[Any]:
     return (_json if text.lstrip()[:1] in {b"{", b"["} else _yaml)(text)
 
 
-_FORMATS: dict[str, Callable[[bytes], Iterator[Any]]] = {
+Format = Callable[[bytes], Iterator[Any]]
+
+_FORMATS: dict[str, Format] = {
     ".json": _json,
     ".jsonl": _json,
     ".toml": _toml,

@@ -24,6 +24,7 @@ from eventyard.client.answers import (
     Trial,
     Verdict,
 )
+from eventyard.client.backtesting import Backtest, BacktestDay, BacktestGap, Samples, Tried, TriedDay, TriedRule
 from eventyard.client.errors import ClientError, Gap, Problem, ProblemError, Reject, Unreachable
 from eventyard.client.event import new_event
 from eventyard.client.explaining import AttemptAnswer, ExplainedDelivery, Judged, RuleExplanation
@@ -34,6 +35,9 @@ __all__ = [
     "AccessKey",
     "AsyncClient",
     "AttemptAnswer",
+    "Backtest",
+    "BacktestDay",
+    "BacktestGap",
     "Bus",
     "Client",
     "ClientError",
@@ -58,9 +62,13 @@ __all__ = [
     "RuleExplanation",
     "RuleState",
     "RuleStatus",
+    "Samples",
     "Settled",
     "StoredEvent",
     "Trial",
+    "Tried",
+    "TriedDay",
+    "TriedRule",
     "Unreachable",
     "Verdict",
     "new_event",

@@ -8,8 +8,8 @@ import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
+from eventyard.client import backtesting, explaining, protocol, pulling, runs
 from eventyard.client import dead_letters as letters
-from eventyard.client import explaining, protocol, pulling, runs
 from eventyard.client import keys as access
 from eventyard.client.answers import StoredEvent
 from eventyard.client.call import Call, Walk
@@ -118,6 +118,7 @@ class Methods:
     resume = Method(protocol.resume)
     status = Method(protocol.status)
     statuses = Stream(protocol.statuses)
+    backtest = Stream(backtesting.backtest)
 
     receive = Method(pulling.receive)
     acknowledge = Method(pulling.acknowledge)

@@ -398,6 +398,28 @@ SCAN_EVENTS_AT_ONCE = 50
 SCAN_EVENTS_MAX = 5_000
 """Events that one filtered history request looks at before it answers with what it found and where to go on."""
 
+# Backtests
+
+BACKTEST_EVENTS_MAX = 20_000
+BACKTEST_MS_MAX = 250
+"""What one request of a backtest looks at, whichever ends first: the caller sees it go on several times a second, and another backtest
+has its turn on the one thread of them all. At least one event is judged, however long that takes."""
+
+BACKTEST_RULES_MAX = 100
+BACKTEST_BYTES_MAX = 1024 * 1024
+"""Patterns of one request, and bytes of their documents: more rules than a team keeps, judged in one pass over the log. Those of a larger
+folder take a pass for each hundred."""
+
+BACKTEST_SAMPLES_MAX = 100
+"""Positions of each kind that one answer tells of a rule: what a person may look through."""
+
+BACKTEST_GAPS_MAX = 100
+BACKTEST_DAYS_MAX = 366
+"""Stretches that cannot be read, and days, after which an answer ends and tells where to go on: it stays small whatever the log is like."""
+
+BACKTESTS_WAITING_MAX = 20
+"""Requests that wait for that thread: five seconds at the worst, as long as one rule on one event is quick."""
+
 # Streams
 
 STREAMS_MAX = 1_000

@@ -10,6 +10,7 @@ from eventyard.core.access import Scope
 from eventyard.core.event import BATCHED, STRUCTURED
 from eventyard.core.rule import Rule
 from eventyard.surfaces.http import (
+    backtesting,
     buses,
     dead_letters,
     event_stream,
@@ -216,6 +217,23 @@ ROUTES = (
         (errors.NotFound, errors.VersionConflict),
         headers={"if-match": rules.IfMatch},
         scope=Scope.MANAGE,
+    ),
+    Route(
+        "POST",
+        _BUS + "/backtest",
+        backtesting.backtest,
+        "What patterns would have matched of the log, beside rules as they are in force",
+        ((200, backtesting.BacktestAnswer, "What a stretch of the log says"),),
+        (
+            errors.NotFound,
+            errors.InvalidPattern,
+            errors.PatternTooCostly,
+            errors.VersionConflict,
+            errors.Overloaded,
+            errors.Stopping,
+        ),
+        body=_json(backtesting.Backtest, limits.BACKTEST_BYTES_MAX),
+        scope=Scope.READ,
     ),
     Route(
         "GET",
