@@ -270,6 +270,26 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        "backtest",
+        ("--events", "100000", "--seconds", "8"),
+        (
+            Line(
+                "events/s of a backtest over HTTP; history filtered by the same pattern",
+                "",
+                rf"one{NUMBER} events/s",
+                rf"filtered{NUMBER} events/s",
+                rf"ratio{NUMBER} one",
+            ),
+            Line(
+                "ms until 202 at 100/s, p99, during backtests; without",
+                "",
+                rf"meanwhile.*?p99{NUMBER}",
+                rf"alone.*?p99{NUMBER}",
+                "",
+            ),
+        ),
+    ),
+    Benchmark(
         "streams",
         ("--seconds", "12"),
         (

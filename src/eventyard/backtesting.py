@@ -1,7 +1,7 @@
 """Backtesting: what patterns would have matched of the log, and what that changes against rules as they are in force.
 
 Theory of operation. A look is one bounded read: it goes over a stretch of the log once, whatever the number of patterns, and says where to
-go on; whoever asks adds the looks up. Every pattern that is tried, and the pattern in force that it is held against, is a rule of one set, so both
+go on; whoever asks adds the looks up. Every pattern that is tried, and the pattern in force that it is held against, is a rule of one index, so both
 are judged as the bus itself judges: an event costs one question. Only positions are noted meanwhile. They ascend, and so does the time of
 acceptance, so days, samples and what changes are read off them at the end. Nothing is kept between two looks, and nothing is asked of the writer.
 
@@ -11,7 +11,7 @@ bus would make a dead letter of each).
 
 import bisect
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -21,9 +21,8 @@ from eventyard.core.changes import StoredEvent
 from eventyard.core.errors import InvalidPattern, PatternTooCostly
 from eventyard.core.loss import without_gaps
 from eventyard.core.pattern import language
-from eventyard.core.pattern.evaluator import evaluate
+from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import Pattern
-from eventyard.core.pattern.ruleset import RuleSet
 from eventyard.core.view import View
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -111,12 +110,15 @@ def spread(positions: Positions, count: int) -> Positions:
 
 def look(view: View, state: BusState, query: Query, clock_ms: Callable[[], int]) -> Look:
     """Judge events until the range ends or one request has looked at enough. Raises InvalidPattern and PatternTooCostly for what is no pattern."""
-    until = clock_ms() + limits.BACKTEST_MS_MAX
+    ends_at = clock_ms() + limits.BACKTEST_MS_MAX
     judge, stretch = _Judge(query.trials), _Stretch(view, state, query)
-    for event in stretch:
-        judge(event.position, event.json)
-        if stretch.is_enough or clock_ms() >= until:
+    for events in stretch:
+        judged = judge.judge(events, lambda: clock_ms() >= ends_at)
+        stretch.take(events[:judged])
+        if stretch.is_enough or judged < len(events) or clock_ms() >= ends_at:
             break
+    else:
+        stretch.end()
     return Look(
         first=stretch.first,
         last=stretch.last,
@@ -134,7 +136,7 @@ def look(view: View, state: BusState, query: Query, clock_ms: Callable[[], int])
 
 
 class _Stretch:
-    """The events of a range, of which few are in memory at a time, and what is to be told of them whatever the pattern."""
+    """The events of a range, a few at a time, and what is to be told of those that were taken whatever the pattern."""
 
     def __init__(self, view: View, state: BusState, query: Query) -> None:
         self._view, self._state, self._number = view, state, state.record.number
@@ -143,9 +145,9 @@ class _Stretch:
         self.ends_ms: int | None = None
         self.days: list[Day] = []
         self.gaps: list[Gap] = []
-        self.next_after: int | None = None
         wanted, self.last = _range(view, state, query)
-        self.first = max(wanted, state.floor)
+        self.first = self._at = max(wanted, state.floor)
+        self._day_ends_ms = 0
         self._miss(wanted, min(self.first - 1, self.last))
 
     @property
@@ -153,36 +155,51 @@ class _Stretch:
         return (
             self.events >= limits.BACKTEST_EVENTS_MAX
             or len(self.gaps) >= limits.BACKTEST_GAPS_MAX
-            or len(self.days) > limits.BACKTEST_DAYS_MAX
+            or len(self.days) >= limits.BACKTEST_DAYS_MAX
         )
 
-    def __iter__(self) -> Iterator[StoredEvent]:
-        at, day_ends_ms = self.first, 0
-        while at <= self.last:
-            stored = self._view.events(self._number, at, self.last, limits.SCAN_EVENTS_AT_ONCE)
-            for event in stored:
-                if event.position > at:
-                    self._miss(at, event.position - 1)
-                if event.accepted_ms >= day_ends_ms:
-                    day_ends_ms = self._begin_day(event)
-                at = event.position + 1
-                self.events += 1
-                self.days[-1].events += 1
-                self.ends_ms = event.accepted_ms
-                self.next_after = event.position if at <= self.last else None
-                yield event
-            if len(stored) < limits.SCAN_EVENTS_AT_ONCE:
-                self._miss(at, self.last)
-                self.next_after = None
-                return
+    @property
+    def next_after(self) -> int | None:
+        return self._at - 1 if self._at <= self.last else None
 
-    def _begin_day(self, event: StoredEvent) -> int:
-        """When the day ends that begins with this event."""
-        number = event.accepted_ms // DAY_MS
-        self.days.append(Day(number, event.position))
+    def __iter__(self) -> Iterator[list[StoredEvent]]:
+        """What comes next, as far as it was taken."""
+        while self._at <= self.last:
+            count = min(limits.SCAN_EVENTS_AT_ONCE, limits.BACKTEST_EVENTS_MAX - self.events)
+            events = self._view.events(self._number, self._at, self.last, count)
+            if not events:
+                return
+            yield events
+
+    def take(self, events: list[StoredEvent]) -> None:
+        """These were judged. Nearly always they are whole and of one day; else each is looked at."""
+        last = events[-1]
+        if last.position - self._at + 1 > len(events):
+            for event in events:
+                self._miss(self._at, event.position - 1)
+                self._at = event.position + 1
+        if last.accepted_ms < self._day_ends_ms:
+            self.days[-1].events += len(events)
+        else:
+            for event in events:
+                self._count(event)
+        self._at = last.position + 1
+        self.events += len(events)
+        self.ends_ms = last.accepted_ms
+
+    def _count(self, event: StoredEvent) -> None:
+        if event.accepted_ms >= self._day_ends_ms:
+            number = event.accepted_ms // DAY_MS
+            self.days.append(Day(number, event.position))
+            self._day_ends_ms = (number + 1) * DAY_MS
         if self.begins_ms is None:
             self.begins_ms = event.accepted_ms
-        return (number + 1) * DAY_MS
+        self.days[-1].events += 1
+
+    def end(self) -> None:
+        """Nothing more can be read."""
+        self._miss(self._at, self.last)
+        self._at = max(self._at, self.last + 1)
 
     def _miss(self, first: int, last: int) -> None:
         """Positions at which no event was read, by the reason. The floor is asked anew: retention may have come between."""
@@ -217,34 +234,38 @@ def _range(view: View, state: BusState, query: Query) -> tuple[int, int]:
 
 
 class _Judge:
-    """All patterns as the rules of one set: a trial's own under its number, the one in force under that and the number of trials."""
+    """All patterns as the rules of one index: a trial's own under its number, the one in force under that and the number of trials."""
 
     def __init__(self, trials: Sequence[Trial]) -> None:
         self._trials = trials
-        self._patterns = {number: _parsed(trial.pattern, number) for number, trial in enumerate(trials)}
-        for number, trial in enumerate(trials, len(trials)):
+        self._index = Index()
+        for number, trial in enumerate(trials):
+            self._index = self._index.with_rule(number, _parsed(trial.pattern, number))
             if trial.in_force is not None and trial.is_compared:
-                self._patterns[number] = language.parse(trial.in_force)
-        self._match = _matcher(self._patterns)
-        self._matched: dict[int, Positions] = {key: [] for key in self._patterns}
-        self._failed: dict[int, Positions] = {key: [] for key in self._patterns}
+                self._index = self._index.with_rule(len(trials) + number, language.parse(trial.in_force))
+        self._matched: list[Positions] = [[] for _ in range(2 * len(trials))]
+        self._failed: list[Positions] = [[] for _ in range(2 * len(trials))]
 
-    def __call__(self, position: int, body: bytes) -> None:
-        try:
-            for key in self._match(body):
-                self._matched[key].append(position)
-        except PatternTooCostly:
-            self._judge_one_by_one(position, body)
-
-    def _judge_one_by_one(self, position: int, body: bytes) -> None:
-        """Where one pattern fails the set fails, and the others have their verdict all the same."""
-        document = strict_json.decode(body)
-        for key, pattern in self._patterns.items():
+    def judge(self, events: Sequence[StoredEvent], is_over: Callable[[], bool]) -> int:
+        """How many were judged when it was over, at least one. Spelled out rather than called: this loop is what a backtest costs."""
+        match, matched = self._index.match, self._matched
+        for count, event in enumerate(events, 1):
             try:
-                if evaluate(pattern, document):
-                    self._matched[key].append(position)
+                keys = match(event.json)
             except PatternTooCostly:
-                self._failed[key].append(position)
+                keys = self._judge_apart(event)
+            for key in keys:
+                matched[key].append(event.position)
+            if is_over():
+                return count
+        return len(events)
+
+    def _judge_apart(self, event: StoredEvent) -> list[int]:
+        """Where one pattern fails on the event, the others have their verdict all the same."""
+        matched, failed = self._index.match_and_fail(strict_json.decode(event.json))
+        for key in failed:
+            self._failed[key].append(event.position)
+        return matched
 
     def outcomes(self) -> list[Outcome]:
         return [self._outcome(number, trial) for number, trial in enumerate(self._trials)]
@@ -261,13 +282,6 @@ class _Judge:
 def _without(positions: Positions, others: Positions) -> Positions:
     left_out = frozenset(others)
     return [position for position in positions if position not in left_out]
-
-
-def _matcher(patterns: Mapping[int, Pattern]) -> Callable[[bytes], list[int]]:
-    rules = RuleSet()
-    for key, pattern in patterns.items():
-        rules = rules.with_rule(key, pattern)
-    return lambda body: rules.match(strict_json.decode(body))
 
 
 def _parsed(text: bytes, number: int) -> Pattern:

@@ -184,10 +184,11 @@ def test_a_look_ends_when_its_time_is_over_but_judges_one_event_at_least(bus: St
 
 def test_a_look_ends_after_so_many_days(bus: Stepped, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BACKTEST_DAYS_MAX", 2)
+    monkeypatch.setattr(limits, "SCAN_EVENTS_AT_ONCE", 1)
     for number in range(1, 6):
         publish(bus, number)
         bus.clock.advance(DAY_MS)
-    assert [len(one.days) for one in looks(bus, PAID)] == [3, 2]
+    assert [len(one.days) for one in looks(bus, PAID)] == [2, 2, 1]
 
 
 def test_the_end_can_be_held_while_the_log_grows(bus: Stepped) -> None:
@@ -270,6 +271,7 @@ def test_a_log_that_ends_in_what_a_repair_gave_up_is_told_to_its_end(holed: Step
 
 def test_a_look_ends_after_so_many_gaps_and_the_next_tells_the_others(holed: Stepped, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BACKTEST_GAPS_MAX", 2)
+    monkeypatch.setattr(limits, "SCAN_EVENTS_AT_ONCE", 1)
     publish(holed, *range(1, 10))
     lose(holed, 2, 4, 6, 9)
     found = looks(holed, PAID)
