@@ -93,7 +93,7 @@ class BacktestCalls(Asking):
 def _trial(number: int, tried: Tried, record: RuleRecord | None) -> Trial:
     there = 0 if record is None else record.version
     if tried.version is not None and tried.version != there:
-        found = f'found version {there} of the rule "{tried.name[:60]}"' if there else f'found no rule "{tried.name[:60]}"'
+        found = f'found the rule "{tried.name[:60]}" in version {there}' if there else f'found no rule "{tried.name[:60]}"'
         wanted = f"version {tried.version}" if tried.version else "none to be there"
         raise VersionConflict(found, wanted=wanted, at=f"/rules/{number}/version")
     return Trial(tried.pattern, None if record is None else bytes(record.rule.pattern))

@@ -90,7 +90,7 @@ def _results(
         try:
             with progress(screen) as advance:
                 for found in client.backtest(*tried, bus=bus, from_=times[0], until=times[1], samples=limit):
-                    advance(f"looking at the events of bus {bus}", found.looked_at, found.last + 1 - found.first)
+                    advance(f"looking at the events of bus {bus}", found.looked_at, found.positions)
         except (KeyboardInterrupt, ClientError) as error:
             ended = error
         if found is not None:

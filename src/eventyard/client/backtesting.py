@@ -90,9 +90,14 @@ class Backtest(msgspec.Struct, frozen=True):
         return self.next_after is None
 
     @property
+    def positions(self) -> int:
+        """How many positions the range has."""
+        return max(0, self.last + 1 - self.first)
+
+    @property
     def looked_at(self) -> int:
-        """How many positions of the range are done with."""
-        return (self.last if self.next_after is None else self.next_after) + 1 - self.first
+        """How many of them are done with."""
+        return self.positions if self.next_after is None else self.next_after + 1 - self.first
 
     @property
     def span_s(self) -> float:
