@@ -41,9 +41,26 @@ class Benchmark(NamedTuple):
     needs_window: bool = False
 
 
+def bank(name: str, wanted: str, begins: str) -> Line:
+    """A line of the matcher's."""
+    figures = (rf"^{begins} .*?{said}{NUMBER}" for said in ("ours", "loads", "ratio"))
+    return Line(f"events/s matched, {name}; orjson.loads", wanted, *figures)
+
+
+MATCHED = ("--bank", "exact", "--bank", "wildcard", "--bank", "all together")
 PULLED = r"^eventyard$|^eventyard, overlapped|^jetstream$|^redis always$"
 SINGLE = Line("", "ratio 0.5", rf"bus{NUMBER} req/s", rf"empty{NUMBER} req/s", rf"ratio{NUMBER}")
 BENCHMARKS = (
+    Benchmark(
+        "matcher",
+        ("--part", "banks", *MATCHED, "--part", "scale", "--scales", "1000,10000", "--lines", "10000", "--rounds", "5"),
+        (
+            bank("five exact rules, lots", "ratio 4", "exact  .*arrays"),
+            bank("five wildcard rules, lots", "ratio 3", "wildcard  .*arrays"),
+            bank("45 rules of nine kinds, lots", "ratio 0.4", r"all together \(45 rules\)"),
+            bank("10,000 rules, where their generator is", "ratio 0.4", "10,000 rules"),
+        ),
+    ),
     Benchmark(
         "publish_single",
         ("--seconds", "16", "--held"),
