@@ -46,7 +46,6 @@ class Trial(msgspec.Struct, frozen=True):
 class Query(msgspec.Struct, frozen=True):
     """Events after position `after` up to `last` (None: the head), accepted in [from_ms, until_ms)."""
 
-    trials: tuple[Trial, ...] = ()
     after: int = 0
     last: int | None = None
     from_ms: int | None = None
@@ -105,13 +104,15 @@ class Look(msgspec.Struct, frozen=True):
 
 def spread(positions: Positions, count: int) -> Positions:
     """At most `count` of the positions, evenly from all of them."""
-    return positions if len(positions) <= count else [positions[at * len(positions) // count] for at in range(count)]
+    if len(positions) <= count:
+        return positions
+    return [positions[(2 * at + 1) * len(positions) // (2 * count)] for at in range(count)]
 
 
-def look(view: View, state: BusState, query: Query, clock_ms: Callable[[], int]) -> Look:
-    """Judge events until the range ends or one request has looked at enough. Raises InvalidPattern and PatternTooCostly for what is no pattern."""
+def look(view: View, state: BusState, patterns: "Patterns", query: Query, clock_ms: Callable[[], int]) -> Look:
+    """Judge events until the range ends or one request has looked at enough."""
     ends_at = clock_ms() + limits.BACKTEST_MS_MAX
-    judge, stretch = _Judge(query.trials), _Stretch(view, state, query)
+    judge, stretch = _Judge(patterns), _Stretch(view, state, query)
     for events in stretch:
         judged = judge.judge(events, lambda: clock_ms() >= ends_at)
         stretch.take(events[:judged])
@@ -233,18 +234,40 @@ def _range(view: View, state: BusState, query: Query) -> tuple[int, int]:
 # Judging
 
 
-class _Judge:
-    """All patterns as the rules of one index: a trial's own under its number, the one in force under that and the number of trials."""
+class Patterns:
+    """All patterns as the rules of one index: a trial's own under its number, the one in force under that and the number of trials.
+
+    What takes long to make of large ones is made once, and serves one look after the other.
+    """
 
     def __init__(self, trials: Sequence[Trial]) -> None:
-        self._trials = trials
-        self._index = Index()
+        """Raises InvalidPattern and PatternTooCostly with the place in the list, PatternTooCostly where all together have too many fields."""
+        self.trials = tuple(trials)
+        self.index = Index()
+        self._fields = 0
         for number, trial in enumerate(trials):
-            self._index = self._index.with_rule(number, _parsed(trial.pattern, number))
+            self._add(number, _parsed(trial.pattern, number))
             if trial.in_force is not None and trial.is_compared:
-                self._index = self._index.with_rule(len(trials) + number, language.parse(trial.in_force))
-        self._matched: list[Positions] = [[] for _ in range(2 * len(trials))]
-        self._failed: list[Positions] = [[] for _ in range(2 * len(trials))]
+                self._add(len(trials) + number, language.parse(trial.in_force))
+
+    def _add(self, key: int, pattern: Pattern) -> None:
+        self._fields += sum(len(alternative.fields) for alternative in pattern.alternatives)
+        if self._fields > limits.BACKTEST_FIELDS_MAX and len(self.trials) > 1:
+            raise PatternTooCostly(
+                f"found {self._fields} fields up to here, in every alternative and with the patterns in force",
+                wanted=f"at most {limits.BACKTEST_FIELDS_MAX} in all: fewer rules at once",
+                at=f"/rules/{key % len(self.trials)}/pattern",
+            )
+        self.index = self.index.with_rule(key, pattern)
+
+
+class _Judge:
+    """What the patterns say of one event after the other."""
+
+    def __init__(self, patterns: Patterns) -> None:
+        self._trials, self._index = patterns.trials, patterns.index
+        self._matched: list[Positions] = [[] for _ in range(2 * len(self._trials))]
+        self._failed: list[Positions] = [[] for _ in range(2 * len(self._trials))]
 
     def judge(self, events: Sequence[StoredEvent], is_over: Callable[[], bool]) -> int:
         """How many were judged when it was over, at least one. Spelled out rather than called: this loop is what a backtest costs."""

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from eventyard import backtesting
-from eventyard.backtesting import DAY_MS, Gap, Look, Query, Trial, spread
+from eventyard.backtesting import DAY_MS, Gap, Look, Patterns, Query, Trial, spread
 from eventyard.bus import Eventyard
 from eventyard.bus.backtesting import Tried
 from eventyard.core import limits, loss
 from eventyard.core.commands import Publish, Retain
-from eventyard.core.errors import InvalidPattern, NotFound, Overloaded, Stopping, VersionConflict
+from eventyard.core.errors import InvalidPattern, NotFound, Overloaded, PatternTooCostly, Stopping, VersionConflict
 from eventyard.core.pattern import language
 from eventyard.core.pattern.evaluator import evaluate
 from eventyard.engines.memory import MemoryEngine
@@ -69,9 +69,9 @@ def standing() -> int:
 
 
 def look(bus: Stepped, *trials: Trial | bytes, clock_ms: Callable[[], int] = standing, **where: Any) -> Look:
-    query = Query(tuple(Trial(trial) if isinstance(trial, bytes) else trial for trial in trials), **where)
+    patterns = Patterns([Trial(trial) if isinstance(trial, bytes) else trial for trial in trials])
     with bus.engine.reader() as view:
-        return backtesting.look(view, bus.state, query, clock_ms)
+        return backtesting.look(view, bus.state, patterns, Query(**where), clock_ms)
 
 
 def looks(bus: Stepped, *trials: Trial | bytes, **where: Any) -> list[Look]:
@@ -306,13 +306,29 @@ def test_what_is_no_pattern_is_refused_at_its_place_in_the_list(bus: Stepped) ->
     assert caught.value.at == "/rules/1/pattern/type"
 
 
+def wide(fields: int) -> bytes:
+    return text({"data": {f"f{number}": [1] for number in range(fields)}})
+
+
+def test_patterns_that_are_too_much_together_are_refused_and_one_alone_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BACKTEST_FIELDS_MAX", 10)
+    Patterns([Trial(wide(4), wide(3)), Trial(wide(3))])
+    with pytest.raises(PatternTooCostly, match="found 11 fields") as caught:
+        Patterns([Trial(wide(4), wide(3)), Trial(wide(4))])
+    assert caught.value.at == "/rules/1/pattern"
+    with pytest.raises(PatternTooCostly, match="found 12 fields") as caught:
+        Patterns([Trial(wide(4)), Trial(wide(3), wide(2)), Trial(wide(1), wide(2))])
+    assert caught.value.at == "/rules/2/pattern"
+    Patterns([Trial(wide(20), wide(30))])
+
+
 # Samples
 
 
 def test_samples_are_spread_over_all_and_never_more_than_asked() -> None:
     assert spread([1, 2, 3], 3) == [1, 2, 3]
-    assert spread(list(range(100)), 4) == [0, 25, 50, 75]
-    assert spread([5, 6, 7], 2) == [5, 6]
+    assert spread(list(range(100)), 4) == [12, 37, 62, 87]
+    assert spread([5, 6, 7], 2) == [5, 7]
     assert spread([5, 6, 7], 0) == []
 
 
@@ -382,6 +398,27 @@ def test_who_leaves_before_its_turn_takes_none_and_makes_room(monkeypatch: pytes
         with pytest.raises(asyncio.CancelledError):
             await leaving
         assert (await yard.backtest("default", [Tried(PAID)], Query())).look.events == 0
+
+    told(story)
+
+
+def test_patterns_of_a_backtest_that_goes_on_are_made_once_and_those_of_one_that_ended_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "BACKTEST_EVENTS_MAX", 1)
+
+    async def story(yard: Eventyard) -> None:
+        thread = yard._backtests
+        await yard.publish("default", [an_event(number) for number in range(3)])
+        first = await yard.backtest("default", [Tried(PAID)], Query())
+        kept = thread._kept
+        assert kept is not None
+        await yard.backtest("default", [Tried(PAID)], Query(after=first.look.next_after or 0))
+        assert thread._kept is kept
+        await yard.backtest("default", [Tried(at_least(1))], Query())
+        assert thread._kept is not kept
+        await yard.backtest("default", [Tried(at_least(1))], Query(after=2))
+        assert thread._kept is None
 
     told(story)
 

@@ -16,6 +16,7 @@ from tests.support.buses import WAIT_S, ServedBus, served_bus
 
 PAID = {"type": ["order.paid"]}
 BIG = {"type": ["order.paid"], "data": {"total": [{"numeric": [">=", 20]}]}}
+WIDE = {"data": {f"f{number}": [1] for number in range(limits.BACKTEST_FIELDS_MAX // 2 + 1)}}
 QUEUE: dict[str, Any] = {"queue": {}}
 
 
@@ -60,7 +61,7 @@ def test_a_pattern_is_held_against_the_rule_in_force(door: ServedBus, name: str)
             "removed": 0,
             "failed": 0,
             "days": [{"day": today, "matched": 3, "added": 1, "removed": 0}],
-            "samples": {"matched": [2, 3], "added": [2], "removed": [], "failed": []},
+            "samples": {"matched": [2, 4], "added": [2], "removed": [], "failed": []},
         }
     ]
 
@@ -136,6 +137,7 @@ def test_a_number_is_compared_as_it_was_spelt(door: ServedBus, name: str) -> Non
         ({"rules": [{"pattern": PAID, "version": 1}]}, "invalid-request", "/rules/0/version"),
         ({"rules": [{"pattern": PAID, "name": "x", "version": -1}]}, "invalid-request", "/rules/0/version"),
         ({"rules": [{"pattern": PAID, "name": "x", "version": 7}]}, "version-conflict", "/rules/0/version"),
+        ({"rules": [{"pattern": WIDE}, {"pattern": WIDE}]}, "pattern-too-costly", "/rules/1/pattern"),
         ({"rules": [{"pattern": PAID}] * (limits.BACKTEST_RULES_MAX + 1)}, "invalid-request", "/rules"),
         ({"rules": [{"pattern": PAID}], "samples": limits.BACKTEST_SAMPLES_MAX + 1}, "invalid-request", "/samples"),
         ({"rules": [{"pattern": PAID}], "samples": -1}, "invalid-request", "/samples"),

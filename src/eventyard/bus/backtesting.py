@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from eventyard import backtesting
-from eventyard.backtesting import Look, Query, Trial
+from eventyard.backtesting import Look, Patterns, Query, Trial
 from eventyard.bus.asking import Asking
 from eventyard.core import limits
 from eventyard.core.bus_state import BusState
@@ -35,27 +35,36 @@ class Backtested(msgspec.Struct, frozen=True):
 
 
 class BacktestThread:
-    """Where backtests look, one after the other: however many are asked for, they take what one thread takes."""
+    """Where backtests look, one after the other: however many are asked for, they take what one thread takes.
+
+    The patterns of a backtest that is to go on are kept for its next look, those of the last one only.
+    """
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(1, "eventyard-backtest")
         self._waiting = 0
         self._is_stopping = False
+        self._kept: Patterns | None = None
 
-    async def look(self, read: Callable[[], Look]) -> Look:
+    async def look(self, trials: tuple[Trial, ...], read: Callable[[Patterns], Look]) -> Look:
         """What `read` gives. A caller that is cancelled before its turn takes none."""
         if self._waiting >= limits.BACKTESTS_WAITING_MAX:
             raise Overloaded(f"found {self._waiting} backtests waiting for their turn", wanted="to try again shortly")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._look, read)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._look, trials, read)
         finally:
             self._waiting -= 1
 
-    def _look(self, read: Callable[[], Look]) -> Look:
+    def _look(self, trials: tuple[Trial, ...], read: Callable[[Patterns], Look]) -> Look:
         if self._is_stopping:
             raise Stopping("the bus is stopping", wanted="to try again when it is back")
-        return read()
+        kept, self._kept = self._kept, None
+        patterns = kept if kept is not None and kept.trials == trials else Patterns(trials)
+        found = read(patterns)
+        if found.next_after is not None:
+            self._kept = patterns
+        return found
 
     def stop(self) -> None:
         """Those that wait for their turn get none any more."""
@@ -75,19 +84,17 @@ class BacktestCalls(Asking):
     async def backtest(self, bus: str, tried: Sequence[Tried], query: Query) -> Backtested:
         """What the patterns match of the next stretch of the log, beside the rules that they are held against; bounded, see `Look.next_after`.
 
-        `query` says which stretch; its trials are those of `tried`. Raises InvalidPattern and PatternTooCostly with the place in the list,
-        VersionConflict, NotFound (bus), Overloaded, Stopping.
+        Raises InvalidPattern and PatternTooCostly with the place in the list, VersionConflict, NotFound (bus), Overloaded, Stopping.
         """
         state = self._state(bus)
         records = [state.by_name.get(one.name) if one.name else None for one in tried]
         trials = tuple(_trial(number, *pair) for number, pair in enumerate(zip(tried, records, strict=True)))
-        asked = msgspec.structs.replace(query, trials=trials)
-        found = await self._backtests.look(lambda: self._looked(state, asked))
+        found = await self._backtests.look(trials, lambda patterns: self._looked(state, patterns, query))
         return Backtested(found, [0 if record is None else record.version for record in records])
 
-    def _looked(self, state: BusState, query: Query) -> Look:
+    def _looked(self, state: BusState, patterns: Patterns, query: Query) -> Look:
         with self._engine.reader() as view:
-            return backtesting.look(view, state, query, self._clock.monotonic_ms)
+            return backtesting.look(view, state, patterns, query, self._clock.monotonic_ms)
 
 
 def _trial(number: int, tried: Tried, record: RuleRecord | None) -> Trial:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 BATCH_RULES = 100
 BATCH_BYTES = 900_000
-"""What one request takes: so many patterns in one pass over the log, 1 MiB of them with their names."""
+BATCH_FIELDS = 4_000
+"""What one request takes: so many patterns in one pass over the log, 1 MiB of them with their names, 10,000 fields with those in force."""
 
 _UNNAMED = "unnamed"
 
@@ -96,11 +97,23 @@ def batches(trials: "Sequence[Trial]") -> "Iterator[list[Trial]]":
     """Those that one pass over the log can try together."""
     for _, of_bus in groupby(sorted(trials, key=lambda trial: trial.bus), lambda trial: trial.bus):
         batch: list[Trial] = []
-        size = 0
+        size = fields = 0
         for trial in of_bus:
-            if batch and (len(batch) == BATCH_RULES or size + len(trial.pattern) > BATCH_BYTES):
+            more = _fields(trial)
+            if batch and (len(batch) == BATCH_RULES or size + len(trial.pattern) > BATCH_BYTES or fields + more > BATCH_FIELDS):
                 yield batch
-                batch, size = [], 0
+                batch, size, fields = [], 0, 0
             batch.append(trial)
-            size += len(trial.pattern) + 200
+            size += len(trial.pattern) + _NAME_BYTES
+            fields += more
         yield batch
+
+
+_NAME_BYTES = 200
+"""What a request holds of each beside its pattern, at most."""
+
+
+def _fields(trial: Trial) -> int:
+    from eventyard.core.pattern import language  # noqa: PLC0415 - heavy, see the package
+
+    return sum(len(alternative.fields) for alternative in language.parse(trial.pattern).alternatives)

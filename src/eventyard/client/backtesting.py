@@ -213,4 +213,6 @@ def _gaps(before: list[BacktestGap], after: list[BacktestGap]) -> list[BacktestG
 
 def _spread(positions: list[int], count: int) -> list[int]:
     """At most `count` of them, evenly from all."""
-    return positions[:] if len(positions) <= count else [positions[at * len(positions) // count] for at in range(count)]
+    if len(positions) <= count:
+        return positions[:]
+    return [positions[(2 * at + 1) * len(positions) // (2 * count)] for at in range(count)]

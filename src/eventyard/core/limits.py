@@ -410,6 +410,10 @@ BACKTEST_BYTES_MAX = 1024 * 1024
 """Patterns of one request, and bytes of their documents: more rules than a team keeps, judged in one pass over the log. Those of a larger
 folder take a pass for each hundred."""
 
+BACKTEST_FIELDS_MAX = 10_000
+"""Fields of all these patterns and those in force beside them, counted in every alternative: what one pattern may have. Tables of so many are
+made in a second or two, once. A single pattern is taken whatever the one in force has."""
+
 BACKTEST_SAMPLES_MAX = 100
 """Positions of each kind that one answer tells of a rule: what a person may look through."""
 
