@@ -36,7 +36,7 @@ def test_a_rule_that_takes_more_than_strings_is_not_missed() -> None:
 
 def test_a_removed_rule_leaves_nothing_behind() -> None:
     emptied = Index().with_rule(1, SHIPPED).with_rule(2, ANY_ORDER).without(1).without(2)
-    assert (len(emptied), len(emptied.fields), emptied.root.is_empty) == (0, 0, True)
+    assert (len(emptied), len(emptied.fields.slots), emptied.root.is_empty) == (0, 0, True)
     assert Index().without(1).root.is_empty
 
 

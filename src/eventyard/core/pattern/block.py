@@ -5,10 +5,7 @@ as soon as none is left, nothing more is asked. Where there are few, each is ask
 little and takes less memory. Tables are made when a block is first asked, so editing rules costs no more than a copied tuple.
 """
 
-from typing import Any
-
 import msgspec
-from msgspec import UNSET
 
 from eventyard.core.errors import PatternTooCostly
 from eventyard.core.pattern.language import Alternative, Field
@@ -21,11 +18,16 @@ ALTERNATIVES_MAX = 512
 _FEW = 4
 
 
-class Member(msgspec.Struct, frozen=True):
-    """One alternative of the rule `key`."""
+_Asked = tuple[int, Table, dict[str, int] | None]
+"""A field's slot, its table, and the table's sets by text where nothing else is to be asked about a text: most questions end there."""
+
+
+class Member(msgspec.Struct, frozen=True, gc=False):
+    """One alternative of the rule `key`, and where in a reading its fields are."""
 
     key: int
     alternative: Alternative
+    slots: tuple[int, ...]
 
 
 class Block:
@@ -33,12 +35,12 @@ class Block:
 
     __slots__ = ("_few", "_keys", "_many", "decided", "members")
 
-    def __init__(self, members: tuple[Member, ...], decided: frozenset[str]) -> None:
+    def __init__(self, members: tuple[Member, ...], decided: frozenset[int]) -> None:
         self.members = members
         self.decided = decided
         self._keys: frozenset[int] | None = None
-        self._few: tuple[tuple[Member, tuple[tuple[str, Table], ...]], ...] | None = None
-        self._many: tuple[tuple[str, Table], ...] | None = None
+        self._few: tuple[tuple[Member, tuple[_Asked, ...]], ...] | None = None
+        self._many: tuple[_Asked, ...] | None = None
 
     @property
     def keys(self) -> frozenset[int]:
@@ -57,9 +59,14 @@ class Block:
     def _collect_from_few(self, reading: Reading, found: list[int]) -> None:
         if self._few is None:
             self._few = tuple((member, self._single_tables(member)) for member in self.members)
+        values = reading.values
         for member, tables in self._few:
-            for name, table in tables:
-                if not table.of(reading.get(name, UNSET), reading):
+            for slot, table, texts in tables:
+                value = values[slot]
+                if value.__class__ is str and texts is not None:
+                    if not texts.get(value, table.base):
+                        break
+                elif not table.of(value, reading):
                     break
             else:
                 self._take(member, reading, found)
@@ -68,8 +75,13 @@ class Block:
         if self._many is None:
             self._many = self._tables()
         left = (1 << len(self.members)) - 1
-        for name, table in self._many:
-            left &= table.of(reading.get(name, UNSET), reading)
+        values = reading.values
+        for slot, table, texts in self._many:
+            value = values[slot]
+            if value.__class__ is str and texts is not None:
+                left &= texts.get(value, table.base)
+            else:
+                left &= table.of(value, reading)
             if not left:
                 return
         while left:
@@ -79,25 +91,32 @@ class Block:
 
     def _take(self, member: Member, reading: Reading, found: list[int]) -> None:
         try:
-            if reading.is_simple or holds(member.alternative, reading, accepts):
+            if reading.is_simple or holds(member.alternative, member.slots, reading, accepts):
                 found.append(member.key)
         except PatternTooCostly:
             reading.failed = (*reading.failed, member.key)
 
-    def _single_tables(self, member: Member) -> tuple[tuple[str, Table], ...]:
-        return tuple((field.name, table_of(field)) for field in member.alternative.fields if field.name not in self.decided)
+    def _single_tables(self, member: Member) -> tuple[_Asked, ...]:
+        return tuple([_asked(slot, table_of(field)) for field, slot in self._undecided(member)])
 
-    def _tables(self) -> tuple[tuple[str, Table], ...]:
+    def _undecided(self, member: Member) -> list[tuple[Field, int]]:
+        fields = zip(member.alternative.fields, member.slots, strict=True)
+        return [(field, slot) for field, slot in fields if slot not in self.decided]
+
+    def _tables(self) -> tuple[_Asked, ...]:
         """Those first that leave the fewest."""
-        asked: dict[str, list[tuple[int, Field]]] = {}
+        asked: dict[int, list[tuple[int, Field]]] = {}
         for at, member in enumerate(self.members):
-            for field in member.alternative.fields:
-                if field.name not in self.decided:
-                    asked.setdefault(field.name, []).append((1 << at, field))
+            for field, slot in self._undecided(member):
+                asked.setdefault(slot, []).append((1 << at, field))
         everyone = (1 << len(self.members)) - 1
-        tables = [(name, Table(fields, everyone ^ sum(bit for bit, _ in fields))) for name, fields in asked.items()]
-        return tuple(sorted(tables, key=_left_by))
+        tables = [(slot, Table(fields, everyone ^ sum(bit for bit, _ in fields))) for slot, fields in asked.items()]
+        return tuple([_asked(slot, table) for slot, table in sorted(tables, key=_left_by)])
 
 
-def _left_by(named: tuple[str, Any]) -> int:
-    return named[1].base.bit_count()  # type: ignore[no-any-return]
+def _asked(slot: int, table: Table) -> _Asked:
+    return slot, table, table.texts if table.is_by_value else None
+
+
+def _left_by(named: tuple[int, Table]) -> int:
+    return named[1].base.bit_count()

@@ -12,6 +12,7 @@ An index never changes: an edit gives a new one that shares nearly all of the ol
 under way, and a failed commit leaves nothing to undo. What takes time to make (a decoder, tables) is made when it is first asked for.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -22,43 +23,72 @@ from eventyard.core import strict_json
 from eventyard.core.errors import PatternTooCostly
 from eventyard.core.limits import ARRAY_CHOICES_MAX
 from eventyard.core.pattern.block import Member
-from eventyard.core.pattern.language import Pattern
+from eventyard.core.pattern.language import Alternative, Pattern
 from eventyard.core.pattern.projection import Projection
 from eventyard.core.pattern.reading import Reading
 from eventyard.core.pattern.tree import Node
 
-Counts = immutables.Map[str, int]
+
+class Fields(msgspec.Struct, frozen=True):
+    """The slots of the fields that rules ask for, and how many alternatives ask for each. A slot that comes free is used again."""
+
+    slots: immutables.Map[str, int] = immutables.Map()
+    counts: immutables.Map[str, int] = immutables.Map()
+    free: tuple[int, ...] = ()
+
+    def with_pattern(self, pattern: Pattern) -> "Fields":
+        slots, counts, free = self.slots, self.counts, self.free
+        for name, more in _asked(pattern).items():
+            count = counts.get(name, 0)
+            counts = counts.set(name, count + more)
+            if not count:
+                slots = slots.set(name, free[0] if free else len(slots))
+                free = free[1:]
+        return Fields(slots, counts, free)
+
+    def without_pattern(self, pattern: Pattern) -> "Fields":
+        slots, counts, free = self.slots, self.counts, self.free
+        for name, fewer in _asked(pattern).items():
+            count = counts[name] - fewer
+            if count:
+                counts = counts.set(name, count)
+            else:
+                counts, slots, free = counts.delete(name), slots.delete(name), (*free, slots[name])
+        return Fields(slots, counts, free)
+
+
+def _asked(pattern: Pattern) -> Counter[str]:
+    return Counter([field.name for alternative in pattern.alternatives for field in alternative.fields])
 
 
 class Index(msgspec.Struct, frozen=True, eq=False):
     """`Index()` is empty."""
 
     patterns: immutables.Map[int, Pattern] = immutables.Map()
-    fields: Counts = immutables.Map()
-    """How many alternatives ask for each field."""
+    fields: Fields = Fields()
     root: Node = Node()
-    projection: Projection = Projection()
-    """Of these fields at least; of a few more while fields that nobody asks for are left in it."""
+    projection: Projection = Projection(immutables.Map())
+    """Of these fields at least; of a few more while fields that nobody asks for any more are left in it."""
 
     def with_rule(self, key: int, pattern: Pattern) -> "Index":
         """An index that also has the rule `key`, in place of the one that it may have had before."""
         others = self.without(key)
-        root, fields = others.root, others.fields
+        root, fields = others.root, others.fields.with_pattern(pattern)
         for alternative in pattern.alternatives:
-            root = root.with_member(Member(key, alternative))
-            fields = _counted(fields, alternative.fields, 1)
-        return Index(others.patterns.set(key, pattern), fields, root, others.projection.widened(fields))
+            root = root.with_member(_member(key, alternative, fields))
+        is_read = fields.slots is others.fields.slots
+        projection = others.projection if is_read else Projection(fields.slots)
+        return Index(others.patterns.set(key, pattern), fields, root, projection)
 
     def without(self, key: int) -> "Index":
         """An index that has no rule `key`; itself where there is none."""
         pattern = self.patterns.get(key)
         if pattern is None:
             return self
-        root, fields = self.root, self.fields
+        root = self.root
         for alternative in pattern.alternatives:
-            root = root.without_member(Member(key, alternative))
-            fields = _counted(fields, alternative.fields, -1)
-        return Index(self.patterns.delete(key), fields, root, self.projection)
+            root = root.without_member(_member(key, alternative, self.fields))
+        return Index(self.patterns.delete(key), self.fields.without_pattern(pattern), root, self.projection)
 
     def match(self, body: bytes) -> list[int]:
         """The keys of the rules that an event matches, ascending. `body`: bytes that strict ingest has taken.
@@ -119,11 +149,8 @@ def _refused(reading: Reading) -> NoReturn:
     )
 
 
-def _counted(fields: Counts, asked: tuple[Any, ...], more: int) -> Counts:
-    for field in asked:
-        count = fields.get(field.name, 0) + more
-        fields = fields.set(field.name, count) if count else fields.delete(field.name)
-    return fields
+def _member(key: int, alternative: Alternative, fields: Fields) -> Member:
+    return Member(key, alternative, tuple([fields.slots[field.name] for field in alternative.fields]))
 
 
 def _key(item: tuple[int, Pattern]) -> int:

@@ -1,13 +1,14 @@
 """What one event has at the fields that rules ask for.
 
-Most fields have one value, or none and are not in the reading. A plain array gives a list: any of its values may be right, and none
+Most fields have one value, or none. Each has its slot. A plain array is a list: any of its values may be right, and none
 depends on what stands elsewhere. An array of objects gives a `Column` for each field inside: one entry for each object, in
 step with the other columns of the array, since two fields of one rule may not be right in different objects. An event for
 which that is too simple, with keys that hold dots or with arrays of objects inside one another, is read by the evaluator's own way:
 every field is `Loose`, and who seems to match is judged by the evaluator.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from msgspec import UNSET
@@ -15,58 +16,103 @@ from msgspec import UNSET
 from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.pattern.language import Alternative, Field, Pattern
 
+SCALARS = frozenset((str, int, float, bool, type(None), Decimal))
 
-class Column(list[Any]):
-    """What each object of one array has at one field: a value, a list of values that do not depend on each other, or UNSET.
 
-    At least one has something. `array` is the same for all columns of one array, and no other's.
+class Column:
+    """What each object of one array has at one field, as it stands there, or UNSET. Not all are UNSET.
+
+    `array` is the same for all columns of one array, and no other's.
     """
 
-    array: object
+    __slots__ = ("array", "entries")
+
+    def __init__(self, entries: list[Any], array: object) -> None:
+        self.entries = entries
+        self.array = array
 
 
-class Loose(list[Any]):
+class Loose:
     """Values at one field, of which nothing is said about what depends on what. At least one."""
 
+    __slots__ = ("values",)
 
-class Reading(dict[str, Any]):
-    """By field: a value, a list, a `Column` or a `Loose`. A field without a value is not there."""
-
-    is_simple = True
-    """No `Column` and no `Loose`."""
-
-    is_doubtful = False
-    """A number that was read as a double told something that its text may not tell."""
-
-    document: Any = None
-    """The whole event, where the evaluator has to judge."""
-
-    failed: tuple[int, ...] = ()
-    """Rules about which it could not: PatternTooCostly."""
-
-    def column(self, field: str, entries: Sequence[Any], array: object) -> None:
-        column = Column(entries)
-        column.array = array
-        self[field] = column
-        self.is_simple = False
+    def __init__(self, values: list[Any]) -> None:
+        self.values = values
 
 
-def holds(alternative: Alternative, reading: Reading, accepts: Callable[[Field, Any], bool]) -> bool:
-    """Whether fields that are each right, or may be absent, are right together. `accepts`: a field, and an entry of a column."""
+class Unforeseen(Exception):
+    """The event is not as simple as a reading."""
+
+
+class Reading:
+    """`values`, by slot: a value, a list as it stands in the event, a `Column`, a `Loose`, or UNSET; an object is no value."""
+
+    __slots__ = ("document", "failed", "is_doubtful", "is_simple", "values")
+
+    def __init__(self, values: list[Any]) -> None:
+        self.values = values
+        self.is_simple = True
+        """No `Column` and no `Loose`."""
+        self.is_doubtful = False
+        """A number that was read as a double told something that its text may not tell."""
+        self.document: Any = None
+        """The whole event, where the evaluator has to judge."""
+        self.failed: tuple[int, ...] = ()
+        """Rules about which it could not: PatternTooCostly."""
+
+    def put_column(self, slot: int, entries: list[Any], array: object) -> None:
+        """What each object of an array has at one field."""
+        if entries.count(UNSET) < len(entries):
+            self.values[slot] = Column(entries, array)
+            self.is_simple = False
+        else:
+            self.values[slot] = UNSET
+
+
+def flattened(array: list[Any]) -> tuple[list[Any], list[Any], bool]:
+    """The scalars and the objects of an array and of arrays inside it; and whether there are such."""
+    scalars: list[Any] = []
+    objects: list[Any] = []
+    has_inner = False
+    for element in array:
+        kind = element.__class__
+        if kind in SCALARS:
+            scalars.append(element)
+        elif kind is list:
+            has_inner = True
+            inner_scalars, inner_objects, _ = flattened(element)
+            scalars += inner_scalars
+            objects += inner_objects
+        else:
+            objects.append(element)
+    return scalars, objects, has_inner
+
+
+def holds(alternative: Alternative, slots: tuple[int, ...], reading: Reading, accepts: Callable[[Field, Any], bool]) -> bool:
+    """Whether fields that are each right, or may be absent, are right together.
+
+    `slots`: of the alternative's fields. `accepts`: whether a field is right with an entry of a column.
+    """
     if reading.document is not None:
         return evaluate(Pattern((alternative,)), reading.document)
-    arrays: dict[int, list[Field]] = {}
-    for field in alternative.fields:
-        column = reading.get(field.name)
+    arrays: dict[int, list[tuple[Field, Column]]] = {}
+    for field, slot in zip(alternative.fields, slots, strict=True):
+        column = reading.values[slot]
         if column.__class__ is Column:
-            arrays.setdefault(id(column.array), []).append(field)
-    return all(_is_in_one_object(fields, reading, accepts) for fields in arrays.values())
+            arrays.setdefault(id(column.array), []).append((field, column))
+    return all(_is_in_one_object(columns, accepts) for columns in arrays.values())
 
 
-def _is_in_one_object(fields: list[Field], reading: Reading, accepts: Callable[[Field, Any], bool]) -> bool:
+def _is_in_one_object(columns: list[tuple[Field, Column]], accepts: Callable[[Field, Any], bool]) -> bool:
     """Where no field has to be there, one must be right all the same: nothing else chooses an object (see `arrays`)."""
-    is_chosen = any(not field.may_be_absent for field in fields)
-    for row in zip(*(reading[field.name] for field in fields), strict=True):
-        if (is_chosen or any(entry is not UNSET for entry in row)) and all(map(accepts, fields, row)):
+    fields = [field for field, _ in columns]
+    is_chosen = not all(field.may_be_absent for field in fields)
+    for row in zip(*[column.entries for _, column in columns], strict=True):
+        if (is_chosen or any(map(_is_there, row))) and all(map(accepts, fields, row)):
             return True
     return False
+
+
+def _is_there(entry: Any) -> bool:
+    return entry.__class__ in SCALARS or (entry.__class__ is list and bool(flattened(entry)[0]))

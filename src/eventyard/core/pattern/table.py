@@ -11,8 +11,6 @@ from functools import lru_cache
 from types import NoneType
 from typing import Any
 
-from msgspec import UNSET, UnsetType
-
 from eventyard.core.pattern.comparison import (
     AnythingBut,
     Cidr,
@@ -27,9 +25,10 @@ from eventyard.core.pattern.comparison import (
     Wildcard,
     is_any_right,
 )
+from eventyard.core.pattern.ignored import Ignored
 from eventyard.core.pattern.language import Field
 from eventyard.core.pattern.numbers import Numbers
-from eventyard.core.pattern.reading import Column, Loose, Reading
+from eventyard.core.pattern.reading import Column, Loose, Reading, flattened
 from eventyard.core.pattern.texts import Operator, Texts
 
 TABLES_KEPT = 16_384
@@ -75,7 +74,6 @@ class Table:
             Decimal: self._number,
             bool: self._literal,
             NoneType: self._literal,
-            UnsetType: self._nothing,
             list: self._list,
             Column: self._column,
             Loose: self._loose,
@@ -88,7 +86,8 @@ class Table:
 
     def of(self, value: Any, reading: Reading) -> int:
         """The rules that accept what `reading` has at the field (UNSET: nothing)."""
-        return self._by_kind[value.__class__](value, reading)
+        ask = self._by_kind.get(value.__class__)
+        return self.absent if ask is None else ask(value, reading)
 
     def _text(self, text: str, _: Reading) -> int:
         if self._wanted is None and self._unlike is None and not self._others:
@@ -115,9 +114,6 @@ class Table:
         found = self._literals[literal]
         return found | self._asked_one_by_one(literal) if self._others else found
 
-    def _nothing(self, _unset: Any, _: Reading) -> int:
-        return self.absent
-
     def _asked_one_by_one(self, value: Any) -> int:
         found = 0
         for bit, comparisons in self._others:
@@ -125,8 +121,11 @@ class Table:
                 found |= bit
         return found
 
-    def _list(self, values: list[Any], reading: Reading) -> int:
+    def _list(self, array: list[Any], reading: Reading) -> int:
         """Any value may be right."""
+        values, _, _ = flattened(array)
+        if not values:
+            return self.absent
         if self._named is not None and self._named.isdisjoint(values):
             return self.base
         found = 0
@@ -136,35 +135,37 @@ class Table:
 
     def _column(self, column: Column, reading: Reading) -> int:
         """As a list; and a rule that would be content without a value may be: it depends on the object."""
-        return self._entries(column, reading) | self.absent
+        return self._entries(column.entries, reading) | self.absent
 
-    def _entries(self, column: Column, reading: Reading) -> int:
-        kinds = set(map(type, column)) - _NOTHING
-        if list not in kinds and self._named is not None and self._named.isdisjoint(column):
+    def _entries(self, column: list[Any], reading: Reading) -> int:
+        if self._named is not None:
+            try:
+                if self._named.isdisjoint(column):
+                    return self.base
+            except TypeError:  # It has lists.
+                pass
+        elif (
+            self.is_by_value
+            and set(map(type, column)) == _DOUBLES
+            and self._numbers.of_both(min(column), max(column)) == self.base
+        ):
             return self.base
-        if kinds == _DOUBLES and not self._others:
-            doubles = column if UNSET not in column else [entry for entry in column if entry is not UNSET]
-            found = self._numbers.of_both(min(doubles), max(doubles))
-            if found is not None and found == self.base:
-                return found
         found = 0
         for entry in column:
-            if entry is not UNSET:
-                found |= self._by_kind[entry.__class__](entry, reading)
+            found |= self.of(entry, reading)
         return found
 
     def _loose(self, values: Loose, reading: Reading) -> int:
-        return self._list(values, reading) | self.absent
+        return self._list(values.values, reading) | self.absent
 
     def _all_named(self) -> frozenset[Any] | None:
         """Values other than which all have the set `base`. None: there are operators, and no such list."""
         if not self.is_by_value or self._numbers.named is None:
             return None
         literals = (value for value, found in self._literals.items() if found != self.base)
-        return frozenset((*self.texts, *self._numbers.named, *literals))
+        return frozenset((*self.texts, *self._numbers.named, *literals, Ignored()))
 
 
-_NOTHING = frozenset((UnsetType,))
 _DOUBLES = frozenset((float,))
 
 
@@ -237,4 +238,4 @@ def table_of(field: Field) -> Table:
 
 def accepts(field: Field, entry: Any) -> bool:
     """Whether a field is right with a value, a list of values, or nothing."""
-    return bool(table_of(field).of(entry, Reading()))
+    return bool(table_of(field).of(entry, Reading([])))

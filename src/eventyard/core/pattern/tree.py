@@ -13,15 +13,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import immutables
-import msgspec
-from msgspec import UNSET
 
 from eventyard.core.pattern.block import ALTERNATIVES_MAX, Block, Member
-from eventyard.core.pattern.comparison import Values, is_held
+from eventyard.core.pattern.comparison import Values, is_held, is_number
 from eventyard.core.pattern.language import Field
 from eventyard.core.pattern.reading import Column, Loose, Reading
 
-SPLIT_FROM = 32
+SPLIT_FROM = 8
 """Alternatives in the blocks of a node from which it looks for a field to file them by; again whenever they have doubled."""
 
 FILED_VALUES_MAX = 16
@@ -31,16 +29,21 @@ Key = str | float | tuple[bool] | None
 """An exact value as rules are filed under it: a number as a double, since 300 is 300.0; true in a tuple, since it is not 1."""
 
 
-class Node(msgspec.Struct, frozen=True, gc=False):
+class Node:
     """`Node()` is empty. `decided`: the fields by which its rules were filed on the way here."""
 
-    files: tuple["File", ...] = ()
-    blocks: tuple[Block, ...] = ()
-    decided: frozenset[str] = frozenset()
+    __slots__ = ("blocks", "decided", "files")
+
+    def __init__(
+        self, files: tuple["File", ...] = (), blocks: tuple[Block, ...] = (), decided: frozenset[int] = frozenset()
+    ) -> None:
+        self.files = files
+        self.blocks = blocks
+        self.decided = decided
 
     def with_member(self, member: Member) -> "Node":
         for at, file in enumerate(self.files):
-            keys = _keys(member, file.field)
+            keys = _keys(member, file.slot)
             if keys:
                 return self._with_file(at, file.with_member(member, keys, self.decided))
         return _split_if_due(self._with_rest(member))
@@ -48,7 +51,7 @@ class Node(msgspec.Struct, frozen=True, gc=False):
     def without_member(self, member: Member) -> "Node":
         """Without a member that it has, the very one."""
         for at, file in enumerate(self.files):
-            keys = _keys(member, file.field)
+            keys = _keys(member, file.slot)
             if keys:
                 return self._with_file(at, file.without_member(member, keys))
         return self._without_rest(member)
@@ -60,12 +63,12 @@ class Node(msgspec.Struct, frozen=True, gc=False):
     def collect(self, reading: Reading, found: list[int]) -> None:
         """Add the keys of the rules that match; a key more than once if several alternatives do, or one is filed under several values."""
         for file in self.files:
-            value = reading.get(file.field, UNSET)
+            value = reading.values[file.slot]
             if value.__class__ is str:
                 node = file.nodes.get(value)
                 if node is not None:
                     node.collect(reading, found)
-            elif value is not UNSET:
+            else:
                 for node in file.nodes_for(value, reading):
                     node.collect(reading, found)
         for block in self.blocks:
@@ -94,27 +97,30 @@ class Node(msgspec.Struct, frozen=True, gc=False):
         return Node(self.files, (*self.blocks[:at], *kept, *self.blocks[at + 1 :]), self.decided)
 
 
-class File(msgspec.Struct, frozen=True, gc=False):
+class File:
     """Nodes by exact value of a field."""
 
-    field: str
-    nodes: immutables.Map[Key, Node] = immutables.Map()
+    __slots__ = ("nodes", "slot")
 
-    def with_member(self, member: Member, keys: tuple[Key, ...], decided: frozenset[str]) -> "File":
+    def __init__(self, slot: int, nodes: immutables.Map[Key, Node]) -> None:
+        self.slot = slot
+        self.nodes = nodes
+
+    def with_member(self, member: Member, keys: tuple[Key, ...], decided: frozenset[int]) -> "File":
         nodes = self.nodes
         for key in keys:
             node = nodes.get(key)
             if node is None:
-                node = Node(decided=decided | {self.field})
+                node = Node(decided=decided | {self.slot})
             nodes = nodes.set(key, node.with_member(member))
-        return File(self.field, nodes)
+        return File(self.slot, nodes)
 
     def without_member(self, member: Member, keys: tuple[Key, ...]) -> "File":
         nodes = self.nodes
         for key in keys:
             node = nodes[key].without_member(member)
             nodes = nodes.delete(key) if node.is_empty else nodes.set(key, node)
-        return File(self.field, nodes)
+        return File(self.slot, nodes)
 
     def nodes_for(self, value: Any, reading: Reading) -> Iterator[Node]:
         """The nodes of each key that the value, or an element of it, is."""
@@ -129,15 +135,17 @@ class File(msgspec.Struct, frozen=True, gc=False):
 def _keys_of(value: Any) -> Iterable[Key]:
     """The keys under which rules that want the value, or an element of it, are filed."""
     kind = value.__class__
-    if kind in _MANY:
+    if kind is list:
         return {key for entry in _distinct(value) for key in _keys_of(entry)}
+    if kind is Column:
+        return _keys_of(value.entries)
+    if kind is Loose:
+        return _keys_of(value.values)
     if kind is str or value is None or kind is float:
         return (value,)
     if kind is bool:
         return ((value,),)
-    if value is UNSET or not is_held(value):
-        return ()
-    return (float(value),)
+    return (float(value),) if is_number(value) and is_held(value) else ()
 
 
 def _distinct(values: list[Any]) -> Iterable[Any]:
@@ -148,29 +156,23 @@ def _distinct(values: list[Any]) -> Iterable[Any]:
         return values
 
 
-_MANY = frozenset((list, Column, Loose))
-
-
 def _split_if_due(node: Node) -> Node:
     rest = sum(len(block.members) for block in node.blocks)
     if rest < SPLIT_FROM or rest & (rest - 1):
         return node
     members = [member for block in node.blocks for member in block.members]
-    field = _telling_field(members, node.decided)
-    if field is None:
+    slot = _telling_field(members, node.decided)
+    if slot is None:
         return node
-    split = Node((*node.files, File(field)), (), node.decided)
+    split = Node((*node.files, File(slot, immutables.Map())), (), node.decided)
     for member in members:
         split = split.with_member(member)
     return split
 
 
-def _keys(member: Member, name: str) -> tuple[Key, ...]:
+def _keys(member: Member, slot: int) -> tuple[Key, ...]:
     """Where the member is filed by the field: nowhere if it does not ask for it, or for more than exact values."""
-    for field in member.alternative.fields:
-        if field.name == name:
-            return _exact_keys(field)
-    return ()
+    return _exact_keys(member.alternative.fields[member.slots.index(slot)]) if slot in member.slots else ()
 
 
 def _exact_keys(field: Field) -> tuple[Key, ...]:
@@ -182,18 +184,18 @@ def _exact_keys(field: Field) -> tuple[Key, ...]:
     return ()
 
 
-def _telling_field(members: list[Member], decided: frozenset[str]) -> str | None:
-    """The field by which an event meets the fewest of the members, if those are less than half of them that ask for it."""
-    counts: dict[str, Counter[Key]] = {}
-    asking: Counter[str] = Counter()
+def _telling_field(members: list[Member], decided: frozenset[int]) -> int | None:
+    """The slot of the field by which an event meets the fewest of the members, if those are less than half of them that ask for it."""
+    counts: dict[int, Counter[Key]] = {}
+    asking: Counter[int] = Counter()
     for member in members:
-        for field in member.alternative.fields:
-            keys = () if field.name in decided else _exact_keys(field)
+        for field, slot in zip(member.alternative.fields, member.slots, strict=True):
+            keys = () if slot in decided else _exact_keys(field)
             if keys:
-                counts.setdefault(field.name, Counter()).update(keys)
-                asking[field.name] += 1
-    spared = {name: asking[name] - _met(counts[name]) for name in counts}
-    best = max(spared, key=lambda name: spared[name], default=None)
+                counts.setdefault(slot, Counter()).update(keys)
+                asking[slot] += 1
+    spared = {slot: asking[slot] - _met(counts[slot]) for slot in counts}
+    best = max(spared, key=lambda slot: spared[slot], default=None)
     return best if best is not None and spared[best] * 2 >= asking[best] and asking[best] * 4 >= len(members) else None
 
 
