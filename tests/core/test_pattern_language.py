@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from eventyard.core import limits
 from eventyard.core.errors import InvalidPattern
-from eventyard.core.pattern.language import parse
+from eventyard.core.pattern.language import parse, parse_accepted
 
 
 def refusal(pattern: str) -> InvalidPattern:
@@ -131,3 +132,13 @@ def test_numbers_that_are_equal_stay_as_each_pattern_spells_them() -> None:
     second = parse('{"a": [1], "b": [{"numeric": ["=", 1]}]}')
     assert first == second
     assert repr(first) != repr(second)
+
+
+def test_what_was_accepted_before_is_read_again_whatever_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version that takes less than the one before it must still open its stores."""
+    text = b'{"a": [{"wildcard": "*x*"}]}'
+    accepted = parse(text)
+    monkeypatch.setattr(limits, "WILDCARDS_PER_PATTERN_MAX", 1)
+    with pytest.raises(PatternTooCostly):
+        parse(text)
+    assert parse_accepted(text) == accepted

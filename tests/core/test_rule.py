@@ -3,11 +3,12 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from eventyard.core import limits, rule
 from eventyard.core.errors import InvalidName, InvalidPattern, InvalidRule, PatternTooCostly
-from eventyard.core.rule import StartPosition
+from eventyard.core.rule import Alike, RuleRecord, StartPosition, Status
 from tests.support.builders import URL, a_rule_document
 
 
@@ -118,3 +119,22 @@ def test_good_names_are_taken(name: str) -> None:
 def test_bad_names_are_refused(name: str) -> None:
     with pytest.raises(InvalidName):
         rule.check_name(name, what="rule")
+
+
+def test_what_rules_read_from_a_store_have_in_common_is_kept_once() -> None:
+    alike = Alike()
+    texts = [msgspec.json.encode(a_record(number, {"queue": {"lease_s": 5}})) for number in (1, 2)]
+    texts += [msgspec.json.encode(a_record(number, {"http": {"url": URL}})) for number in (3, 4)]
+    texts += [msgspec.json.encode(a_record(number, {"http": {"url": URL, "headers": {"x-a": "b"}}})) for number in (5, 6)]
+    read = [msgspec.json.decode(text, type=RuleRecord) for text in texts]
+    kept = [alike.kept(record) for record in read]
+    assert kept == read
+    targets, policies = [record.rule.target for record in kept], {id(record.rule.delivery) for record in kept}
+    assert targets[0] is targets[1]
+    assert targets[2] is targets[3]
+    assert len(policies) == 1
+
+
+def a_record(uid: int, target: dict[str, Any]) -> RuleRecord:
+    parsed, _ = rule.parse(a_rule_document(target=target))
+    return RuleRecord(uid, f"rule-{uid}", uid, parsed, Status.LIVE, 1, 1)

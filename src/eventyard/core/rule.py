@@ -160,6 +160,30 @@ class RuleRecord(msgspec.Struct, frozen=True):
         return 0 if http is None else int(http.timeout_s * 1000) + limits.PUSH_LEASE_MARGIN_MS
 
 
+class Alike:
+    """What rules have in common, kept once: hundreds of thousands may be read from a store, most with one policy and one target."""
+
+    def __init__(self) -> None:
+        self._policies: dict[DeliveryPolicy, DeliveryPolicy] = {}
+        self._targets: dict[Any, Target] = {}
+
+    def kept(self, record: RuleRecord) -> RuleRecord:
+        """The same, without the text that it was read from: a pattern that is read as a part of that keeps all of it in memory."""
+        rule = record.rule
+        kept = msgspec.structs.replace(
+            rule,
+            pattern=rule.pattern.copy(),
+            target=rule.target if headers_of(rule) else self._target(rule.target),
+            delivery=self._policies.setdefault(rule.delivery, rule.delivery),
+        )
+        return msgspec.structs.replace(record, rule=kept)
+
+    def _target(self, target: Target) -> Target:
+        """Headers, of which it has none, are in a dictionary, which is no key."""
+        key = target if target.http is None else (target.http.url, target.http.mode, target.http.timeout_s)
+        return self._targets.setdefault(key, target)
+
+
 class Tombstone(msgspec.Struct, frozen=True):
     """What is kept of a deleted rule, so that one created again by its name may go on. It holds nothing back.
 
@@ -216,7 +240,7 @@ def shown(rule: Rule) -> Rule:
 
 def parse_pattern(record: RuleRecord) -> "language.Pattern":
     """The pattern of a rule that was accepted before."""
-    return language.parse(bytes(record.rule.pattern))
+    return language.parse_accepted(bytes(record.rule.pattern))
 
 
 def _parse_pattern(text: bytes) -> "language.Pattern":

@@ -21,7 +21,7 @@ from eventyard.core.errors import InvalidJSON, InvalidPattern, PatternTooCostly
 from eventyard.core.pattern.comparison import Absent, AnythingBut, Comparison, Values, Wildcard
 from eventyard.core.pattern.operators import Place, read_list, refusal, show
 
-__all__ = ["Alternative", "Field", "InvalidPattern", "Pattern", "PatternTooCostly", "Steps", "build", "parse"]
+__all__ = ["Alternative", "Field", "InvalidPattern", "Pattern", "PatternTooCostly", "Steps", "build", "parse", "parse_accepted"]
 
 OR = "$or"
 
@@ -75,18 +75,31 @@ Fields = dict[str, tuple[Comparison, ...]]
 
 def parse(text: bytes | str) -> Pattern:
     """The pattern that `text` spells, or InvalidPattern or PatternTooCostly with a JSON pointer into it."""
-    body = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    return build(_flat(text.encode(errors="surrogatepass") if isinstance(text, str) else text))
+
+
+def parse_accepted(text: bytes) -> Pattern:
+    """As `parse`, of one that was accepted before, perhaps by a version that took more: what it costs is not counted again."""
+    return _built(_flat(text))
+
+
+def _flat(body: bytes) -> list[Fields]:
     if len(body) > limits.PATTERN_BYTES_MAX:
         raise PatternTooCostly(f"found {len(body)} bytes", wanted=f"at most {limits.PATTERN_BYTES_MAX}")
     document = _decode(body)
     if not isinstance(document, dict):
         raise refusal(f"found {show(document)}", "a JSON object", ())
-    return build(_multiply_out(document))
+    return _multiply_out(document)
 
 
 def build(alternatives: list[Fields]) -> Pattern:
-    """A pattern of flat alternatives. A path is worked out once however many of them share it."""
+    """A pattern of flat alternatives."""
     _check_cost(alternatives)
+    return _built(alternatives)
+
+
+def _built(alternatives: list[Fields]) -> Pattern:
+    """A path is worked out once however many alternatives share it."""
     steps = {name: _steps(name) for fields in alternatives for name in fields}
     return Pattern(tuple(_alternative(fields, steps) for fields in alternatives))
 
@@ -236,7 +249,7 @@ def _alternative(fields: Fields, steps: dict[str, Steps]) -> Alternative:
 
 
 def _field(name: str, comparisons: tuple[Comparison, ...], steps: Steps) -> Field:
-    present = tuple(comparison for comparison in comparisons if not isinstance(comparison, Absent))
+    present = tuple([comparison for comparison in comparisons if type(comparison) is not Absent])
     may_be_absent = len(present) < len(comparisons)
     if _is_common(name) and len(present) == 1 and _is_short(present[0]):
         return _common_field(name, present, may_be_absent)

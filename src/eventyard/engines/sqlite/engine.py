@@ -28,7 +28,7 @@ from eventyard.core.delivery import Delivery, State
 from eventyard.core.errors import Damaged, InvalidSettings
 from eventyard.core.health import Health
 from eventyard.core.loss import Loss, Losses, Verified
-from eventyard.core.rule import RuleRecord, Tombstone
+from eventyard.core.rule import Alike, RuleRecord, Tombstone
 from eventyard.core.system import SYSTEM_BUS
 from eventyard.core.view import View
 from eventyard.engines.sqlite import connection as connections
@@ -310,7 +310,7 @@ class SqliteEngine:
         head, time_ms, work_ms, floor, log_bytes = progress
         found = rows(self._connection, "tallies", bus)
         queues = {(rule, run): Queue(list(counts), due_ms) for rule, run, *counts, due_ms in found}
-        rules = tuple(self._records("rules", bus, RuleRecord))
+        rules = tuple(map(Alike().kept, self._records("rules", bus, RuleRecord)))
         return Loaded(
             record=record,
             head=head,
