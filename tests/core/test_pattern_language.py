@@ -5,7 +5,7 @@ import json
 import pytest
 
 from eventyard.core import limits
-from eventyard.core.errors import InvalidPattern
+from eventyard.core.errors import InvalidPattern, PatternTooCostly
 from eventyard.core.pattern.language import parse, parse_accepted
 
 
