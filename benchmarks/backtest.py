@@ -6,7 +6,8 @@ The bus is `eventyard serve` on a filled store, the client a plain one on the sa
 beside a rule in force, `hundred` a hundred patterns in one pass. The yardstick, in turns with them: the log read through history, in
 pages of 1,000 (`pages`) and filtered by the same pattern, which nothing matches (`filtered`). `cpu us` is the server's processor time for each event.
 
-Then an open loop publishes 100 events/s while a backtest goes on and on, and while none does: the time until each 202.
+Then an open loop publishes 100 events/s while a backtest goes on and on (`meanwhile`), while somebody reads history as long (`reading`), and alone:
+the time until each 202.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -74,13 +75,13 @@ def filtered(url: str, events: int) -> int:
 
 
 @contextmanager
-def going_on(url: str) -> Iterator[None]:
-    """A backtest after the other, meanwhile."""
+def going_on(read: Callable[[], int]) -> Iterator[None]:
+    """Again and again, meanwhile."""
     is_over = threading.Event()
 
     def go_on() -> None:
         while not is_over.is_set():
-            backtest(url, BIG)
+            read()
 
     thread = threading.Thread(target=go_on)
     thread.start()
@@ -111,14 +112,18 @@ def measure(bus: Running, events: int) -> None:
     print(f"ratio     {ratios}")
 
 
-def measure_publishing(bus: Running, seconds: float) -> None:
-    alone, meanwhile = [], []
+def measure_publishing(bus: Running, events: int, seconds: float) -> None:
+    beside: dict[str, AbstractContextManager[None]] = {}
+    answered: dict[str, list[float]] = {"alone": [], "reading": [], "meanwhile": []}
     for _ in range(streams.ROUNDS):
-        alone += uvloop.run(streams.measure(bus, RATE, seconds, is_followed=False)).answered
-        with going_on(bus.url):
-            meanwhile += uvloop.run(streams.measure(bus, RATE, seconds, is_followed=False)).answered
-    for name, answered in (("alone", alone), ("meanwhile", meanwhile)):
-        print(f"{name:9} answered p50 {percentile(answered, 0.5):.2f} p99 {percentile(answered, 0.99):.2f} ms")
+        beside["alone"] = nullcontext()
+        beside["reading"] = going_on(lambda: filtered(bus.url, events))
+        beside["meanwhile"] = going_on(lambda: backtest(bus.url, BIG))
+        for name, work in beside.items():
+            with work:
+                answered[name] += uvloop.run(streams.measure(bus, RATE, seconds, is_followed=False)).answered
+    for name, of_name in answered.items():
+        print(f"{name:9} answered p50 {percentile(of_name, 0.5):.2f} p99 {percentile(of_name, 0.99):.2f} ms")
 
 
 def main() -> None:
@@ -134,7 +139,7 @@ def main() -> None:
             rule = {"pattern": SMALL, "target": {"queue": {}}}
             asked(connect(bus.url), "PUT", "/v1/buses/default/rules/small", rule)
             measure(bus, options.events)
-            measure_publishing(bus, options.seconds / streams.ROUNDS / 2)
+            measure_publishing(bus, options.events, options.seconds / streams.ROUNDS / 3)
 
 
 if __name__ == "__main__":
