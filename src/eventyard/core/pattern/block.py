@@ -10,7 +10,7 @@ import msgspec
 from eventyard.core.errors import PatternTooCostly
 from eventyard.core.pattern.language import Alternative, Field
 from eventyard.core.pattern.reading import Reading, holds
-from eventyard.core.pattern.table import Table, accepts, table_of
+from eventyard.core.pattern.table import Table, table_of
 
 ALTERNATIVES_MAX = 512
 """More make ints longer and their making slower; fewer make more blocks. Flat between 256 and 1,024."""
@@ -33,13 +33,14 @@ class Member(msgspec.Struct, frozen=True, gc=False):
 class Block:
     """Members that no edit changes. `decided`: fields that an event has right that comes here, so nobody asks."""
 
-    __slots__ = ("_few", "_keys", "_many", "decided", "members")
+    __slots__ = ("_all_tables", "_few", "_keys", "_many", "decided", "members")
 
     def __init__(self, members: tuple[Member, ...], decided: frozenset[int]) -> None:
         self.members = members
         self.decided = decided
         self._keys: frozenset[int] | None = None
-        self._few: tuple[tuple[Member, tuple[_Asked, ...]], ...] | None = None
+        self._all_tables: dict[int, tuple[Table, ...]] = {}
+        self._few: tuple[tuple[_Asked, ...], ...] | None = None
         self._many: tuple[_Asked, ...] | None = None
 
     @property
@@ -58,9 +59,9 @@ class Block:
 
     def _collect_from_few(self, reading: Reading, found: list[int]) -> None:
         if self._few is None:
-            self._few = tuple((member, self._single_tables(member)) for member in self.members)
+            self._few = tuple([self._single_tables(member) for member in self.members])
         values = reading.values
-        for member, tables in self._few:
+        for at, tables in enumerate(self._few):
             for slot, table, texts in tables:
                 value = values[slot]
                 if value.__class__ is str and texts is not None:
@@ -69,7 +70,7 @@ class Block:
                 elif not table.of(value, reading):
                     break
             else:
-                self._take(member, reading, found)
+                self._take(at, reading, found)
 
     def _collect_from_many(self, reading: Reading, found: list[int]) -> None:
         if self._many is None:
@@ -87,14 +88,21 @@ class Block:
         while left:
             last = left.bit_length() - 1
             left ^= 1 << last
-            self._take(self.members[last], reading, found)
+            self._take(last, reading, found)
 
-    def _take(self, member: Member, reading: Reading, found: list[int]) -> None:
+    def _take(self, at: int, reading: Reading, found: list[int]) -> None:
+        member = self.members[at]
         try:
-            if reading.is_simple or holds(member.alternative, member.slots, reading, accepts):
+            if reading.is_simple or holds(member.alternative, member.slots, self._tables_of(at), reading):
                 found.append(member.key)
         except PatternTooCostly:
             reading.failed = (*reading.failed, member.key)
+
+    def _tables_of(self, at: int) -> tuple[Table, ...]:
+        tables = self._all_tables.get(at)
+        if tables is None:
+            tables = self._all_tables[at] = tuple([table_of(field) for field in self.members[at].alternative.fields])
+        return tables
 
     def _single_tables(self, member: Member) -> tuple[_Asked, ...]:
         return tuple([_asked(slot, table_of(field)) for field, slot in self._undecided(member)])

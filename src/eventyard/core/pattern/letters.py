@@ -14,6 +14,11 @@ def forms(text: str) -> Letters:
     return tuple(tuple(dict.fromkeys((letter, letter.lower(), letter.upper()))) for letter in text)
 
 
+def fold_apart(letters: Letters) -> bool:
+    """Whether forms of a letter have different case foldings, so that not all texts that match fold alike."""
+    return any(len({form.casefold() for form in letter}) > 1 for letter in letters)
+
+
 def equal(letters: Letters, text: str) -> bool:
     return len(text) in _ends(letters, text)
 

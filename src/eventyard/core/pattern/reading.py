@@ -7,9 +7,9 @@ which that is too simple, with keys that hold dots or with arrays of objects ins
 every field is `Loose`, and who seems to match is judged by the evaluator.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import UNSET
 
@@ -89,28 +89,40 @@ def flattened(array: list[Any]) -> tuple[list[Any], list[Any], bool]:
     return scalars, objects, has_inner
 
 
-def holds(alternative: Alternative, slots: tuple[int, ...], reading: Reading, accepts: Callable[[Field, Any], bool]) -> bool:
-    """Whether fields that are each right, or may be absent, are right together.
+class Asked(Protocol):
+    """What one field asks for."""
 
-    `slots`: of the alternative's fields. `accepts`: whether a field is right with an entry of a column.
-    """
+    def of(self, value: Any, reading: Reading) -> int: ...
+
+
+def holds(alternative: Alternative, slots: tuple[int, ...], asked: Sequence[Asked], reading: Reading) -> bool:
+    """Whether fields that are each right, or may be absent, are right together. `slots`, `asked`: of the alternative's fields."""
     if reading.document is not None:
         return evaluate(Pattern((alternative,)), reading.document)
-    arrays: dict[int, list[tuple[Field, Column]]] = {}
-    for field, slot in zip(alternative.fields, slots, strict=True):
+    arrays: dict[int, list[int]] = {}
+    for at, slot in enumerate(slots):
         column = reading.values[slot]
         if column.__class__ is Column:
-            arrays.setdefault(id(column.array), []).append((field, column))
-    return all(_is_in_one_object(columns, accepts) for columns in arrays.values())
+            arrays.setdefault(id(column.array), []).append(at)
+    for places in arrays.values():
+        fields = [alternative.fields[at] for at in places]
+        if len(fields) > 1 or fields[0].may_be_absent:
+            columns = [reading.values[slots[at]].entries for at in places]
+            if not _is_in_one_object(fields, columns, [asked[at] for at in places], reading):
+                return False
+    return True
 
 
-def _is_in_one_object(columns: list[tuple[Field, Column]], accepts: Callable[[Field, Any], bool]) -> bool:
+def _is_in_one_object(fields: list[Field], columns: list[list[Any]], asked: list[Asked], reading: Reading) -> bool:
     """Where no field has to be there, one must be right all the same: nothing else chooses an object (see `arrays`)."""
-    fields = [field for field, _ in columns]
     is_chosen = not all(field.may_be_absent for field in fields)
-    for row in zip(*[column.entries for _, column in columns], strict=True):
-        if (is_chosen or any(map(_is_there, row))) and all(map(accepts, fields, row)):
-            return True
+    for row in zip(*columns, strict=True):
+        if is_chosen or any(map(_is_there, row)):
+            for entry, each in zip(row, asked, strict=True):
+                if not each.of(entry, reading):
+                    break
+            else:
+                return True
     return False
 
 

@@ -41,6 +41,7 @@ class Table:
     __slots__ = (
         "_apart",
         "_by_kind",
+        "_everyone",
         "_literals",
         "_named",
         "_numbers",
@@ -58,6 +59,7 @@ class Table:
         """The rules that are content if the field has no value."""
         self.base = asked.base
         self._others = asked.others
+        self._everyone = asked.everyone
         self._literals = {value: self.base | asked.literals.get(value, 0) for value in (True, False, None)}
         self._numbers = Numbers(self.base, asked.wanted_numbers, asked.excluded_numbers)
         self._wanted = Texts(asked.wanted_texts) if asked.wanted_texts else None
@@ -124,13 +126,16 @@ class Table:
     def _list(self, array: list[Any], reading: Reading) -> int:
         """Any value may be right."""
         values, _, _ = flattened(array)
-        if not values:
-            return self.absent
+        return self._any(values, reading) if values else self.absent
+
+    def _any(self, values: list[Any], reading: Reading) -> int:
         if self._named is not None and self._named.isdisjoint(values):
             return self.base
         found = 0
-        for value in values:
+        for value in set(values) if {*map(type, values)} == _TEXTS else values:
             found |= self._by_kind[value.__class__](value, reading)
+            if found == self._everyone:
+                break
         return found
 
     def _column(self, column: Column, reading: Reading) -> int:
@@ -150,10 +155,8 @@ class Table:
             and self._numbers.of_both(min(column), max(column)) == self.base
         ):
             return self.base
-        found = 0
-        for entry in column:
-            found |= self.of(entry, reading)
-        return found
+        values, _, _ = flattened(column)
+        return self._any(values, reading) if values else self.absent
 
     def _loose(self, values: Loose, reading: Reading) -> int:
         return self._list(values.values, reading) | self.absent
@@ -166,6 +169,7 @@ class Table:
         return frozenset((*self.texts, *self._numbers.named, *literals, Ignored()))
 
 
+_TEXTS = frozenset((str,))
 _DOUBLES = frozenset((float,))
 
 
@@ -175,6 +179,7 @@ class _Asked:
     def __init__(self, fields: Iterable[tuple[int, Field]], others: int) -> None:
         self.absent = others
         self.base = others
+        self.everyone = others
         self.wanted_strings: dict[str, int] = {}
         self.excluded_strings: dict[str, int] = {}
         self.wanted_numbers: list[tuple[int, Values | Numeric]] = []
@@ -187,6 +192,7 @@ class _Asked:
             self._add(bit, field)
 
     def _add(self, bit: int, field: Field) -> None:
+        self.everyone |= bit
         if field.may_be_absent:
             self.absent |= bit
         unlike = [comparison for comparison in field.comparisons if isinstance(comparison, AnythingBut)]
@@ -234,8 +240,3 @@ class _Asked:
 def table_of(field: Field) -> Table:
     """Of one field of one rule, whose bit is 1. Rules that ask the same of fields of the same name share it."""
     return Table(((1, field),), 0)
-
-
-def accepts(field: Field, entry: Any) -> bool:
-    """Whether a field is right with a value, a list of values, or nothing."""
-    return bool(table_of(field).of(entry, Reading([])))

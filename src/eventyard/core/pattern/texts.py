@@ -157,7 +157,7 @@ def _anchor(parts: tuple[str, ...]) -> tuple[str, str]:
 
 
 def _folding(anchor: str, spelled: letters.Letters) -> tuple[str, str]:
-    if any(len({form.casefold() for form in forms}) > 1 for forms in spelled):
+    if letters.fold_apart(spelled):
         return _ANY, ""
     return anchor, "".join(forms[0].casefold() for forms in spelled)
 
