@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from eventyard.cli import trials
-from eventyard.client import Client, Unreachable
+from eventyard.client import Client, Problem, ProblemError, Unreachable
 from eventyard.client.methods import Methods
 from eventyard.core import limits
 from tests.support.commands import Command, Ended, lines
@@ -16,6 +16,8 @@ from tests.support.commands import Command, Ended, lines
 PAID = '{"type": ["order.paid"]}'
 EVENTS = limits.BACKTEST_EVENTS_MAX + 1
 """One more than one look takes."""
+
+CHANGED = Problem(type="urn:eventyard:problem:version-conflict", title="Not the rule that the caller saw", status=412)
 
 BIG = '{"type": ["order.paid"], "data": {"total": [{"numeric": [">=", 20]}]}}'
 
@@ -216,6 +218,7 @@ def test_a_rule_that_is_not_there_is_a_no(backtest: Command) -> None:
     [
         (KeyboardInterrupt(), 130, "it ended early", True),
         (Unreachable("http://127.0.0.1:1", "connection refused"), 4, "no server answers", False),
+        (ProblemError(CHANGED), 3, "somebody changed it meanwhile", True),
     ],
 )
 def test_what_was_found_is_shown_when_it_ends_early(  # noqa: PLR0917 - three fixtures and a case
@@ -228,7 +231,7 @@ def test_what_was_found_is_shown_when_it_ends_early(  # noqa: PLR0917 - three fi
     said: str,
     is_looked_up: bool,
 ) -> None:
-    """By Ctrl-C, or because the server went away: before the second stretch."""
+    """By Ctrl-C, because the server went away, or because somebody changed the rule: before the second stretch."""
     with Client(server) as client:
         events = ({"type": "order.paid", "source": "/shop", "id": f"order-{number}"} for number in range(EVENTS))
         assert all(verdict.is_accepted for verdict in client.publish_many(events, bus=bus))

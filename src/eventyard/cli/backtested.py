@@ -39,7 +39,9 @@ class Result(msgspec.Struct, frozen=True):
 
 def show(screen: Screen, client: "Client", results: Sequence[Result], ended: BaseException | None) -> None:
     """`ended`: what cut it short. Where that is a server that cannot be asked, events are told by their positions alone."""
-    looked_up = _LookedUp(client, is_asked=ended is None or isinstance(ended, KeyboardInterrupt))
+    from eventyard.client import Unreachable  # noqa: PLC0415 - heavy, see the package
+
+    looked_up = _LookedUp(client, is_asked=not isinstance(ended, Unreachable))
     for result in results:
         if screen.as_json:
             screen.document(_document(result, looked_up))
