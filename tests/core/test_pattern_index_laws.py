@@ -8,8 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import Pattern, parse
-from tests.support.pattern_crowds import crowded_events, crowds
+from tests.support.pattern_crowds import VALUES, crowds
 from tests.support.pattern_index import assert_lawful, index_of
+from tests.support.pattern_neighbours import event_near
 from tests.support.pattern_strategies import Vocabulary, vocabularies
 
 EXAMPLES = settings().max_examples
@@ -18,32 +19,38 @@ EXAMPLES = settings().max_examples
 UNHURRIED = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)
 
 
+SEEDS = st.integers(0, 2**32)
+
+
 @settings(deadline=None, suppress_health_check=UNHURRIED)
-@given(st.data(), vocabularies)
-def test_the_index_matches_exactly_what_the_evaluator_does(data: st.DataObject, vocabulary: Vocabulary) -> None:
-    rules = dict(enumerate(map(parse, data.draw(st.lists(vocabulary.patterns, min_size=1, max_size=6)))))
+@given(st.data(), vocabularies, SEEDS)
+def test_the_index_matches_exactly_what_the_evaluator_does(data: st.DataObject, vocabulary: Vocabulary, seed: int) -> None:
+    texts = data.draw(st.lists(vocabulary.patterns, min_size=1, max_size=6))
+    rules = dict(enumerate(map(parse, texts)))
     index = index_of(rules)
-    events = data.draw(st.lists(vocabulary.events, min_size=1, max_size=4))
+    events = data.draw(st.lists(vocabulary.events, max_size=3))
+    events += [event_near(text, seed + number) for text in texts for number in range(6)]
     for body in [*events, *events[:2]]:  # An index learns what events look like, and must not learn wrong.
         assert_lawful(index, rules, body)
 
 
 @settings(max_examples=EXAMPLES // 2, deadline=None, suppress_health_check=UNHURRIED)
-@given(st.data(), vocabularies)
-def test_hundreds_of_rules_from_a_template_match_exactly_what_the_evaluator_says(
-    data: st.DataObject, vocabulary: Vocabulary
+@given(st.data(), vocabularies, st.sampled_from((20, 60, 60, 60, 300)))
+def test_hundreds_of_rules_from_templates_match_exactly_what_the_evaluator_says(
+    data: st.DataObject, vocabulary: Vocabulary, count: int
 ) -> None:
-    crowd, count = data.draw(crowds(vocabulary)), data.draw(st.sampled_from((40, 300)))
+    crowd = data.draw(crowds(vocabulary))
     rules = {number: parse(crowd.pattern(number)) for number in range(count)}
     index = index_of(rules)
-    events = data.draw(st.lists(crowded_events(vocabulary, crowd, count), min_size=1, max_size=4))
+    drawn, asked = data.draw(vocabulary.events), data.draw(st.sampled_from(range(count)))
+    events = [crowd.event(value, asked, drawn) for value in VALUES] + [event_near(crowd.pattern(asked), asked)]
     for body in events:
         assert_lawful(index, rules, body)
     left = {number: pattern for number, pattern in rules.items() if number % 3}
     fewer = index
     for number in rules.keys() - left.keys():
         fewer = fewer.without(number)
-    for body in events:
+    for body in events[:3]:
         assert_lawful(fewer, left, body)
         assert_lawful(index, rules, body)
 
@@ -57,7 +64,7 @@ class LiveRules(RuleBasedStateMachine):
         self.crowd = data.draw(crowds(vocabulary))
         self.index, self.patterns = Index(), dict[int, Pattern]()
         self.kept = [(self.index, self.patterns)]
-        self.asked = [b"{}"]
+        self.asked, self.texts = [b"{}"], dict[int, str]()
 
     @rule(key=st.integers(0, 9), data=st.data())
     def put(self, key: int, data: st.DataObject) -> None:
@@ -83,9 +90,17 @@ class LiveRules(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def ask(self, data: st.DataObject) -> None:
-        body = data.draw(st.one_of(self.vocabulary.events, crowded_events(self.vocabulary, self.crowd, 60)))
-        self.asked.append(body)
-        assert_lawful(self.index, self.patterns, body)
+        self._ask(data.draw(self.vocabulary.events))
+
+    @rule(value=st.sampled_from(VALUES), number=st.sampled_from(range(60)), data=st.data())
+    def ask_a_crowd(self, value: str, number: int, data: st.DataObject) -> None:
+        self._ask(self.crowd.event(value, number, data.draw(self.vocabulary.events)))
+
+    @rule(key=st.integers(0, 9), seed=SEEDS)
+    def ask_about_a_rule(self, key: int, seed: int) -> None:
+        text = self.texts.get(key)
+        if text is not None:
+            self._ask(event_near(text, seed))
 
     @rule(data=st.data())
     def ask_an_old_version(self, data: st.DataObject) -> None:
@@ -102,7 +117,12 @@ class LiveRules(RuleBasedStateMachine):
             assert [key for key in (*range(12), *range(1_000, 1_200)) if key in index] == sorted(rules)
             assert_lawful(index, rules, self.asked[-1])
 
+    def _ask(self, body: bytes) -> None:
+        self.asked.append(body)
+        assert_lawful(self.index, self.patterns, body)
+
     def _put(self, key: int, text: str) -> None:
+        self.texts[key] = text
         pattern = parse(text)
         self.index = self.index.with_rule(key, pattern)
         self.patterns = {**self.patterns, key: pattern}

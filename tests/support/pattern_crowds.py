@@ -64,17 +64,16 @@ PLACES = {
 
 
 class Crowd(NamedTuple):
-    """Rules from one template. `beside` are the other members of a rule; those of some are different."""
+    """Rules from a few templates in turn. `beside` are the other members of a rule; those of some are different."""
 
-    listed: str
+    listed: tuple[str, ...]
     place: str
     beside: tuple[str, ...]
     is_or: bool
 
     def pattern(self, number: int) -> str:
-        asked = PLACES[self.place][0].format(
-            LISTS[self.listed].format(n=number, m=number + 5, s=number % 100, many=_Many(number))
-        )
+        listed = LISTS[self.listed[number % len(self.listed)]]
+        asked = PLACES[self.place][0].format(listed.format(n=number, m=number + 5, s=number % 100, many=_Many(number)))
         others = self.beside[number % len(self.beside)] if self.beside else ""
         if self.is_or:
             return f'{{"$or": [{{{asked}}}, {{{others or asked}}}]}}'
@@ -101,13 +100,8 @@ class _Many:
 def crowds(vocabulary: Vocabulary) -> st.SearchStrategy[Crowd]:
     return st.builds(
         Crowd,
-        st.sampled_from(tuple(LISTS)),
+        st.lists(st.sampled_from(tuple(LISTS)), min_size=1, max_size=3).map(tuple),
         st.sampled_from(tuple(PLACES)),
         st.lists(vocabulary.or_members, max_size=2).map(tuple),
         st.sampled_from((False, False, True)),
     )
-
-
-@st.composite
-def crowded_events(draw: st.DrawFn, vocabulary: Vocabulary, crowd: Crowd, count: int) -> bytes:
-    return crowd.event(draw(st.sampled_from(VALUES)), draw(st.sampled_from(range(count + 2))), draw(vocabulary.events))
