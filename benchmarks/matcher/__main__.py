@@ -20,7 +20,7 @@ from benchmarks.matcher.checking import Wrong, check_by_evaluator, count
 from benchmarks.matcher.figures import Building, Edits, Ratio, Run
 from benchmarks.matcher.lots import Shape, lots
 from benchmarks.matcher.subject import built
-from benchmarks.matcher.turns import beside_loads
+from benchmarks.matcher.turns import in_turns
 from benchmarks.support.progress import announce
 
 PARTS = ("banks", "scale", "edits")
@@ -83,8 +83,10 @@ def _measured(bank: Bank, shape: Shape, events: int, rounds: int) -> Ratio:
     matches = count(match, lines)
     if not matches:
         raise Wrong(f"found no event that a rule of the bank {bank.name!r} matches: it would measure nothing")
-    ours, loads = beside_loads(match, lines, rounds, told)
-    ratio = Ratio(bank.name, shape.value, len(lines), len(rules), bank.goal, ours, loads, tuple(matches[key] for key in rules))
+    ours, loads, nothing = in_turns(match, lines, rounds, told)
+    ratio = Ratio(
+        bank.name, shape.value, len(lines), len(rules), bank.goal, ours, loads, nothing, tuple(matches[key] for key in rules)
+    )
     show(ratio)
     return ratio
 
@@ -113,7 +115,7 @@ def show(ratio: Ratio) -> None:
     wanted = "" if ratio.goal is None else f"   wanted {ratio.goal:g}"
     print(
         f"{ratio.name:36} {ratio.events:8} ours {ratio.ours.per_s:>11,.0f} events/s {ratio.ours.median_us:7.2f} us   "
-        f"orjson.loads {ratio.loads.per_s:>11,.0f} events/s {ratio.loads.median_us:5.2f} us   ratio {ratio.times:5.2f}{wanted}   "
+        f"orjson.loads {ratio.loads.per_s:>11,.0f} events/s {ratio.loads.median_us:5.2f} us   reading nothing {ratio.nothing.median_us:5.2f} us   ratio {ratio.times:5.2f}{wanted}   "
         f"matches {' '.join(map(str, ratio.matches)) if len(ratio.matches) < 10 else sum(ratio.matches)}",
         flush=True,
     )

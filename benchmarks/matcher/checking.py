@@ -27,14 +27,12 @@ def check_by_evaluator(match: Match, rules: Mapping[int, Pattern], lines: Iterab
             raise Wrong(f"found the rules {found[:20]}: {extra[:20]} too many, {missing[:20]} missing, on {line[:2000]!r}")
 
 
-def check_by_table(
-    match: Match, names: Mapping[int, str], lines: Sequence[bytes], table: Path, events: int | None = None
-) -> None:
-    """Raises Wrong on the first event that a line of `table` has otherwise (see `table_line`). `events`: only the first so many."""
+def check_by_table(match: Match, names: Mapping[int, str], lines: Sequence[bytes], table: Path) -> None:
+    """Raises Wrong on the first event that a line of `table` has otherwise (see `table_line`)."""
     wanted = table.read_text().splitlines()
     if len(wanted) != len(lines):
         raise Wrong(f"found {len(lines):,} events, wanted {len(wanted):,} as {table.name} has")
-    for index, line in enumerate(lines[:events]):
+    for index, line in enumerate(lines):
         found = table_line(index, [names[key] for key in match(line)])
         if found != wanted[index]:
             raise Wrong(f"found {found!r}, wanted {wanted[index]!r} as {table.name} has")

@@ -3,7 +3,7 @@
 from benchmarks.matcher.checking import check_by_evaluator, check_by_table, count
 from benchmarks.matcher.figures import Ratio
 from benchmarks.matcher.subject import built
-from benchmarks.matcher.turns import beside_loads
+from benchmarks.matcher.turns import in_turns
 from benchmarks.matcher.workload import Workload, read_rules
 from benchmarks.support.progress import announce
 
@@ -13,7 +13,7 @@ JUDGED = 20
 
 
 def measure(load: Workload, rules: int, events: int | None, rounds: int) -> Ratio:
-    """The first `events` of them; all, if None. What must be right is right before anything is timed."""
+    """Timed on the first `events`, or all, if None; all are checked before."""
     told = f"{rules:,} rules"
     announce(f"{told}: building")
     numbered = list(enumerate(read_rules(load.rules, rules), 1))
@@ -25,7 +25,9 @@ def measure(load: Workload, rules: int, events: int | None, rounds: int) -> Rati
     check_by_evaluator(match, patterns, lines[:: len(lines) // JUDGED])
     table = load.tables / f"expected_{rules}.tsv"
     if table.exists():
-        check_by_table(match, names, lines, table, events)
+        check_by_table(match, names, lines, table)
     lines = lines[:events]
-    ours, loads = beside_loads(match, lines, rounds, told)
-    return Ratio(told, "scale", len(lines), len(patterns), GOALS.get(rules), ours, loads, (count(match, lines).total(),))
+    ours, loads, nothing = in_turns(match, lines, rounds, told)
+    return Ratio(
+        told, "scale", len(lines), len(patterns), GOALS.get(rules), ours, loads, nothing, (count(match, lines).total(),)
+    )
