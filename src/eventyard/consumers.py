@@ -10,7 +10,7 @@ anything for it; one that waits no longer, with nothing.
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -214,13 +214,30 @@ class _Demands:
             self._claims.pop(uid, None)
 
     def keys(self) -> AbstractSet[int]:
-        return self._claims.keys() | self._pushed if self._workers else self._claims.keys()
+        return _Either(self._claims.keys(), self._pushed) if self._workers else self._claims.keys()
 
     def get(self, uid: int, _default: tuple[()], /) -> Sequence[Demand]:
         if self._workers and uid in self._pushed:
             lease_ms = self.records[uid].push_lease_ms
             return [Demand(number, claim.count, lease_ms, is_shared=True) for number, claim in self._workers.items()]
         return list(self._claims.get(uid, {}).values())
+
+
+class _Either(AbstractSet[int]):
+    """What is in the one or the other, which nothing is: a set of both would be made anew for each step."""
+
+    def __init__(self, one: AbstractSet[int], other: AbstractSet[int]) -> None:
+        self._one = one
+        self._other = other
+
+    def __contains__(self, uid: object) -> bool:
+        return uid in self._one or uid in self._other
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.chain(self._one, self._other)
+
+    def __len__(self) -> int:
+        return len(self._one) + len(self._other)
 
 
 _NONE = _Demands({})

@@ -268,23 +268,24 @@ class Writer:
         return busy[self._turn :] + busy[: self._turn]  # They share what one step gives out, so each is the first in its turn.
 
     def _is_due(self, state: BusState) -> bool:
-        due_ms = self._due_ms(state)
-        return due_ms is not None and due_ms <= self._time.work_ms
-
-    def _due_ms(self, state: BusState) -> int | None:
-        """When the next delivery of the bus falls due that somebody wants now."""
+        """Whether the bus has a delivery for somebody who waits."""
         if not state.due:
-            return None
-        wanted = demanded(state.due, self._demands(state.record.number))
-        return min((state.due[uid] for uid in wanted if state.gives_out(uid)), default=None)
+            return False
+        ready = state.due.reach(self._time.work_ms)
+        return any(state.gives_out(uid) for uid in demanded(ready, self._demands(state.record.number)))
 
     def _demands(self, number: int) -> list[Demands]:
         return [receiver.demands(number) for receiver in self._receivers]
 
     def _idle_s(self) -> float:
         """How long there will be nothing to do, now that a step found nothing."""
-        due = [due_ms for state in self.states.values() if (due_ms := self._due_ms(state)) is not None]
-        wait_ms = min(due) - self.now().work_ms if due else IDLE_S_MAX * 1000
+        if any(map(self._is_due, self.states.values())):
+            wait_ms = 0.0
+        else:
+            next_ms = min(
+                (next_ms for state in self.states.values() if (next_ms := state.due.next_ms) is not None), default=None
+            )
+            wait_ms = IDLE_S_MAX * 1000 if next_ms is None else next_ms - self.now().work_ms
         return min(IDLE_S_MAX, max(FAILED_S if self.has_failed else HELD_S, wait_ms / 1000))
 
     def _admit_all(self) -> list[Admission]:

@@ -1,5 +1,8 @@
 """Who gets a lease: claims are served in their order, and a step gives out no more than its ledger holds."""
 
+from itertools import islice
+from typing import Any
+
 import pytest
 
 from eventyard.core import limits
@@ -107,15 +110,39 @@ def claims(*uids: int) -> Demands:
     return dict.fromkeys(uids, (Demand(1, 10, 30_000),))
 
 
-def test_rules_that_somebody_waits_for_come_in_the_order_in_which_they_became_due() -> None:
-    due = {7: 300, 3: 100, 5: 200, 9: 100}
+def test_rules_that_somebody_waits_for_come_by_turns_however_few_they_are() -> None:
+    pushed, pulled = {7: 0, 3: 2, 5: 3}, {9: 1, 8: 4}
 
-    assert demanded(due, [claims(3, 4), claims(9, 7)]) == [7, 3, 9]
+    assert list(demanded((pushed, pulled), [claims(3, 4), claims(9, 7)])) == [7, 9, 3]
+    assert list(demanded((pushed, pulled), [claims(*range(100))])) == [7, 9, 3, 5, 8]
 
 
 def test_a_rule_that_two_wait_for_comes_once() -> None:
-    assert demanded({3: 100}, [claims(3), claims(3)]) == [3]
+    assert list(demanded(({3: 100}, {}), [claims(3), claims(3)])) == [3]
 
 
 def test_a_backlog_that_nobody_waits_for_is_passed_over() -> None:
-    assert demanded(dict.fromkeys(range(1_000), 0), [claims(), claims(2_000)]) == []
+    assert list(demanded(({}, dict.fromkeys(range(1_000), 0)), [claims(), claims(2_000)])) == []
+
+
+class Looked(dict[int, int]):
+    """Ready rules that count how many of them were looked at."""
+
+    count = 0
+
+    def items(self) -> Any:
+        for item in super().items():
+            self.count += 1
+            yield item
+
+    def __contains__(self, uid: object) -> bool:
+        self.count += 1
+        return super().__contains__(uid)
+
+
+def test_of_rules_without_number_only_those_are_looked_at_that_are_taken_from() -> None:
+    pushed, pulled = Looked((uid, uid) for uid in range(1_000)), Looked((uid, uid) for uid in range(1_000, 2_000))
+    waited_for = claims(*range(1_000))
+    assert list(islice(demanded((pushed, pulled), [waited_for]), 3)) == [0, 1, 2]
+    assert list(demanded((pushed, pulled), [claims(1_500)])) == [1_500]
+    assert pushed.count + pulled.count < 1_100

@@ -13,6 +13,7 @@ from eventyard.core.access import AccessKey
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, QueueKey
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import LEASED, Delivery, State
+from eventyard.core.due import Due
 from eventyard.core.health import Health
 from eventyard.core.loss import Gap
 from eventyard.core.order import Lanes
@@ -113,8 +114,8 @@ class BusState:
         """By rule, of those that have any, how many of its deliveries are pending, over all runs."""
         self.dead: dict[int, int] = {}
         """As `pending`, how many are dead."""
-        self.due: dict[int, int] = {}
-        """By rule with anything in its queues, closed runs aside, a work time before which nothing of it is due."""
+        self.due = Due(self.by_uid)
+        """Of rules with anything in their queues, closed runs aside."""
         self.lanes: dict[int, Lanes] = {}
         self.leased = {delivery.key: delivery for delivery in loaded.leased}
         self.buses = {record.name: record for record in loaded.buses}
@@ -176,9 +177,9 @@ class BusState:
         runs = self.queues[uid].runs.items()
         due = [queue.due_ms for run, queue in runs if queue.due_ms is not None and (uid, run) not in self.closed]
         if due:
-            self.due[uid] = min(due)
+            self.due.set(uid, min(due))
         else:
-            self.due.pop(uid, None)
+            self.due.forget(uid)
 
     def apply(self, changes: Changes, live: Index | None = None) -> None:
         """Take over what the engine has committed. `live`: the index that the step ended with; where it is not given it is made anew."""
@@ -223,12 +224,14 @@ class BusState:
         if before is not None and self.by_name.get(before.name) is before:
             del self.by_name[before.name]
         if record.status is Status.DELETED:
-            for kept in (self.by_uid, self.queues, self.lanes, self.due, self.pending, self.dead):
+            for kept in (self.by_uid, self.queues, self.lanes, self.pending, self.dead):
                 kept.pop(uid, None)
+            self.due.forget(uid)
         else:
             self.by_uid[uid] = record
             if uid not in self.queues:
                 self.queues[uid] = RuleQueue()
+            self.due.refile(uid)
         if not record.is_deleted:
             self.by_name[record.name] = record
         _keep(self.deleting, uid, is_in=record.status is Status.DELETING)
@@ -253,8 +256,9 @@ class BusState:
         uid, at_ms = delivery.rule, delivery.at_ms
         if queue.due_ms is None or at_ms < queue.due_ms:
             queue.due_ms = at_ms
-        if (uid not in self.due or at_ms < self.due[uid]) and (uid, delivery.run) not in self.closed:
-            self.due[uid] = at_ms
+        before_ms = self.due.get(uid)
+        if (before_ms is None or at_ms < before_ms) and (uid, delivery.run) not in self.closed:
+            self.due.set(uid, at_ms)
 
     def _lanes(self, uid: int) -> Lanes:
         lanes = self.lanes.get(uid)
@@ -270,8 +274,8 @@ class BusState:
                 queue = rule_queue.run(run)
                 queue.counts = [have + more for have, more in zip(queue.counts, delta, strict=True)]
                 self._sum(uid, delta)
-            if delta[LEASED] > 0 and uid in self.due:
-                self.due[uid] = self.due.pop(uid)  # Who was given something stands last for the next step.
+            if delta[LEASED] > 0:
+                self.due.serve(uid)
 
     def _sum(self, uid: int, delta: Sequence[int]) -> None:
         waiting, retrying, leased, blocked, _, dead, _ = delta

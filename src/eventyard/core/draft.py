@@ -54,7 +54,7 @@ class Draft:
         self.leases_max = limits.LEASES_PER_STEP_MAX
         """How many of the deliveries that wait the step may lease."""
         self.unreached: list[int] = []
-        """Rules that may have more to give: the step gave out enough before it came to their end."""
+        """Rules that may have more to give, pulled ones all of them: the step gave out enough before it came to their end."""
         self.known: dict[tuple[str, str], Known] = {}
         self.bytes = 0
         self.put_live: set[int] = set()
@@ -365,6 +365,10 @@ class Draft:
 
     def find_rule(self, uid: int) -> RuleRecord | None:
         return self._rules.get(uid) or self.state.by_uid.get(uid)
+
+    def resumed(self) -> list[int]:
+        """Rules that were paused before this step and are not any more."""
+        return [uid for uid in self.state.paused & self._rules.keys() if not self._rules[uid].is_paused]
 
     def rule_named(self, name: str) -> RuleRecord | None:
         return self._names[name] if name in self._names else self.state.by_name.get(name)

@@ -4,7 +4,8 @@ A receiver (`holder`: dispatch, or the desk of consumers) tells for each rule th
 be for many rules of many buses, as that of a worker that pushes for all: its count is then shared between them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
@@ -12,6 +13,7 @@ import msgspec
 
 from eventyard.core import limits
 from eventyard.core.commands import Demand
+from eventyard.core.due import Ready
 
 
 class Demands(Protocol):
@@ -24,16 +26,21 @@ class Demands(Protocol):
     def get(self, uid: int, default: tuple[()], /) -> Sequence[Demand]: ...
 
 
-def demanded(due: Mapping[int, int], demands: Iterable[Demands]) -> list[int]:
-    """Of the rules with something in their queues those that somebody waits for, in the order of `due`.
+def demanded(ready: Iterable[Ready], demands: Sequence[Demands]) -> Iterator[int]:
+    """Of the rules that are ready those that somebody waits for, by turns.
 
     Thousands of rules may have a backlog that nobody asks for, and each step of the bus comes through here: so the shorter side is
-    looked through, and the longer one only where there is a match.
+    looked through, and of rules that are nearly all waited for no more than are taken from here.
     """
-    wanted: set[int] = set()
-    for one in demands:
-        wanted |= due.keys() & one.keys()
-    return [uid for uid in due if uid in wanted] if wanted else []
+    keys = [one.keys() for one in demands]
+    by_turns = heapq.merge(*(_demanded(of_kind, keys) for of_kind in ready)) if any(keys) else ()
+    return (uid for _, uid in by_turns)
+
+
+def _demanded(ready: Ready, keys: Sequence[AbstractSet[int]]) -> Iterable[tuple[int, int]]:
+    if sum(map(len, keys)) < len(ready):
+        return sorted((ready[uid], uid) for uid in {uid for of_one in keys for uid in of_one if uid in ready})
+    return ((turn, uid) for uid, turn in ready.items() if any(uid in of_one for of_one in keys))
 
 
 class _Open(msgspec.Struct, eq=False):
@@ -68,8 +75,8 @@ class Grants:
         self._ledger = ledger
         self._waiting: dict[int, list[tuple[Demand, _Open]]] = {}
 
-    def demanded(self, due: Mapping[int, int]) -> list[int]:
-        return demanded(due, self._demands)
+    def demanded(self, *ready: Ready) -> Iterator[int]:
+        return demanded(ready, self._demands)
 
     def wanted(self, uid: int) -> int:
         """How many more deliveries of the rule are taken now: a bound for a read, not a promise."""

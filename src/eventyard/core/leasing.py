@@ -4,6 +4,8 @@ A delivery whose turn has come in its lane, and one that waits in a queue, are l
 rule that falls far behind leaves the live index here and goes on as a backfill.
 """
 
+import itertools
+
 import msgspec
 
 from eventyard.core import limits
@@ -43,15 +45,21 @@ def _lease_waiting(draft: Draft) -> None:
 
     However full the step is by then: publishers that fill every one of them must not keep consumers waiting for ever.
     """
-    due = draft.state.due
+    pushed, pulled = draft.state.due.reach(draft.time.work_ms)
     draft.leases_max += len(draft.leases)
-    wanted = draft.grants.demanded(due)
-    for number, uid in enumerate(wanted):
-        if due[uid] <= draft.time.work_ms and _gives_out(draft.find_rule(uid)) and draft.may_lease(uid) > 0:
+    reached: set[int] = set()
+    for uid in itertools.chain(_resumed(draft), draft.grants.demanded(pushed, pulled)):
+        if _gives_out(draft.find_rule(uid)) and draft.may_lease(uid) > 0:
             _lease_runs(draft, uid, draft.state.queues[uid])
         if _is_enough(draft):
-            draft.unreached = wanted[number:]
+            draft.unreached = [uid, *(other for other in draft.grants.demanded(pulled) if other not in reached)]
             return
+        reached.add(uid)
+
+
+def _resumed(draft: Draft) -> list[int]:
+    """Rules that give out again from this very step on: what is ready does not hold them yet."""
+    return [uid for uid in draft.resumed() if (due_ms := draft.state.due.get(uid)) is not None and due_ms <= draft.time.work_ms]
 
 
 def _is_enough(draft: Draft) -> bool:
