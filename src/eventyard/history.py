@@ -179,7 +179,7 @@ def _accepted_ms(view: View, state: BusState, position: int | None) -> int | Non
 
 
 def _oldest(view: View, state: BusState, record: RuleRecord, backfill: Backfill | None) -> int | None:
-    pending = view.oldest(state.record.number, record.uid)
+    pending = view.oldest(state.record.number, record.uid) if record.uid in state.pending else None
     unread = backfill.next_position if backfill is not None and backfill.next_position <= state.head else None
     return min((position for position in (pending, unread) if position is not None), default=None)
 

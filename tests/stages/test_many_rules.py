@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from eventyard import history
 from eventyard.bus.figures import Reading
 from eventyard.core import limits
 from eventyard.core.commands import DeleteRule, Publish
+from eventyard.core.errors import InvalidRule
 from eventyard.metering import OTHER
 from tests.support.builders import Stepped, an_event, put_rule
 from tests.support.houses import House
@@ -99,3 +101,25 @@ def test_only_rules_that_owe_something_are_looked_at_for_the_others_figures(monk
     reading = Reading(house.engine, house.writer.states, house.writer.meter, house.now)
     reading.read()
     assert (reading.rules["default", OTHER].lag, reading.unread) == (4, 1)
+
+
+def test_a_bus_that_has_all_the_rules_that_it_may_takes_one_when_one_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "RULES_PER_BUS_MAX", 2)
+    house = House()
+    for name in ("one", "two"):
+        house.put(name)
+    with pytest.raises(InvalidRule, match="found 2 rules"):
+        house.put("three")
+    house.put("two", description="changed")
+    house.do(DeleteRule("one"))
+    house.put("three")
+    assert house.state.names == ["three", "two"]
+
+
+def test_where_a_rule_stands_that_owes_nothing_is_not_asked_of_the_store() -> None:
+    house = House()
+    record = house.put("paid")
+    assert history.status(NEVER_ASKED, house.state, record, house.now()).oldest_position is None
+
+
+NEVER_ASKED: Any = None
