@@ -27,6 +27,7 @@ text { font: 13px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", s
 WIDTH = 870
 _LEFT, _RIGHT = 310, 800
 _ROW, _BAR = 26, 15
+_FIGURE = 48
 _SVG = "http://www.w3.org/2000/svg"
 
 
@@ -89,8 +90,10 @@ def _bar(root: ET.Element, y: float, unit: float, ratio: Ratio) -> None:
     if goal:
         x = _LEFT + goal * unit
         _shape(root, "line", {"x1": x, "x2": x, "y1": y - 3, "y2": y + _BAR + 3}, "goal")
-    # Right of both, so that no mark runs through a figure.
-    _text(root, _LEFT + max(ratio.times, goal) * unit + 8, y + 12, f"{ratio.times:.2f}", "value")
+    ends = ratio.times * unit
+    if 0 <= goal * unit - ends < _FIGURE:
+        ends = goal * unit  # The mark would run through the figure.
+    _text(root, _LEFT + ends + 8, y + 12, f"{ratio.times:.2f}", "value")
 
 
 def _axis(most: float) -> tuple[float, float]:
