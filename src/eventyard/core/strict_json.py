@@ -10,7 +10,7 @@ Theory of operation. There are three ways, and each decides only what it can pro
 1. msgspec decodes the whole body in C. It proves grammar, UTF-8, surrogates and control characters, and refuses
    real numbers beyond a double. It does not prove
    - that a double holds each real number. One that needs more has 16 digits in a row (a point aside) or an exponent
-     of -100 and less; where the body may hold such, real numbers come to `_real` as text;
+     of -100 and less; where the body may hold such, real numbers come to `real` as text;
    - that no key stood twice. So we encode what it gave and count double quotes: each string has two, and a quote
      inside a string is spelled `\"` on both sides as long as the body holds no `\u0022`. A pair that a later one
      overwrote would leave its key's quotes over: equal counts prove that there was none;
@@ -55,10 +55,16 @@ def decode(body: bytes, *, any_number: bool = False, depth_max: int = JSON_DEPTH
         return decode_exactly(body, any_number=any_number, depth_max=depth_max)
 
 
-def may_hold_more_than_doubles(body: bytes) -> bool:
-    """Whether a number of the text may be one that its double does not hold. Only a yes can be wrong."""
+def holds_only_doubles(body: bytes) -> bool:
+    """Whether a double holds every real number that `body`, which was taken, spells. A no may be wrong, a yes is not.
+
+    Short numbers are held; and so is what a double prints as, as programs have it that write numbers of 17 digits: then the whole
+    text comes back when it is read and written.
+    """
     digits = body.translate(_DIGITS_AS_ZERO)
-    return _SIXTEEN_DIGITS in digits or _SMALL_EXPONENT in digits
+    if _SIXTEEN_DIGITS not in digits and _SMALL_EXPONENT not in digits:
+        return True
+    return bool(_PLAIN_ENCODER.encode(_DECODER.decode(body)) == body)
 
 
 def pointer(path: Iterable[str | int]) -> str:
@@ -113,7 +119,7 @@ def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-def _real(text: str) -> float | Decimal:
+def real(text: str) -> float | Decimal:
     """A number not spelled as an integer. The short way is for prices and coordinates."""
     if len(text) <= _EXACT_DIGITS + 1 and "e" not in text and "E" not in text:
         return float(text)
@@ -168,9 +174,10 @@ _BEYOND_DOUBLE = b"0" * 309
 _ALL_BUT_OPENING = bytes(code for code in range(256) if code not in b"[{")
 _CONTAINERS = frozenset((dict, list))
 _DECODER = msgspec.json.Decoder()
-_EXACT_DECODER = msgspec.json.Decoder(float_hook=_real)
+_EXACT_DECODER = msgspec.json.Decoder(float_hook=real)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
-_PAIR_DECODER = json.JSONDecoder(object_pairs_hook=_object_of_unique_keys, parse_float=_real, parse_int=_integer)
+_PLAIN_ENCODER = msgspec.json.Encoder()
+_PAIR_DECODER = json.JSONDecoder(object_pairs_hook=_object_of_unique_keys, parse_float=real, parse_int=_integer)
 
 
 # The exact way.

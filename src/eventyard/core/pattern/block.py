@@ -17,9 +17,11 @@ ALTERNATIVES_MAX = 512
 
 _FEW = 4
 
+_KEPT_SETS = 64
 
-_Asked = tuple[int, Table, dict[str, int] | None]
-"""A field's slot, its table, and the table's sets by text where nothing else is to be asked about a text: most questions end there."""
+
+_Asked = tuple[int, Table, dict[str, int], int | None]
+"""A field's slot, its table, the table's sets by text, and that of other texts, if they have one: most questions end there."""
 
 
 class Member(msgspec.Struct, frozen=True, gc=False):
@@ -33,13 +35,14 @@ class Member(msgspec.Struct, frozen=True, gc=False):
 class Block:
     """Members that no edit changes. `decided`: fields that an event has right that comes here, so nobody asks."""
 
-    __slots__ = ("_all_tables", "_few", "_keys", "_many", "decided", "members")
+    __slots__ = ("_all_tables", "_few", "_keys", "_keys_by_bits", "_many", "decided", "members")
 
     def __init__(self, members: tuple[Member, ...], decided: frozenset[int]) -> None:
         self.members = members
         self.decided = decided
         self._keys: frozenset[int] | None = None
         self._all_tables: dict[int, tuple[Table, ...]] = {}
+        self._keys_by_bits: dict[int, tuple[int, ...]] = {}
         self._few: tuple[tuple[_Asked, ...], ...] | None = None
         self._many: tuple[_Asked, ...] | None = None
 
@@ -62,12 +65,15 @@ class Block:
             self._few = tuple([self._single_tables(member) for member in self.members])
         values = reading.values
         for at, tables in enumerate(self._few):
-            for slot, table, texts in tables:
+            for slot, table, texts, unnamed in tables:
                 value = values[slot]
-                if value.__class__ is str and texts is not None:
-                    if not texts.get(value, table.base):
-                        break
-                elif not table.of(value, reading):
+                if value.__class__ is str:
+                    right = texts.get(value, unnamed)
+                    if right is None:
+                        right = table.of_text(value)
+                else:
+                    right = table.of(value, reading)
+                if not right:
                     break
             else:
                 self._take(at, reading, found)
@@ -77,18 +83,27 @@ class Block:
             self._many = self._tables()
         left = (1 << len(self.members)) - 1
         values = reading.values
-        for slot, table, texts in self._many:
+        for slot, table, texts, unnamed in self._many:
             value = values[slot]
-            if value.__class__ is str and texts is not None:
-                left &= texts.get(value, table.base)
+            if value.__class__ is str:
+                right = texts.get(value, unnamed)
+                left &= table.of_text(value) if right is None else right
             else:
                 left &= table.of(value, reading)
             if not left:
                 return
-        while left:
-            last = left.bit_length() - 1
-            left ^= 1 << last
-            self._take(last, reading, found)
+        if reading.is_simple:
+            found += self._keys_by_bits.get(left) or self._remembered(left)
+        else:
+            for at in _bits(left):
+                self._take(at, reading, found)
+
+    def _remembered(self, left: int) -> tuple[int, ...]:
+        """The keys of these members. The same come again and again, above all where nearly all match."""
+        if len(self._keys_by_bits) >= _KEPT_SETS:
+            self._keys_by_bits.clear()
+        keys = self._keys_by_bits[left] = tuple([self.members[at].key for at in _bits(left)])
+        return keys
 
     def _take(self, at: int, reading: Reading, found: list[int]) -> None:
         member = self.members[at]
@@ -122,8 +137,16 @@ class Block:
         return tuple([_asked(slot, table) for slot, table in sorted(tables, key=_left_by)])
 
 
+def _bits(left: int) -> list[int]:
+    places: list[int] = []
+    while left:
+        places.append(left.bit_length() - 1)
+        left ^= 1 << places[-1]
+    return places
+
+
 def _asked(slot: int, table: Table) -> _Asked:
-    return slot, table, table.texts if table.is_by_value else None
+    return slot, table, table.texts, table.unnamed
 
 
 def _left_by(named: tuple[int, Table]) -> int:

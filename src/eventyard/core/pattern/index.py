@@ -97,8 +97,9 @@ class Index(msgspec.Struct, frozen=True, eq=False):
         """
         reading = self.projection.read(body)
         found = self._collect(reading)
-        if reading.is_doubtful and strict_json.may_hold_more_than_doubles(body):
-            return self.match_document(strict_json.decode(body))
+        if reading.is_doubtful and not strict_json.holds_only_doubles(body):
+            reading = self.projection.read_exactly(body)
+            found = self._collect(reading)
         return found if not reading.failed else _refused(reading)
 
     def match_document(self, document: Any) -> list[int]:

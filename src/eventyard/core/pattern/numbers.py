@@ -55,10 +55,17 @@ class Numbers:
         """Whether what was `found` for a double may differ from what its text would have given."""
         return found != self.base or double in self._near
 
-    def of_both(self, low: float, high: float) -> int | None:
-        """The rules that accept everything from `low` to `high` alike; None where they differ."""
-        cell = self._cell(low)
-        return self._cells[cell] if cell == self._cell(high) else None
+    def of_doubles(self, doubles: list[float]) -> tuple[int, bool]:
+        """The rules that accept any of these; and whether one is telling."""
+        low, high = self._cell(min(doubles)), self._cell(max(doubles))
+        if low == high:
+            found = self._cells[low]
+            return found, found != self.base or not self._near.isdisjoint(doubles)
+        found, is_telling = 0, not self._near.isdisjoint(doubles)
+        for cell in {*map(self._cell, doubles)}:
+            found |= self._cells[cell]
+            is_telling = is_telling or self._cells[cell] != self.base
+        return found, is_telling
 
     def _cell(self, number: float) -> int:
         points = self._points

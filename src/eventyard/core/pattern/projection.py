@@ -11,6 +11,7 @@ Both ways give the same `Reading`. From bytes real numbers come as doubles, and 
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -51,6 +52,7 @@ class Projection:
         self._slots = slots
         self._size = max(slots.values(), default=-1) + 1
         self._made: tuple[_Key, _Decode | None, Taker | None] | None = None
+        self._exact: _Decode | None = None
 
     def read(self, body: bytes) -> Reading:
         """Of bytes that strict ingest has taken."""
@@ -59,6 +61,17 @@ class Projection:
             if decode is not None and taker is not None:
                 return taker.take(decode(body))
             return self._walk(root, msgspec.json.decode(body))
+        except (msgspec.MsgspecError, Unforeseen):
+            return self.read_document(strict_json.decode(body))
+
+    def read_exactly(self, body: bytes) -> Reading:
+        """As `read`, with numbers that a double does not hold as decimals."""
+        root, decode, taker = self._made or self._make()
+        if decode is None or taker is None:
+            return self.read_document(strict_json.decode(body))
+        self._exact = self._exact or msgspec.json.Decoder(_struct(root, is_exact=True), float_hook=_held_or_exact).decode
+        try:
+            return taker.take(self._exact(body))
         except (msgspec.MsgspecError, Unforeseen):
             return self.read_document(strict_json.decode(body))
 
@@ -107,6 +120,12 @@ def _tree(slots: Slots) -> _Key:
 # From bytes.
 
 
+def _held_or_exact(text: str) -> float | Decimal:
+    """What a double prints as is the number that it holds."""
+    double = float(text)
+    return double if repr(double) == text else strict_json.real(text)
+
+
 def _ways(root: _Key, slots: Slots) -> dict[int, Attributes]:
     return {slot: _attributes(root, field.split(".")) for field, slot in slots.items()}
 
@@ -126,19 +145,25 @@ class _Elsewhere:
 
 def _decoder(root: _Key) -> "_Decode | None":
     try:
-        return msgspec.json.Decoder(_struct(root)).decode
+        return msgspec.json.Decoder(_struct(root, is_exact=False)).decode
     except ValueError:  # A key that msgspec does not take as a name, as one with a quote.
         return None
 
 
-def _struct(node: _Key) -> type[msgspec.Struct]:
+def _struct(node: _Key, *, is_exact: bool) -> type[msgspec.Struct]:
     """Objects that are not there are read as if they were empty, so that the way to a field goes through."""
     if not node.below:
         return Ignored
     fields: list[tuple[str, Any, Any]] = []
     for child in node.below.values():
-        struct: Any = _struct(child)
-        fields.append((f"key_{len(fields)}", _any_json(struct, child), struct.blank if child.below else UNSET))
+        struct: Any = _struct(child, is_exact=is_exact)
+        fields.append(
+            (
+                f"key_{len(fields)}",
+                Any if is_exact and not child.below else _any_json(struct, child),
+                struct.blank if child.below else UNSET,
+            )
+        )
     joined = sorted(node.joined)
     fields += [(f"key_{len(fields) + at}", _Elsewhere, UNSET) for at in range(len(joined))]
     renamed = {field: key for (field, _, _), key in zip(fields, (*node.below, *joined), strict=True)}

@@ -48,18 +48,17 @@ class Unforeseen(Exception):
 class Reading:
     """`values`, by slot: a value, a list as it stands in the event, a `Column`, a `Loose`, or UNSET; an object is no value."""
 
-    __slots__ = ("document", "failed", "is_doubtful", "is_simple", "values")
+    is_simple: bool = True
+    """No `Column` and no `Loose`."""
+    is_doubtful: bool = False
+    """A number that was read as a double told something that its text may not tell."""
+    document: Any = None
+    """The whole event, where the evaluator has to judge."""
+    failed: tuple[int, ...] = ()
+    """Rules about which it could not: PatternTooCostly."""
 
     def __init__(self, values: list[Any]) -> None:
         self.values = values
-        self.is_simple = True
-        """No `Column` and no `Loose`."""
-        self.is_doubtful = False
-        """A number that was read as a double told something that its text may not tell."""
-        self.document: Any = None
-        """The whole event, where the evaluator has to judge."""
-        self.failed: tuple[int, ...] = ()
-        """Rules about which it could not: PatternTooCostly."""
 
     def put_column(self, slot: int, entries: list[Any], array: object) -> None:
         """What each object of an array has at one field."""

@@ -31,6 +31,11 @@ from eventyard.core.pattern.numbers import Numbers
 from eventyard.core.pattern.reading import Column, Loose, Reading, flattened
 from eventyard.core.pattern.texts import Operator, Texts
 
+_KEPT_TEXTS = 128
+"""Texts of which a table with operators remembers what they said: names of streets, of files, of machines come again and again."""
+
+_KEPT_CHARACTERS = 48
+
 TABLES_KEPT = 16_384
 """Tables of single fields, which rules that ask the same share."""
 
@@ -39,18 +44,21 @@ class Table:
     """`fields`: what each rule, named by its bit, asks of the field. `others`: the rules that ask nothing of it."""
 
     __slots__ = (
-        "_apart",
         "_by_kind",
         "_everyone",
+        "_excluded",
         "_literals",
         "_named",
         "_numbers",
         "_others",
+        "_strings",
         "_unlike",
         "_wanted",
         "absent",
         "base",
+        "is_by_value",
         "texts",
+        "unnamed",
     )
 
     def __init__(self, fields: Iterable[tuple[int, Field]], others: int) -> None:
@@ -64,10 +72,14 @@ class Table:
         self._numbers = Numbers(self.base, asked.wanted_numbers, asked.excluded_numbers)
         self._wanted = Texts(asked.wanted_texts) if asked.wanted_texts else None
         self._unlike = Texts(asked.excluded_texts) if asked.excluded_texts else None
-        excluded, wanted = asked.excluded_strings, asked.wanted_strings
-        self.texts = {text: (self.base & ~excluded.get(text, 0)) | wanted.get(text, 0) for text in (*wanted, *excluded)}
-        """The set of each text that is named, where `is_by_value`; else without what operators say."""
-        self._apart = (excluded, wanted)
+        self._excluded, self._strings = asked.excluded_strings, asked.wanted_strings
+        self.is_by_value = not (asked.wanted_texts or asked.excluded_texts or asked.others)
+        """Whether texts that no rule names all have the set `base`."""
+        self.unnamed = self.base if self.is_by_value else None
+        self.texts: dict[str, int] = {}
+        """Sets by text: of those that rules name, where `is_by_value`; else of those that came lately."""
+        if self.is_by_value:
+            self.texts.update((text, self._by_value(text)) for text in (*self._strings, *self._excluded))
         self._named = self._all_named()
         self._by_kind: dict[type, Callable[[Any, Reading], int]] = {
             str: self._text,
@@ -81,22 +93,30 @@ class Table:
             Loose: self._loose,
         }
 
-    @property
-    def is_by_value(self) -> bool:
-        """Whether a text's set is that in `texts`, or else `base`."""
-        return self._wanted is None and self._unlike is None and not self._others
-
     def of(self, value: Any, reading: Reading) -> int:
         """The rules that accept what `reading` has at the field (UNSET: nothing)."""
         ask = self._by_kind.get(value.__class__)
         return self.absent if ask is None else ask(value, reading)
 
+    def of_text(self, text: str) -> int:
+        found = self.texts.get(text, self.unnamed)
+        if found is None:
+            found = self._of_new(text)
+            if len(text) <= _KEPT_CHARACTERS:
+                if len(self.texts) >= _KEPT_TEXTS:
+                    self.texts.clear()
+                self.texts[text] = found
+        return found
+
     def _text(self, text: str, _: Reading) -> int:
-        if self._wanted is None and self._unlike is None and not self._others:
-            return self.texts.get(text, self.base)
-        excluded, wanted = self._apart
-        wrong = excluded.get(text, 0) | (self._unlike.of(text) if self._unlike is not None else 0)
-        right = wanted.get(text, 0) | (self._wanted.of(text) if self._wanted is not None else 0)
+        return self.of_text(text)
+
+    def _by_value(self, text: str) -> int:
+        return (self.base & ~self._excluded.get(text, 0)) | self._strings.get(text, 0)
+
+    def _of_new(self, text: str) -> int:
+        wrong = self._excluded.get(text, 0) | (self._unlike.of(text) if self._unlike is not None else 0)
+        right = self._strings.get(text, 0) | (self._wanted.of(text) if self._wanted is not None else 0)
         return (self.base & ~wrong) | right | self._asked_one_by_one(text)
 
     def _number(self, number: Any, _: Reading) -> int:
@@ -131,8 +151,13 @@ class Table:
     def _any(self, values: list[Any], reading: Reading) -> int:
         if self._named is not None and self._named.isdisjoint(values):
             return self.base
+        kinds = {*map(type, values)}
+        if kinds == _DOUBLES and not self._others:
+            found, is_telling = self._numbers.of_doubles(values)
+            reading.is_doubtful = reading.is_doubtful or is_telling
+            return found
         found = 0
-        for value in set(values) if {*map(type, values)} == _TEXTS else values:
+        for value in set(values) if kinds == _TEXTS else values:
             found |= self._by_kind[value.__class__](value, reading)
             if found == self._everyone:
                 break
@@ -149,12 +174,6 @@ class Table:
                     return self.base
             except TypeError:  # It has lists.
                 pass
-        elif (
-            self.is_by_value
-            and set(map(type, column)) == _DOUBLES
-            and self._numbers.of_both(min(column), max(column)) == self.base
-        ):
-            return self.base
         values, _, _ = flattened(column)
         return self._any(values, reading) if values else self.absent
 

@@ -52,11 +52,11 @@ class Texts:
                 case Wildcard(parts=parts):
                     plain.add(*_anchor(parts), bit, partial(wildcard.fits, parts))
                 case EqualsIgnoreCase():
-                    folded.add(*_folding(_WHOLE, operator.letters), bit, partial(letters.equal, operator.letters))
+                    folded.add_folded(_WHOLE, operator, bit, partial(letters.equal, operator.letters))
                 case PrefixIgnoreCase():
-                    folded.add(*_folding(_HEAD, operator.letters), bit, partial(letters.open_, operator.letters))
+                    folded.add_folded(_HEAD, operator, bit, partial(letters.open_, operator.letters))
                 case SuffixIgnoreCase():
-                    folded.add(*_folding(_TAIL, operator.letters), bit, partial(letters.close, operator.letters))
+                    folded.add_folded(_TAIL, operator, bit, partial(letters.close, operator.letters))
                 case Cidr():
                     networks.append((bit, operator))
         self._heads, self._tails = plain.by_length(_HEAD), plain.by_length(_TAIL)
@@ -82,12 +82,12 @@ class Texts:
         found = _heads(heads, folded, text) | _tails(tails, folded, text)
         for length, filed in whole:
             if length == len(folded) and (entry := filed.get(folded)) is not None:
-                found |= _checked(entry[1], text)
+                found |= _decided(entry, text)
         return found
 
 
-_Entry = tuple[int, tuple[Check, ...]]
-"""Rules that need no further question, and those that do."""
+_Entry = tuple[int, int, tuple[Check, ...]]
+"""Rules that need no further question; that need none about a text of ASCII letters; and questions, also for the latter."""
 
 _ByLength = tuple[tuple[int, dict[str, _Entry]], ...]
 
@@ -96,15 +96,30 @@ class _Files:
     """Operators as they are filed: under a kind of anchor and its text."""
 
     def __init__(self) -> None:
-        self._filed: dict[tuple[str, str], tuple[int, list[Check]]] = {}
+        self._filed: dict[tuple[str, str], tuple[int, int, list[Check]]] = {}
 
-    def add(self, anchor: str, text: str, bit: int, check: Callable[[str], bool] | None = None) -> None:
-        sure, checks = self._filed.get((anchor, text), (0, []))
+    def add(
+        self, anchor: str, text: str, bit: int, check: Callable[[str], bool] | None = None, *, is_ascii: bool = False
+    ) -> None:
+        sure, sure_in_ascii, checks = self._filed.get((anchor, text), (0, 0, []))
         if check is None:
             sure |= bit
         else:
             checks.append((check, bit))
-        self._filed[anchor, text] = (sure, checks)
+        self._filed[anchor, text] = (sure, sure_in_ascii | (bit if is_ascii else 0), checks)
+
+    def add_folded(
+        self,
+        anchor: str,
+        operator: EqualsIgnoreCase | PrefixIgnoreCase | SuffixIgnoreCase,
+        bit: int,
+        check: Callable[[str], bool],
+    ) -> None:
+        """Where letters of the pattern and of the text are ASCII, to fold alike is to match."""
+        if letters.fold_apart(operator.letters):
+            self.add(_ANY, "", bit, check)
+        else:
+            self.add(anchor, operator.text.casefold(), bit, check, is_ascii=operator.text.isascii())
 
     @property
     def is_used(self) -> bool:
@@ -112,13 +127,13 @@ class _Files:
 
     def by_length(self, anchor: str) -> _ByLength:
         lengths: dict[int, dict[str, _Entry]] = {}
-        for (kind, text), (sure, checks) in self._filed.items():
+        for (kind, text), (sure, sure_in_ascii, checks) in self._filed.items():
             if kind == anchor:
-                lengths.setdefault(len(text), {})[text] = (sure, tuple(checks))
+                lengths.setdefault(len(text), {})[text] = (sure, sure_in_ascii, tuple(checks))
         return tuple(sorted(lengths.items()))
 
     def checks(self, anchor: str) -> list[Check]:
-        return [check for (kind, _), (_, checks) in self._filed.items() if kind == anchor for check in checks]
+        return [check for (kind, _), (_, _, checks) in self._filed.items() if kind == anchor for check in checks]
 
 
 def _heads(files: _ByLength, begun: str, text: str) -> int:
@@ -127,7 +142,7 @@ def _heads(files: _ByLength, begun: str, text: str) -> int:
     for length, filed in files:
         entry = filed.get(begun[:length])
         if entry is not None:
-            found |= entry[0] | _checked(entry[1], text)
+            found |= _decided(entry, text)
     return found
 
 
@@ -136,8 +151,16 @@ def _tails(files: _ByLength, ended: str, text: str) -> int:
     for length, filed in files:
         entry = filed.get(ended[-length:] if length else "")
         if entry is not None:
-            found |= entry[0] | _checked(entry[1], text)
+            found |= _decided(entry, text)
     return found
+
+
+def _decided(entry: _Entry, text: str) -> int:
+    sure, sure_in_ascii, checks = entry
+    if sure_in_ascii and text.isascii():
+        sure |= sure_in_ascii
+        checks = tuple([check for check in checks if not check[1] & sure]) if len(checks) > sure_in_ascii.bit_count() else ()
+    return sure | _checked(checks, text) if checks else sure
 
 
 def _checked(checks: tuple[Check, ...], text: str) -> int:
@@ -154,12 +177,6 @@ def _anchor(parts: tuple[str, ...]) -> tuple[str, str]:
     if not first and not last:
         return _ANY, ""
     return (_HEAD, first) if len(first) >= len(last) else (_TAIL, last)
-
-
-def _folding(anchor: str, spelled: letters.Letters) -> tuple[str, str]:
-    if letters.fold_apart(spelled):
-        return _ANY, ""
-    return anchor, "".join(forms[0].casefold() for forms in spelled)
 
 
 class _Networks:
