@@ -368,7 +368,7 @@ class Draft:
 
     def resumed(self) -> list[int]:
         """Rules that were paused before this step and are not any more."""
-        return [uid for uid in self.state.paused & self._rules.keys() if not self._rules[uid].is_paused]
+        return [uid for uid in self._rules if uid in self.state.paused and not self._rules[uid].is_paused]
 
     def rule_named(self, name: str) -> RuleRecord | None:
         return self._names[name] if name in self._names else self.state.by_name.get(name)

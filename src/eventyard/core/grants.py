@@ -32,9 +32,12 @@ def demanded(ready: Iterable[Ready], demands: Sequence[Demands]) -> Iterator[int
     Thousands of rules may have a backlog that nobody asks for, and each step of the bus comes through here: so the shorter side is
     looked through, and of rules that are nearly all waited for no more than are taken from here.
     """
-    keys = [one.keys() for one in demands]
-    by_turns = heapq.merge(*(_demanded(of_kind, keys) for of_kind in ready)) if any(keys) else ()
-    return (uid for _, uid in by_turns)
+    kinds = [of_kind for of_kind in ready if of_kind]
+    keys = [keys for one in demands if (keys := one.keys())] if kinds else []
+    if not keys:
+        return iter(())
+    by_turns = [_demanded(of_kind, keys) for of_kind in kinds]
+    return (uid for _, uid in (heapq.merge(*by_turns) if len(by_turns) > 1 else by_turns[0]))
 
 
 def _demanded(ready: Ready, keys: Sequence[AbstractSet[int]]) -> Iterable[tuple[int, int]]:
