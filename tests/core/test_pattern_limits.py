@@ -7,6 +7,8 @@ import pytest
 
 from eventyard.core import limits
 from eventyard.core.errors import PatternTooCostly
+from eventyard.core.pattern.evaluator import evaluate
+from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import parse
 
 
@@ -154,6 +156,23 @@ def test_a_pattern_past_a_limit_is_refused_with_the_figure_the_limit_and_the_pla
     assert caught.value.found.startswith(bound.found)
     assert f"at most {bound.wanted}" in caught.value.wanted
     assert caught.value.at == bound.at.replace("PATH", path(65))
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_pattern_at_a_limit_is_indexed_met_and_removed(name: str) -> None:
+    pattern = parse(spelled(BOUNDS[name].taken))
+    index = Index().with_rule(1, pattern).with_rule(2, parse(spelled(BOUNDS[name].taken)))
+    event = {"a": {"a": "x"}, "p": "p5", "f": 1}
+    assert index.match(json.dumps(event).encode()) == [key for key in (1, 2) if evaluate(pattern, event)]
+    assert len(index.without(1).without(2)) == 0
+
+
+def test_a_path_at_the_limit_is_compared_hashed_and_shown_at_once() -> None:
+    """Its steps may be joined in two to the power of 63 ways."""
+    first, second = (parse(spelled({path(64): [1]})) for _ in range(2))
+    assert first == second
+    assert len({hash(first.alternatives[0].fields[0].steps), hash(second.alternatives[0].fields[0].steps)}) == 1
+    assert len(repr(first)) < 1_000
 
 
 def test_many_fields_for_many_alternatives_are_refused_before_they_are_made() -> None:

@@ -36,10 +36,11 @@ RESERVED_INSIDE_OR = frozenset(
 """No field inside `$or` may have such a name: the engine keeps them, so that an operator in a wrong place is seen."""
 
 
-class Steps(msgspec.Struct, frozen=True, gc=False):
+class Steps(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The rest of a path: the keys that may come next, each with what remains after it. `is_end`: nothing remains.
 
-    For `a.b` the keys are "a", after which "b" remains, and "a.b", after which nothing does.
+    For `a.b` the keys are "a", after which "b" remains, and "a.b", after which nothing does. What remains is shared, so whoever goes
+    through all of it by all ways goes through it two to the power of its length times: equality, hash and text ask for `path`.
     """
 
     choices: tuple[tuple[str, "Steps"], ...] = ()
@@ -47,6 +48,20 @@ class Steps(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_end(self) -> bool:
         return not self.choices
+
+    @property
+    def path(self) -> str | None:
+        """All that remains as one key, which says all of it."""
+        return self.choices[-1][0] if self.choices else None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Steps) and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    def __repr__(self) -> str:
+        return f"Steps({self.path!r})"
 
 
 class Field(msgspec.Struct, frozen=True, gc=False):
