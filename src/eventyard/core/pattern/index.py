@@ -76,8 +76,7 @@ class Index(msgspec.Struct, frozen=True, eq=False):
         root, fields = others.root, others.fields.with_pattern(pattern)
         for alternative in pattern.alternatives:
             root = root.with_member(_member(key, alternative, fields))
-        is_read = fields.slots is others.fields.slots
-        projection = others.projection if is_read else Projection(fields.slots)
+        projection = self.projection if self.projection.reads(fields.slots) else Projection(fields.slots)
         return Index(others.patterns.set(key, pattern), fields, root, projection)
 
     def without(self, key: int) -> "Index":

@@ -10,7 +10,7 @@ any other number unless the cell is a special one, or a value of a rule that no 
 question, and who gets a yes has to look at the text.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from decimal import Decimal
 
@@ -57,15 +57,28 @@ class Numbers:
 
     def of_doubles(self, doubles: list[float]) -> tuple[int, bool]:
         """The rules that accept any of these; and whether one is telling."""
-        low, high = self._cell(min(doubles)), self._cell(max(doubles))
-        if low == high:
-            found = self._cells[low]
-            return found, found != self.base or not self._near.isdisjoint(doubles)
         found, is_telling = 0, not self._near.isdisjoint(doubles)
-        for cell in {*map(self._cell, doubles)}:
+        for cell in self._cells_of(doubles):
             found |= self._cells[cell]
             is_telling = is_telling or self._cells[cell] != self.base
         return found, is_telling
+
+    def _cells_of(self, doubles: list[float]) -> Iterable[int]:
+        """The cells of all: each number is looked for among the points, or each point among the numbers, whichever is less."""
+        if len(doubles) < len(self._points):
+            return {*map(self._cell, doubles)}
+        ordered = sorted(doubles)
+        found, before = [], 0
+        for at, point in enumerate(self._points):
+            first = bisect_left(ordered, point, before)
+            if first > before:
+                found.append(2 * at)
+            before = bisect_right(ordered, point, first)
+            if before > first:
+                found.append(2 * at + 1)
+            if before == len(ordered):
+                return found
+        return [*found, 2 * len(self._points)]
 
     def _cell(self, number: float) -> int:
         points = self._points

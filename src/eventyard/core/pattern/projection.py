@@ -54,6 +54,10 @@ class Projection:
         self._made: tuple[_Key, _Decode | None, Taker | None] | None = None
         self._exact: _Decode | None = None
 
+    def reads(self, slots: Slots) -> bool:
+        """Whether it reads all of these fields, each into its slot."""
+        return slots is self._slots or all(self._slots.get(field) == slot for field, slot in slots.items())
+
     def read(self, body: bytes) -> Reading:
         """Of bytes that strict ingest has taken."""
         root, decode, taker = self._made or self._make()

@@ -28,7 +28,7 @@ from eventyard.core.pattern.comparison import (
 from eventyard.core.pattern.ignored import Ignored
 from eventyard.core.pattern.language import Field
 from eventyard.core.pattern.numbers import Numbers
-from eventyard.core.pattern.reading import Column, Loose, Reading, flattened
+from eventyard.core.pattern.reading import SCALARS, Column, Loose, Reading, flattened
 from eventyard.core.pattern.texts import Operator, Texts
 
 _KEPT_TEXTS = 128
@@ -145,7 +145,7 @@ class Table:
 
     def _list(self, array: list[Any], reading: Reading) -> int:
         """Any value may be right."""
-        values, _, _ = flattened(array)
+        values = array if {*map(type, array)} <= SCALARS else flattened(array)[0]
         return self._any(values, reading) if values else self.absent
 
     def _any(self, values: list[Any], reading: Reading) -> int:
@@ -174,7 +174,7 @@ class Table:
                     return self.base
             except TypeError:  # It has lists.
                 pass
-        values, _, _ = flattened(column)
+        values = column if {*map(type, column)} <= SCALARS else flattened(column)[0]
         return self._any(values, reading) if values else self.absent
 
     def _loose(self, values: Loose, reading: Reading) -> int:
