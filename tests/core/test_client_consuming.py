@@ -1,16 +1,29 @@
 """A consumer of the client at work, without a server: what it asks, in which order, and how it ends; through both shells."""
 
 import asyncio
+import contextlib
+import itertools
 import json
 import random
+import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
-from eventyard.client import AsyncClient, Client, Delivery, Patience, ProblemError, Reject
-from eventyard.client.consuming import ACKNOWLEDGE_EVERY_S, DELAY_S_MAX, Handle, consume, consuming
+from eventyard.client import AsyncClient, Client, Delivery, Patience, ProblemError, Reject, Settled, stop_on_signals
+from eventyard.client.consuming import (
+    ACKNOWLEDGE_EVERY_S,
+    CONCURRENCY_MAX,
+    DELAY_S_MAX,
+    STOP_S,
+    Handle,
+    Leases,
+    consume,
+    consuming,
+)
 
 EVENT = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "order.paid", "data": 1.5}
 
@@ -210,26 +223,252 @@ class Clock:
         return self.now_s
 
 
+def conversation(clock: Clock, **options: Any) -> tuple[Any, Leases]:
+    wanted = consume("packing", lambda _: None, **options)
+    leases = Leases(wanted, clock)
+    return consuming(wanted, leases, clock), leases
+
+
 def test_what_was_handled_is_acknowledged_at_least_so_often() -> None:
     clock = Clock()
-    steps = consuming(consume("packing", lambda _: None), clock)
+    steps, _ = conversation(clock)
     next(steps)
     assert told(steps.send(deliveries(1, 2, 3))) == ("handle", 1)
     clock.now_s = ACKNOWLEDGE_EVERY_S
     assert told(steps.send(None)) == ("acknowledge", ["a-1-1-0-1"])
-    assert told(steps.send(None)) == ("handle", 2)
+    assert told(steps.send([])) == ("handle", 2)
     assert told(steps.send(None)) == ("handle", 3)
     assert told(steps.send(None)) == ("acknowledge", ["a-1-2-0-1", "a-1-3-0-1"])
 
 
 def test_a_delivery_whose_lease_is_over_is_not_begun() -> None:
     clock = Clock()
-    steps = consuming(consume("packing", lambda _: None, lease_s=30), clock)
+    steps, _ = conversation(clock, lease_s=30)
     next(steps)
     assert told(steps.send(deliveries(1, 2))) == ("handle", 1)
     clock.now_s = 30.0
     assert told(steps.send(None)) == ("acknowledge", ["a-1-1-0-1"])
-    assert told(steps.send(None))[0] == "receive"
+    assert told(steps.send([]))[0] == "receive"
+
+
+def renewed(*leases: str, ok: bool = True) -> list[Settled]:
+    return [Settled(lease=lease, ok=ok, reason=None if ok else "superseded") for lease in leases]
+
+
+def test_a_delivery_that_was_renewed_is_begun_though_its_first_lease_is_over() -> None:
+    clock = Clock()
+    steps, leases = conversation(clock, lease_s=30)
+    next(steps)
+    assert told(steps.send(deliveries(1, 2))) == ("handle", 1)
+    clock.now_s = 20.0
+    [renewal] = leases.renewals()
+    assert json.loads(renewal.request.body) == {"leases": ["a-1-1-0-1", "a-1-2-0-1"], "lease_s": 30}
+    leases.renewed(renewed("a-1-1-0-1", "a-1-2-0-1"), since=20.0)
+    clock.now_s = 49.0
+    assert told(steps.send(None)) == ("acknowledge", ["a-1-1-0-1"])
+    assert told(steps.send(renewed("a-1-1-0-1"))) == ("handle", 2)
+
+
+def test_a_delivery_that_the_bus_would_not_renew_is_not_begun() -> None:
+    clock = Clock()
+    steps, leases = conversation(clock)
+    next(steps)
+    steps.send(deliveries(1, 2, 3))
+    leases.renewed(renewed("a-1-2-0-1", ok=False), since=0.0)
+    assert told(steps.send(None)) == ("handle", 3)
+    steps.send(None)
+    steps.send(renewed("a-1-1-0-1", "a-1-3-0-1"))
+    assert leases.renewals() == []
+
+
+def test_what_is_settled_is_renewed_no_more() -> None:
+    steps, leases = conversation(Clock())
+    next(steps)
+    steps.send(deliveries(1, 2, 3))
+    assert told(steps.send(ValueError())) == ("release", ["a-1-1-0-1"])
+    assert told(steps.send(None)) == ("handle", 2)
+    [renewal] = leases.renewals()
+    assert json.loads(renewal.request.body)["leases"] == ["a-1-2-0-1", "a-1-3-0-1"]
+
+
+def test_leases_are_renewed_as_many_at_a_time_as_a_server_takes() -> None:
+    _, leases = conversation(Clock())
+    leases.take(deliveries(*range(2_500)), since=0.0)
+    assert [len(json.loads(call.request.body)["leases"]) for call in leases.renewals()] == [1_000, 1_000, 500]
+
+
+# Stopping
+
+
+@both_shells
+def test_who_is_stopped_finishes_what_it_handles_and_releases_the_rest(through: Shell) -> None:
+    stop = threading.Event()
+
+    def handle(delivery: Delivery) -> None:
+        if delivery.position == 2:
+            stop.set()
+
+    queue = Queue([delivery(1), delivery(2), delivery(3)], [delivery(4)])
+    through(queue, handle, stop=stop)
+    assert queue.settled == [
+        ("acknowledge", {"leases": ["a-1-1-0-1", "a-1-2-0-1"]}),
+        ("release", {"leases": ["a-1-3-0-1"], "delay_s": 0.0}),
+    ]
+    assert [verb for verb, _ in queue.asked].count("receive") == 1
+
+
+@both_shells
+def test_who_is_stopped_before_it_begins_asks_for_nothing(through: Shell) -> None:
+    stop = threading.Event()
+    stop.set()
+    queue = Queue([delivery(1)])
+    through(queue, lambda _: None, stop=stop)
+    assert queue.asked == []
+
+
+def test_who_may_be_stopped_notices_soon_and_waits_as_long_all_the_same() -> None:
+    steps, _ = conversation(Clock(), wait_s=5.0, until_empty=True, stop=threading.Event())
+    asked = [next(steps)]
+    with contextlib.suppress(StopIteration):
+        while True:
+            asked.append(steps.send([]))
+    assert [json.loads(step.request.body)["wait_s"] for step in asked] == [STOP_S] * 3
+
+
+def test_a_signal_stops_and_the_second_ends_as_ever() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_on_signals() as stop:
+        assert not stop.is_set()
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+# Several at once
+
+
+def numbered(*numbers: int) -> list[list[dict[str, Any]]]:
+    return [[delivery(number)] for number in numbers]
+
+
+def test_so_many_threads_handle_at_once_and_no_more() -> None:
+    at_once, most, all_are_here = 0, 0, threading.Barrier(3)
+    lock = threading.Lock()
+
+    def handle(_delivery: Delivery) -> None:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        all_are_here.wait(20)
+        with lock:
+            at_once -= 1
+
+    queue = Queue(*numbered(1, 2, 3, 4, 5, 6))
+    synchronously(queue, handle, concurrency=3)
+    assert most == 3
+    assert sorted(lease for _, document in queue.settled for lease in document["leases"]) == [
+        f"a-1-{number}-0-1" for number in range(1, 7)
+    ]
+
+
+def test_so_many_tasks_handle_at_once_and_no_more() -> None:
+    queue = Queue(*numbered(1, 2, 3, 4, 5, 6))
+
+    async def run() -> int:
+        at_once, most, gate = 0, 0, asyncio.Condition()
+
+        async def handle(_delivery: Delivery) -> None:
+            nonlocal at_once, most
+            async with gate:
+                at_once += 1
+                most = max(most, at_once)
+                gate.notify_all()
+                await gate.wait_for(lambda: most == 3)
+                at_once -= 1
+
+        async with AsyncClient(transport=httpx.MockTransport(queue)) as client:
+            await client.consume("packing", handle, wait_s=0, until_empty=True, concurrency=3)
+        return most
+
+    assert asyncio.run(run()) == 3
+    assert sum(len(document["leases"]) for _, document in queue.settled) == 6
+
+
+@both_shells
+def test_one_that_leaves_stops_the_others_and_nothing_stays_leased(through: Shell) -> None:
+    class Endless(Queue):
+        """As many as are asked for, so that only stopping ends it."""
+
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            self._batches.append([delivery(next(numbers)), delivery(next(numbers))])
+            return super().__call__(request)
+
+    def handle(delivery: Delivery) -> None:
+        if delivery.position > 50:
+            raise Enough
+
+    numbers, queue = itertools.count(1), Endless()
+    with pytest.raises(Enough):
+        through(queue, handle, concurrency=4)
+    assert {verb for verb, _ in queue.settled} == {"acknowledge", "release"}
+    settled = [lease for _, document in queue.settled for lease in document["leases"]]
+    assert len(settled) == len(set(settled)) == 2 * [verb for verb, _ in queue.asked].count("receive")
+
+
+@pytest.mark.parametrize("concurrency", [0, CONCURRENCY_MAX + 1])
+def test_a_concurrency_that_cannot_be_meant_is_refused(concurrency: int) -> None:
+    with pytest.raises(ValueError, match=f"concurrency={concurrency}; wanted 1 to {CONCURRENCY_MAX}"):
+        consume("packing", lambda _: None, concurrency=concurrency)
+
+
+# Renewing
+
+
+class Renewing(Queue):
+    """Tells when a lease was renewed."""
+
+    def __init__(self, *batches: list[dict[str, Any]], trouble: Exception | None = None) -> None:
+        super().__init__(*batches)
+        self._trouble = trouble
+        self.is_renewed = threading.Event()
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/renew"):
+            return super().__call__(request)
+        trouble, self._trouble = self._trouble, None
+        if trouble:
+            raise trouble
+        answer = super().__call__(request)
+        self.is_renewed.set()
+        return answer
+
+
+@pytest.mark.parametrize("trouble", [None, httpx.ConnectError("refused")])
+def test_a_lease_is_renewed_by_a_thread_while_its_handler_runs_and_one_trouble_is_no_matter(trouble: Exception | None) -> None:
+    queue = Renewing([delivery(1)], trouble=trouble)
+
+    def handle(_delivery: Delivery) -> None:
+        queue.is_renewed.wait(20)
+
+    synchronously(queue, handle, lease_s=0.2)
+    assert queue.settled[0] == ("renew", {"leases": ["a-1-1-0-1"], "lease_s": 0.2})
+
+
+def test_a_lease_is_renewed_by_a_task_while_its_handler_runs() -> None:
+    queue = Renewing([delivery(1)])
+
+    async def handle(_delivery: Delivery) -> None:
+        await asyncio.to_thread(queue.is_renewed.wait, 20)
+
+    async def run() -> None:
+        async with AsyncClient(transport=httpx.MockTransport(queue)) as client:
+            await client.consume("packing", handle, wait_s=0, until_empty=True, lease_s=0.2)
+
+    asyncio.run(run())
+    assert queue.settled[0] == ("renew", {"leases": ["a-1-1-0-1"], "lease_s": 0.2})
 
 
 # The calls themselves

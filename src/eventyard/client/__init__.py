@@ -25,19 +25,24 @@ from eventyard.client.answers import (
     Verdict,
 )
 from eventyard.client.backtesting import Backtest, BacktestDay, BacktestGap, Samples, Tried, TriedDay, TriedRule
+from eventyard.client.buffering import BufferFull, Refusal, Unpublished
 from eventyard.client.errors import ClientError, Gap, Problem, ProblemError, Reject, Unreachable
 from eventyard.client.event import new_event
 from eventyard.client.explaining import AttemptAnswer, ExplainedDelivery, Judged, RuleExplanation
 from eventyard.client.patience import Patience
+from eventyard.client.publishers import AsyncPublisher, Publisher
 from eventyard.client.shells import AsyncClient, Client
+from eventyard.client.working import Stopping, stop_on_signals
 
 __all__ = [
     "AccessKey",
     "AsyncClient",
+    "AsyncPublisher",
     "AttemptAnswer",
     "Backtest",
     "BacktestDay",
     "BacktestGap",
+    "BufferFull",
     "Bus",
     "Client",
     "ClientError",
@@ -53,7 +58,9 @@ __all__ = [
     "Problem",
     "ProblemError",
     "Published",
+    "Publisher",
     "Redriven",
+    "Refusal",
     "Reject",
     "Replay",
     "Retention",
@@ -64,12 +71,15 @@ __all__ = [
     "RuleStatus",
     "Samples",
     "Settled",
+    "Stopping",
     "StoredEvent",
     "Trial",
     "Tried",
     "TriedDay",
     "TriedRule",
+    "Unpublished",
     "Unreachable",
     "Verdict",
     "new_event",
+    "stop_on_signals",
 ]

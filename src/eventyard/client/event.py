@@ -30,6 +30,24 @@ def new_event(
     return event | _data(data)
 
 
+def given(
+    event: Event | None,
+    *,
+    type: str = "",  # noqa: A002 - CloudEvents' own name
+    source: str = "",
+    id: str = "",  # noqa: A002 - CloudEvents' own name
+    subject: str = "",
+    data: Any = msgspec.UNSET,
+    **attributes: Any,
+) -> Event:
+    """`event`, or one made of the rest. TypeError where both are there."""
+    if event is None:
+        return new_event(type=type, source=source, id=id, subject=subject, data=data, **attributes)
+    if type or source or id or subject or data is not msgspec.UNSET or attributes:
+        raise TypeError("found an event and attributes beside it; wanted one or the other")
+    return event
+
+
 def new_id() -> str:
     return str(uuid.uuid4())
 

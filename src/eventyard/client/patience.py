@@ -41,9 +41,12 @@ class Patience(msgspec.Struct, frozen=True):
         """How long to wait before attempt number `attempt + 1`; None: there is none. `chance` is in [0, 1)."""
         if attempt >= self.attempts_max or not _may_pass(outcome):
             return None
-        backoff_s = min(self.wait_max_s, self.first_s * self.factor ** min(attempt - 1, _DOUBLINGS_MAX)) * chance
         asked_s = retry_after_s(outcome) or 0.0
-        return max(backoff_s, asked_s) if asked_s <= self.wait_max_s else None
+        return max(self.backoff_s(attempt) * chance, asked_s) if asked_s <= self.wait_max_s else None
+
+    def backoff_s(self, attempt: int) -> float:
+        """The longest that is waited of our own accord after attempt number `attempt`."""
+        return min(self.wait_max_s, self.first_s * self.factor ** min(attempt - 1, _DOUBLINGS_MAX))
 
 
 IMPATIENT = Patience(attempts_max=1)

@@ -25,7 +25,7 @@ from eventyard.client.answers import (
 )
 from eventyard.client.building import Document, Moment, pages_of, text_of, time_text
 from eventyard.client.call import JSON, Call, Request, Walk, address, answer, decode, nothing, problem_error
-from eventyard.client.event import Event, encode, encode_json, new_event
+from eventyard.client.event import Event, encode, encode_json, given
 from eventyard.client.following import Follow, OnContact
 from eventyard.client.patience import UNAVAILABLE, Response
 
@@ -58,10 +58,7 @@ def publish(
     The id is settled before the first attempt, so a retry after a lost answer is accepted once. The same `source` and `id` with
     other content is a ProblemError `event-conflict`.
     """
-    if event is None:
-        event = new_event(type=type, source=source, id=id, subject=subject, data=data, **attributes)
-    elif type or source or id or subject or data is not msgspec.UNSET or attributes:
-        raise TypeError("found an event and attributes beside it; wanted one or the other")
+    event = given(event, type=type, source=source, id=id, subject=subject, data=data, **attributes)
     return Call(
         Request("POST", address("buses", bus, "events"), body=encode(event), content_type=STRUCTURED), answer(Published)
     )
@@ -80,7 +77,7 @@ def publish_many(events: Iterable[Event], *, bus: str = "default") -> Walk[Verdi
 
     `events` is read lazily: nothing is published that the caller has not asked a verdict of, a batch at most aside.
     """
-    for batch in _batches(encode(event) for event in events):
+    for batch in batches(encode(event) for event in events):
         yield _page_of(_batch_call(batch, bus))
 
 
@@ -245,7 +242,7 @@ def server_version() -> Call[str]:
 # Batches
 
 
-def _batches(events: Iterable[bytes]) -> Iterator[list[bytes]]:
+def batches(events: Iterable[bytes]) -> Iterator[list[bytes]]:
     """Cut at the number or the bytes of a batch, whichever comes first. An event too large for any stands alone."""
     batch: list[bytes] = []
     size = 0

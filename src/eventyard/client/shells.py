@@ -5,18 +5,18 @@ What can be asked stands in `methods`.
 
 import asyncio
 import contextlib
-import inspect
 import random
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from typing import Any, Self, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from typing import Self, TypeVar
 
 import httpx
 
+from eventyard.client import working
 from eventyard.client.answers import Page, StoredEvent
 from eventyard.client.call import Attempt, Call, Request, Walk, attempts
-from eventyard.client.consuming import Consume, Handle, Step, consuming
+from eventyard.client.consuming import Consume
 from eventyard.client.errors import Unreachable
 from eventyard.client.following import SILENCE_S, Follow, Following
 from eventyard.client.methods import Methods
@@ -100,21 +100,7 @@ class Client(Methods):
 
     def work(self, wanted: Consume) -> None:
         """Carry out what a consumer at work does."""
-        if inspect.iscoroutinefunction(wanted.handle):
-            raise TypeError("found a handler that has to be awaited; wanted a plain function, or an AsyncClient")
-        steps, came, leaving = consuming(wanted, time.monotonic), None, None
-        while (step := _next(steps, came)) is not None:
-            if not isinstance(step, Handle):
-                came = self.send(step)
-                continue
-            try:
-                wanted.handle(step.delivery)
-                came = None
-            except BaseException as raised:  # noqa: BLE001 - told to the consumer, who knows what each means
-                came = raised
-                leaving = None if isinstance(raised, Exception) else raised
-        if leaving is not None:
-            raise leaving
+        working.work(self, wanted)
 
     def _make(self, attempt: Attempt) -> Outcome:
         time.sleep(attempt.delay_s)
@@ -200,19 +186,7 @@ class AsyncClient(Methods):
         following.end(_address(self._http))
 
     async def work(self, wanted: Consume) -> None:
-        steps, came, leaving = consuming(wanted, time.monotonic), None, None
-        while (step := _next(steps, came)) is not None:
-            if not isinstance(step, Handle):
-                came = await self.send(step)
-                continue
-            try:
-                await wanted.handle(step.delivery)
-                came = None
-            except BaseException as raised:  # noqa: BLE001 - told to the consumer, who knows what each means
-                came = raised
-                leaving = None if isinstance(raised, Exception) else raised
-        if leaving is not None:
-            raise leaving
+        await working.work_async(self, wanted)
 
     async def _make(self, attempt: Attempt) -> Outcome:
         await asyncio.sleep(attempt.delay_s)
@@ -262,13 +236,6 @@ def _authorization(key: str) -> dict[str, str]:
 def _following(walk: Walk[T], page: Page[T]) -> Call[Page[T]] | None:
     try:
         return walk.send(page)
-    except StopIteration:
-        return None
-
-
-def _next(steps: Generator[Step, Any, None], came: Any) -> Step | None:
-    try:
-        return steps.send(came)
     except StopIteration:
         return None
 
