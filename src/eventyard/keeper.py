@@ -69,9 +69,7 @@ def _of_bus(state: BusState) -> Iterator[Command]:
     for intent in list(state.intents.values()):
         if _has_room(state, intent):
             yield ContinueIntent(intent.number)
-    for uid, lanes in state.lanes.copy().items():
-        if lanes.parked_behind > limits.PARKED_BEHIND_MAX:
-            yield TrimParked(uid)
+    yield from map(TrimParked, state.overparked.copy())
 
 
 def _in_trouble(state: BusState, work_ms: int) -> tuple[int, ...]:

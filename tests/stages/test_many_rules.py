@@ -127,3 +127,16 @@ def test_where_a_rule_stands_that_owes_nothing_is_not_asked_of_the_store() -> No
 
 
 NEVER_ASKED: Any = None
+
+
+def test_a_step_reads_a_bounded_number_of_queues_and_the_next_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "QUEUES_PER_STEP_MAX", 2)
+    house = House()
+    uids = [house.put(f"rule-{number}").uid for number in range(5)]
+    house.do(Publish((an_event(1),)))
+    for uid in uids:
+        house.receiver.want(uid, 1)
+    given = []
+    while house.writer.step():
+        given.append([lease.delivery.rule for lease in house.take()])
+    assert given == [uids[0:2], uids[2:4], uids[4:]]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from eventyard.core import limits
 from eventyard.core import rule as rules
 from eventyard.core.access import AccessKey
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, QueueKey
@@ -117,6 +118,8 @@ class BusState:
         self.due = Due(self.by_uid)
         """Of rules with anything in their queues, closed runs aside."""
         self.lanes: dict[int, Lanes] = {}
+        self.overparked: set[int] = set()
+        """Rules with more behind their parked keys than they may have."""
         self.leased = {delivery.key: delivery for delivery in loaded.leased}
         self.buses = {record.name: record for record in loaded.buses}
         self.keys = {key.id: key for key in loaded.keys}
@@ -141,7 +144,7 @@ class BusState:
                 self._find_due(uid)
                 self._sum(uid, queue.counts)
         for delivery in loaded.ordered:
-            self._lanes(delivery.rule).place(delivery)
+            self._place_in_lane(delivery)
 
     def live_backfill(self, uid: int) -> Backfill | None:
         """What feeds the rule's live run, where it is not live."""
@@ -227,6 +230,7 @@ class BusState:
             for kept in (self.by_uid, self.queues, self.lanes, self.pending, self.dead):
                 kept.pop(uid, None)
             self.due.forget(uid)
+            self.overparked.discard(uid)
         else:
             self.by_uid[uid] = record
             if uid not in self.queues:
@@ -249,8 +253,11 @@ class BusState:
                 self._lower_due(delivery, rule_queue.run(delivery.run))
 
     def _place_in_lane(self, delivery: Delivery) -> None:
-        if delivery.rule in self.by_uid:
-            self._lanes(delivery.rule).place(delivery)
+        uid = delivery.rule
+        if uid in self.by_uid:
+            lanes = self._lanes(uid)
+            lanes.place(delivery)
+            _keep(self.overparked, uid, is_in=lanes.parked_behind > limits.PARKED_BEHIND_MAX)
 
     def _lower_due(self, delivery: Delivery, queue: Queue) -> None:
         uid, at_ms = delivery.rule, delivery.at_ms

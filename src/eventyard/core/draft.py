@@ -53,6 +53,8 @@ class Draft:
         self.drained: list[tuple[int, int]] = []
         self.leases_max = limits.LEASES_PER_STEP_MAX
         """How many of the deliveries that wait the step may lease."""
+        self.queues_read = 0
+        """How many queues the step has asked the store about."""
         self.unreached: list[int] = []
         """Rules that may have more to give, pulled ones all of them: the step gave out enough before it came to their end."""
         self.known: dict[tuple[str, str], Known] = {}

@@ -63,7 +63,9 @@ def _resumed(draft: Draft) -> list[int]:
 
 
 def _is_enough(draft: Draft) -> bool:
-    return len(draft.leases) >= draft.leases_max or draft.grants.is_spent
+    """Each queue that is read costs its share, however little is in it."""
+    is_read = draft.queues_read >= limits.QUEUES_PER_STEP_MAX
+    return is_read or len(draft.leases) >= draft.leases_max or draft.grants.is_spent
 
 
 def _gives_out(record: RuleRecord | None) -> bool:
@@ -83,6 +85,7 @@ def _lease_runs(draft: Draft, uid: int, queue: RuleQueue) -> None:
 
 def _lease_from(draft: Draft, uid: int, run: int, count: int) -> None:
     count = min(count, draft.leases_max - len(draft.leases))
+    draft.queues_read += 1
     rows = draft.view.due(draft.bus, uid, run, draft.time.work_ms, count)
     if len(rows) < count:
         draft.drained.append((uid, run))

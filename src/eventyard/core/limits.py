@@ -30,7 +30,7 @@ tenth of a second of writing. An event that matches more is refused, never half 
 refused, or a rule that too many follow could not be deleted: each may be a delivery for every rule of its bus."""
 
 RULES_PER_BUS_MAX = 100_000
-"""Rules on one bus: each is held in memory, with its pattern some 3 KB, and read at a start in 0.1 ms. Nothing else goes by how many
+"""Rules on one bus: each is held in memory, with its pattern some 4 KB, and read at a start in 0.1 ms. Nothing else goes by how many
 there are (`tests/stages/test_many_rules.py`)."""
 
 DECLARED_VALUES_MAX = 1_000_000
@@ -51,6 +51,10 @@ STEP_CHANGES_MAX = 20_000
 
 LEASES_PER_STEP_MAX = 5_000
 """Deliveries of one run read for leases in one step: ten consumers' batches of 500."""
+
+QUEUES_PER_STEP_MAX = 200
+"""Queues that one step reads for leases: some 0.2 ms each. With thousands of rules of which each has a little, a step that gave out all that
+was wanted took a second, and whoever published meanwhile waited for it."""
 
 SHARE_BESIDE_PUBLISHERS = 100
 SHARE_PER_EVENT = 4
