@@ -21,11 +21,13 @@ from eventyard.core import limits
 from eventyard.core.changes import BusRecord
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Demand, Lease, Settle, Settlement
-from eventyard.core.delivery import Note
+from eventyard.core.delivery import Note, Reason
 from eventyard.core.errors import Corrupt, EventyardError, SecretLost, Unavailable
 from eventyard.core.grants import Demands
 from eventyard.core.rule import RuleRecord
-from eventyard.core.verdict import Answer, PushVerdict, Retry, decide
+from eventyard.core.transform import TransformFailed
+from eventyard.core.transform.shapes import Shapes
+from eventyard.core.verdict import Answer, Dead, PushVerdict, Retry, decide
 from eventyard.metering import Meter
 from eventyard.ports import PushAnswer, Tracing, Transport
 
@@ -57,6 +59,7 @@ class Dispatch:
         self._now = now
         self._wake_writer = wake_writer
         self._rng = rng
+        self._shapes = Shapes()
         self._records: dict[int, dict[int, RuleRecord]] = {}
         self._demands: dict[int, dict[int, tuple[Demand]]] = {}
         self._stale: set[tuple[int, int]] = set()
@@ -96,17 +99,31 @@ class Dispatch:
             kept.pop(bus.number, None)
 
     def take(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
-        """Send each leased delivery. The event is pushed as it is stored, or as its binary form."""
+        """Send each leased delivery. The event is pushed as it is stored, as its binary form, or as the rule's transform makes it."""
         for lease in leases:
             self._change_under_way(bus.number, lease, 1)
             push = _Push(bus, lease)
             told = self._tracing.headers(bus, lease) if self._tracing is not None else ()
             try:
-                request = pushing.push(bus, lease, told, self._open_secret)
+                shaped = self._shapes.shape(bus, lease)
+                request = pushing.push(bus, lease, told, self._open_secret, shaped=shaped)
             except SecretLost as error:
                 self._answered(push, PushAnswer(0, {}, b"", failure=error.found))
                 continue
+            except TransformFailed as failure:
+                self._not_shaped(push, failure)
+                continue
             self._transport.send(request, self._answer_to(push))
+
+    def _not_shaped(self, push: _Push, failure: TransformFailed) -> None:
+        """Nothing is sent. The same event under the same rule would fail again, so it is a dead letter at once."""
+        phrase = str(failure)[: limits.TRANSFORM_FAILURE_CHARACTERS]
+        answer = PushAnswer(0, {}, b"", failure=f"the transform failed: {phrase}")
+        if self._tracing is not None:
+            self._tracing.pushed(push.bus, push.lease, answer)
+        if logbook.PUSHED.is_on:
+            _tell(push, answer)
+        self._settle(push, Dead(Note(reason=Reason.TRANSFORM, failure=answer.failure, at_ms=self._now().time_ms)))
 
     def give_back(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
         """Not sent, and not counted: somebody else may have them at once."""

@@ -38,6 +38,7 @@ class PushRequest(msgspec.Struct, frozen=True):
     body: bytes
     timeout_s: float
     answer_bytes_max: int = 64 * 1024
+    method: str = "POST"
 
 
 class PushAnswer(msgspec.Struct, frozen=True):

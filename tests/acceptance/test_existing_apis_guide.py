@@ -26,5 +26,10 @@ def follow(walk: Walk) -> None:
     walk.expect(customers)
     walk.run()
     walk.run_until_read()
+    walk.run_and_read()
+    walk.run()
+    walk.expect(customers)
+    walk.run()
+    walk.run_until_read()
     assert walk.left == 0
     assert customers.lines.empty()

@@ -94,6 +94,21 @@ def test_no_body_and_no_content_type_are_sent_as_such(transport: HttpTransport) 
     assert "content-type" not in target.requests[0].headers
 
 
+def test_one_connection_carries_every_method_after_every_other_with_a_body_and_without(transport: HttpTransport) -> None:
+    methods = ["POST", "GET", "PUT", "DELETE", "PATCH", "GET", "GET", "POST", "DELETE", "POST", "PUT"]
+    pushes = [(method, body) for method in methods for body in (b"", b"{}") if (method, body) != ("GET", b"{}")]
+    with Target(targets.answers()) as target:
+        for method, body in pushes:
+            headers = (("content-type", "application/json"),) if body else ()
+            request = PushRequest(url=target.url, headers=headers, body=body, timeout_s=10, method=method)
+            assert push(transport, request).status == 200
+    assert [(seen.method, seen.body) for seen in target.requests] == pushes
+    for seen in target.requests:
+        says_so = bool(seen.body) or seen.method not in {"GET", "DELETE"}
+        assert ("content-length" in seen.headers, "content-type" in seen.headers) == (says_so, bool(seen.body))
+    assert target.connections == 1
+
+
 def test_one_connection_carries_push_after_push(transport: HttpTransport) -> None:
     with Target(targets.answers()) as target:
         for number in range(20):

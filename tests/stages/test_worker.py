@@ -235,6 +235,19 @@ def test_a_target_gets_the_event_as_it_is_stored_under_its_delivery_id(house: Ho
     assert dict(request.headers)["eventyard-attempt"] == "1"
 
 
+def test_a_worker_shapes_pushes_as_the_server_does(house: House) -> None:
+    template = {"paths": {"id": "id", "n": "data.n"}, "path": "/<id>", "body": {"n": "<n>"}}
+    house.put(target={"http": {"url": "http://127.0.0.1:9", "method": "PUT", "transform": {"template": template}}})
+    house.publish(an_event(1), an_event(2, data={}))
+    house.turn()
+    ((request, _),) = house.targets.sent
+    assert (request.method, request.url, request.body) == ("PUT", "http://127.0.0.1:9/e1", b'{"n":1}')
+    house.targets.answer(204)
+    house.turn()
+    assert house.states() == [State.DELIVERED, State.DEAD]
+    assert decode_note(house.rows()[1].note).reason == "transform"
+
+
 def test_the_rules_of_all_buses_are_pushed(house: House) -> None:
     answers: list[Any] = []
     house.door.writer.submit_system(CreateBus("other", "life-other"), answers.append)

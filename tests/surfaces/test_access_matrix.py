@@ -156,10 +156,10 @@ def test_only_the_sign_of_life_is_open() -> None:
 
 def test_what_any_key_opens_tells_nothing_of_what_the_store_holds() -> None:
     told = {(operation.method, operation.path) for operation in OPERATIONS if operation.scope == "any"}
-    assert told == {("GET", "/"), ("GET", "/v1/openapi.json"), ("POST", "/v1/patterns/test")}
+    assert told == {("GET", "/"), ("GET", "/v1/openapi.json"), ("POST", "/v1/patterns/test"), ("POST", "/v1/transforms/test")}
 
 
-TRYING = {"/v1/patterns/test": "any", "/v1/buses/{bus}/backtest": "read"}
+TRYING = {"/v1/patterns/test": "any", "/v1/transforms/test": "any", "/v1/buses/{bus}/backtest": "read"}
 """What has a body for the sake of a pattern, and changes nothing."""
 
 

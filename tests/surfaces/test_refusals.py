@@ -65,6 +65,13 @@ BAD_RULES: list[tuple[dict[str, Any], str, str]] = [
     (http_target(url="http://169.254.169.254/latest/meta-data"), "forbidden-target", "/target/http/url"),
     (http_target(url="http://[::ffff:10.0.0.1]/"), "forbidden-target", "/target/http/url"),
     (http_target(url="http://0xA000001/"), "forbidden-target", "/target/http/url"),
+    (http_target(method="TRACE"), "invalid-rule", "/target/http/method"),
+    (http_target(transform={}), "invalid-rule", "/target/http/transform"),
+    (
+        http_target(transform={"template": {"body": {"a": "<b>"}}}),
+        "invalid-rule",
+        "/target/http/transform/template/body/a",
+    ),
     ({"pattern": []}, "invalid-pattern", "/pattern"),
     ({"pattern": {}}, "invalid-pattern", "/pattern"),
     ({"pattern": {"type": "order.paid"}}, "invalid-pattern", "/pattern/type"),

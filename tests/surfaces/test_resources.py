@@ -117,7 +117,15 @@ def test_a_rule_answers_as_its_document_with_its_state(door: ServedBus, name: st
     assert created == {
         "name": "rewards",
         "pattern": RULE["pattern"],
-        "target": {"http": {"url": "http://127.0.0.1:9/events", "mode": "structured", "timeout_s": 10.0, "headers": {}}},
+        "target": {
+            "http": {
+                "url": "http://127.0.0.1:9/events",
+                "mode": "structured",
+                "timeout_s": 10.0,
+                "headers": {},
+                "method": "POST",
+            }
+        },
         "start": "earliest",
         "delivery": {
             "max_attempts": 185,
@@ -336,3 +344,60 @@ def test_a_pattern_of_eventbridge_is_tested_in_its_names(door: ServedBus) -> Non
     mixed = test | {"event": {"type": test["event"]["detail-type"], "data": {"state": "running"}}}
     assert door.post("/v1/patterns/test", json=mixed).json()["match"] is False
     assert door.post("/v1/patterns/test", json=mixed | {"eventbridge": True}).json()["match"] is True
+
+
+# Transforms
+
+
+def shaped_by(door: ServedBus, event: Any, **http: Any) -> Any:
+    target = {"http": {"url": "https://api.example.com/v1", **http}}
+    answer = door.post("/v1/transforms/test", json={"target": target, "event": event})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_a_transform_is_tested_and_nothing_secret_is_shown(door: ServedBus) -> None:
+    transform = {"template": {"paths": {"id": "data.id"}, "path": "/orders/<id>", "body": {"id": "<id>"}}}
+    headers = {"authorization": {"secret": "Bearer x"}, "x-tenant": "acme"}
+    answer = shaped_by(door, {"data": {"id": 7}}, method="PUT", headers=headers, transform=transform)
+    assert answer == {
+        "request": {
+            "method": "PUT",
+            "url": "https://api.example.com/v1/orders/7",
+            "headers": {"content-type": "application/json", "authorization": "(not shown)", "x-tenant": "acme"},
+            "body": '{"id":7}',
+        },
+        "failure": "",
+    }
+    assert shaped_by(door, {"data": {}}, transform=transform) == {
+        "request": None,
+        "failure": "body: found nothing at data.id",
+    }
+
+
+def test_a_rule_tells_its_transform_as_it_was_put(door: ServedBus, name: str) -> None:
+    template = {"paths": {"id": {"path": "data.id", "default": 1}}, "body": {"id": "<id>"}, "query": {"a": "b"}}
+    http = {"url": "http://127.0.0.1:9/", "method": "PATCH", "transform": {"template": template}}
+    put = put_rule(door, name, target={"http": http})
+    assert (put["target"]["http"]["method"], put["target"]["http"]["transform"]) == ("PATCH", {"template": template})
+    again = put_rule(door, name, target={"http": http})
+    assert again["state"]["version"] == put["state"]["version"]
+
+
+def test_a_delivery_that_could_not_be_shaped_tells_why_everywhere(door: ServedBus, name: str) -> None:
+    transform = {"template": {"paths": {"it": "data.missing"}, "body": {"it": "<it>"}}}
+    put_rule(door, name, target={"http": {"url": "http://127.0.0.1:9/", "transform": transform}})
+    position = door.publish(name, EVENT).json()["position"]
+    path = f"/v1/buses/{name}/rules/rewards"
+    door.wait_until(lambda: door.get(path + "/status").json()["dead"] == 1)
+    (letter,) = door.get(path + "/dead-letters", params={"reason": "transform"}).json()["dead_letters"]
+    why = "the transform failed: body: found nothing at data.missing"
+    assert (letter["reason"], letter["last_answer"]["failure"]) == ("transform", why)
+    explained = door.get(f"/v1/buses/{name}/events/{position}/explain").text
+    assert why in explained
+    assert "could not make a request of it" in explained
+    tried = door.post(
+        path + "/dead-letters/redrive",
+        json={"all": True, "target": {"http": {"url": "http://127.0.0.1:9/", "transform": transform}}},
+    )
+    assert tried.json()["results"][0]["failure"] == "nothing was sent: " + why

@@ -12,12 +12,12 @@ from eventyard import logbook, pushing
 from eventyard.bus.queues import QueueCalls
 from eventyard.core import limits, network
 from eventyard.core.bus_state import BusState
-from eventyard.core.changes import ALL_DEAD, Filter
+from eventyard.core.changes import ALL_DEAD, BusRecord, Filter
 from eventyard.core.commands import Purge, Redrive, Redriven, Skip
 from eventyard.core.delivery import Key, parse_delivery_id
 from eventyard.core.errors import InvalidRequest, NotFound, Overloaded
-from eventyard.core.rule import HttpTarget, RuleRecord
-from eventyard.core.secret import check_headers
+from eventyard.core.rule import HttpTarget, RuleRecord, check_http
+from eventyard.core.transform import TransformFailed
 from eventyard.core.view import View
 from eventyard.dead_letters import DeadLetter, DeadLetterPage
 from eventyard.ports import PushAnswer, PushRequest, Transport
@@ -114,7 +114,7 @@ class DeadLetterCalls(QueueCalls):
         The first `limits.TRIAL_LETTERS_MAX` of what is meant, marked `eventyard-test`. Nothing is recorded but a line in the process's log.
         """
         network.check_url(target.url, self._policy)
-        check_headers(target.headers, at="/target/http/headers", may_keep=False)
+        check_http(target, may_keep=False)
         record, keys = self._rule_with(bus, name, meant), self._keys(bus, ids)
         found = await self._read(lambda view, state: letters.to_try(view, state, record, keys, meant), bus)
         if ids and not found:
@@ -128,9 +128,7 @@ class DeadLetterCalls(QueueCalls):
 
     async def _try_all(self, bus: str, record: RuleRecord, target: HttpTarget, tried: list[DeadLetter]) -> list[Trial]:
         of = self._state(bus).record
-        requests = [
-            pushing.trial(of, record, target, one.delivery, one.event.json) if one.event is not None else None for one in tried
-        ]
+        requests = [_trial(of, record, target, one) for one in tried]
         self._trials += len(tried)
         try:
             answers = await asyncio.gather(*(self._try(request) for request in requests))
@@ -138,9 +136,9 @@ class DeadLetterCalls(QueueCalls):
             self._trials -= len(tried)
         return [Trial(letter, answer) for letter, answer in zip(tried, answers, strict=True)]
 
-    async def _try(self, request: PushRequest | None) -> PushAnswer:
-        if request is None:
-            return PushAnswer(0, {}, b"", failure="nothing was sent: the event is damaged")
+    async def _try(self, request: PushRequest | str) -> PushAnswer:
+        if isinstance(request, str):
+            return PushAnswer(0, {}, b"", failure=f"nothing was sent: {request}")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[PushAnswer] = loop.create_future()
 
@@ -163,6 +161,16 @@ class DeadLetterCalls(QueueCalls):
     def _keys(self, bus: str, ids: Sequence[str] | None) -> tuple[Key, ...] | None:
         state = self._state(bus)
         return None if ids is None else tuple(_key(state, text, index) for index, text in enumerate(ids))
+
+
+def _trial(of: BusRecord, record: RuleRecord, target: HttpTarget, letter: DeadLetter) -> PushRequest | str:
+    """What is sent, or why nothing is."""
+    if letter.event is None:
+        return "the event is damaged"
+    try:
+        return pushing.trial(of, record, target, letter.delivery, letter.event.json)
+    except TransformFailed as failure:
+        return f"the transform failed: {failure}"
 
 
 def _key(state: BusState, text: str, index: int) -> Key:

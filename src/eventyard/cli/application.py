@@ -28,6 +28,7 @@ from eventyard.cli import (
     serving,
     tailing,
     top,
+    transforms,
     watching,
     working,
 )
@@ -108,6 +109,7 @@ _HANDED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 _GROUPS = {
     "events": events.app,
     "pattern": patterns.app,
+    "transform": transforms.app,
     "rules": rules.app,
     "queue": queue.app,
     "replay": replays.app,

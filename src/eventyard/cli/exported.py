@@ -45,9 +45,9 @@ _ORDER = ("name", "bus", "description", "owner", "pattern", "target", "start", "
 
 
 def _defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    return {
-        field.encode_name: msgspec.to_builtins(_default(field)) for field in msgspec.structs.fields(kind) if not field.required
-    }
+    """What is left out by default, as a transform is, has none."""
+    found = {field.encode_name: _default(field) for field in msgspec.structs.fields(kind) if not field.required}
+    return {name: msgspec.to_builtins(value) for name, value in found.items() if value is not msgspec.UNSET}
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:

@@ -325,6 +325,22 @@ class PatternVerdict(msgspec.Struct, frozen=True):
     why: str
 
 
+class ShapedRequest(msgspec.Struct, frozen=True):
+    """A request as a transform makes it: the target's own headers too, without what is secret in them."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: str
+
+
+class TransformTested(msgspec.Struct, frozen=True):
+    """The request; None where the transform fails on the event, and then why."""
+
+    request: ShapedRequest | None
+    failure: str
+
+
 class Page(msgspec.Struct, Generic[T], frozen=True):
     """Some items of a list, and the token with which it goes on (None: it ended). On the wire `items` has the list's own name."""
 

@@ -152,5 +152,6 @@ class Methods:
 
     rotate_secrets = Method(protocol.rotate_secrets)
     test_pattern = Method(protocol.test_pattern)
+    test_transform = Method(protocol.test_transform)
     ready = Method(protocol.ready)
     server_version = Method(protocol.server_version)

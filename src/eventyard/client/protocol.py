@@ -21,6 +21,7 @@ from eventyard.client.answers import (
     RuleStatus,
     StatusPage,
     StoredEvent,
+    TransformTested,
     Verdict,
 )
 from eventyard.client.building import Document, Moment, pages_of, text_of, time_text
@@ -221,6 +222,12 @@ def test_pattern(
     flag = "true" if eventbridge else "false"
     body = f'{{"pattern":{text_of(pattern)},"event":{text_of(event)},"eventbridge":{flag}}}'
     return Call(Request("POST", address("patterns", "test"), body=body.encode(), content_type=JSON), answer(PatternVerdict))
+
+
+def test_transform(target: Document, event: Document) -> Call[TransformTested]:
+    """What request `target`, as a rule has it, would get of `event` (any JSON object). Nothing is sent."""
+    body = f'{{"target":{text_of(target)},"event":{text_of(event)}}}'
+    return Call(Request("POST", address("transforms", "test"), body=body.encode(), content_type=JSON), answer(TransformTested))
 
 
 def rotate_secrets(*, forget_old: bool = False) -> Call[Rotated]:

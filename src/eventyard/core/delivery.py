@@ -194,6 +194,7 @@ class Reason(enum.StrEnum):
     REJECTED = "rejected"
     EVALUATION = "evaluation"
     FORBIDDEN_TARGET = "forbidden-target"
+    TRANSFORM = "transform"
     DAMAGED = "damaged"
     RULE_DELETED = "rule-deleted"
     NO_MATCH = "no-match"

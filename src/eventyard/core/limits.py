@@ -597,5 +597,23 @@ TARGET_HEADERS_MAX = 20
 TARGET_HEADER_LENGTH_MAX = 4_096
 """Headers of its own that a rule sends with each push: tokens, API keys, tenants. Servers take heads of 8 to 64 KiB."""
 
+TRANSFORM_TEXT_LENGTH_MAX = 8_192
+TRANSFORM_PATHS_MAX = 100
+TRANSFORM_QUERY_MAX = 100
+"""One text of a transform, and how many values and parameters it names: more than any request wants, and little to fill in."""
+
+TRANSFORM_DEPTH_MAX = 32
+"""Objects in objects in a body of a template: half of what an event may have, so that with a value in it it is one still."""
+
+TRANSFORMED_BYTES_MAX = EVENT_BYTES_MAX
+"""A body that a transform makes: what a target that takes any event has to take anyway. A template that names a large value many times
+would make any size of one event."""
+
+TRANSFORM_FAILURE_CHARACTERS = 500
+"""What is kept of why a transform failed: a place, and a phrase."""
+
+TRANSFORMS_KEPT = 1_000
+"""Compiled transforms kept by whoever pushes. One is compiled in well under a millisecond."""
+
 SECRET_KEYS_MAX = 100
 """Keys in the key file: the one in use, and those that older backups may need."""

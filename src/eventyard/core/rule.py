@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from eventyard.core import document, limits
+from eventyard.core import document, limits, transform
 from eventyard.core.errors import InvalidName, InvalidRule
 from eventyard.core.pattern import language
 from eventyard.core.secret import Headers, check_headers, masked
+from eventyard.core.transform import Transform
+from eventyard.core.transform.template import Compiled
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
 
@@ -51,13 +53,24 @@ class DeliveryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     backlog: BacklogCap = BacklogCap()
 
 
+Method = Literal["POST", "PUT", "PATCH", "DELETE", "GET"]
+
+WITHOUT_EVENT = frozenset({"GET", "DELETE"})
+"""Methods that send no body but one that a transform makes; GET none at all (RFC 9110, 9.3.1 and 9.3.5)."""
+
+
 class HttpTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Push: one POST per event. `timeout_s` bounds the whole exchange. `headers` go with each; a value may be {"secret": "..."}."""
+    """Push: one request per event. `timeout_s` bounds the whole exchange. `headers` go with each; a value may be {"secret": "..."}.
+
+    `transform` makes the request out of the event; left out, the target gets the event itself, as `mode` says.
+    """
 
     url: str
     mode: Literal["structured", "binary"] = "structured"
     timeout_s: Annotated[float, msgspec.Meta(ge=0.1, le=300)] = 10.0
     headers: Headers = {}
+    method: Method = "POST"
+    transform: Transform | msgspec.UnsetType = msgspec.UNSET
 
 
 class QueueTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -169,19 +182,26 @@ class Alike:
 
     def kept(self, record: RuleRecord) -> RuleRecord:
         """The same, without the text that it was read from: a pattern that is read as a part of that keeps all of it in memory."""
-        rule = record.rule
-        kept = msgspec.structs.replace(
+        return msgspec.structs.replace(record, rule=self.kept_rule(record.rule))
+
+    def kept_rule(self, rule: Rule) -> Rule:
+        return msgspec.structs.replace(
             rule,
             pattern=rule.pattern.copy(),
-            target=rule.target if headers_of(rule) else self._target(rule.target),
+            target=self._target(rule.target),
             delivery=self._policies.setdefault(rule.delivery, rule.delivery),
         )
-        return msgspec.structs.replace(record, rule=kept)
 
     def _target(self, target: Target) -> Target:
-        """Headers, of which it has none, are in a dictionary, which is no key."""
-        key = target if target.http is None else (target.http.url, target.http.mode, target.http.timeout_s)
-        return self._targets.setdefault(key, target)
+        """What holds a dictionary is no key: one with headers or a transform is kept by itself."""
+        http = target.http
+        if http is None:
+            return self._targets.setdefault(target, target)
+        if not isinstance(http.transform, msgspec.UnsetType):
+            return Target(http=msgspec.structs.replace(http, transform=transform.kept(http.transform)))
+        if http.headers:
+            return target
+        return self._targets.setdefault((http.url, http.mode, http.timeout_s, http.method), target)
 
 
 class Tombstone(msgspec.Struct, frozen=True):
@@ -218,7 +238,7 @@ def parse(body: bytes) -> tuple[Rule, "language.Pattern"]:
     _check_target(rule.target)
     _check_order(rule.delivery)
     check_place(rule.start, at="/start")
-    return msgspec.structs.replace(rule, pattern=msgspec.Raw(bytes(rule.pattern)).copy()), pattern
+    return Alike().kept_rule(msgspec.structs.replace(rule, pattern=msgspec.Raw(bytes(rule.pattern)))), pattern
 
 
 def with_headers(rule: Rule, headers: Headers) -> Rule:
@@ -255,7 +275,25 @@ def _check_target(target: Target) -> None:
         found = "found no target" if target.http is None else "found two targets"
         raise InvalidRule(found, wanted='{"http": {"url": "..."}} to push or {"queue": {}} to be pulled', at="/target")
     if target.http is not None:
-        check_headers(target.http.headers, at="/target/http/headers")
+        check_http(target.http)
+
+
+def check_http(http: HttpTarget, *, at: str = "/target/http", may_keep: bool = True) -> None:
+    """All of it but its address. `may_keep` as in `check_headers`."""
+    check_headers(http.headers, at=f"{at}/headers", may_keep=may_keep)
+    compiled = compiled_transform(http, at=at)
+    if http.method == "GET" and compiled is not None and compiled.has_body:
+        raise InvalidRule("found a body and the method GET", wanted="no body, or another method", at=f"{at}/method")
+
+
+def compiled_transform(http: HttpTarget, *, at: str = "/target/http") -> Compiled | None:
+    """None where it has none. `InvalidRule`."""
+    if isinstance(http.transform, msgspec.UnsetType):
+        return None
+    template = http.transform.template
+    if isinstance(template, msgspec.UnsetType):
+        raise InvalidRule("found no transform", wanted='{"template": {...}}', at=f"{at}/transform")
+    return Compiled(template, own=http.headers, at=f"{at}/transform/template")
 
 
 def _check_order(policy: DeliveryPolicy) -> None:

@@ -55,7 +55,7 @@ def check_headers(headers: Mapping[str, str | Secret], *, at: str, may_keep: boo
     if len(headers) > limits.TARGET_HEADERS_MAX:
         raise InvalidRule(f"found {len(headers)} headers", wanted=f"at most {limits.TARGET_HEADERS_MAX}", at=at)
     for name, value in headers.items():
-        _check_name(name, f"{at}/{name[:100]}")
+        check_header_name(name, f"{at}/{name[:100]}")
         text = value.secret if isinstance(value, Secret) else value
         if text is not None:
             _check_value(text, f"{at}/{name}", is_secret=isinstance(value, Secret))
@@ -65,13 +65,18 @@ def check_headers(headers: Mapping[str, str | Secret], *, at: str, may_keep: boo
             )
 
 
-def _check_name(name: str, at: str) -> None:
+def check_header_name(name: str, at: str) -> None:
+    """`InvalidRule` for one that a rule may not set."""
     if not _NAME.match(name) or name != name.lower():
         raise InvalidRule(
             f'found the header "{name[:60]}"', wanted="a name in lower case, as authorization or x-api-key", at=at
         )
     if _OWN.match(name):
         raise InvalidRule(f'found the header "{name}"', wanted="another: the bus sets this one itself", at=at)
+
+
+def is_header_value(text: str) -> bool:
+    return _VALUE.match(text) is not None
 
 
 def _check_value(text: str, at: str, *, is_secret: bool) -> None:

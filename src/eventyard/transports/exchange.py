@@ -27,6 +27,9 @@ from eventyard.ports import PushAnswer, PushRequest
 
 Done = Callable[[PushAnswer], None]
 
+_BODYLESS = frozenset({"GET", "DELETE"})
+"""Without a body these say nothing of one: a Content-Length of 0 is what servers take for a mistake (RFC 9110, 8.6)."""
+
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
 # RFC 9110 section 7.6.1 and RFC 9112 section 6: these frame the message and steer the connection, which is libcurl's office.
@@ -76,6 +79,7 @@ class Exchange:
         self._opening: socket | None = None
         self._url = ""
         self._timeout_s = 0.0
+        self._method = "POST"
         self._is_pinned = False
         self._forget()
         self._configure(user_agent, ca_file, connect_timeout_s)
@@ -108,10 +112,25 @@ class Exchange:
         """Load the handle with a push, or raise `InvalidHeader`. `addresses` are where a name leads, already judged."""
         request = push.request
         self.curl.setopt(pycurl.HTTPHEADER, _header_lines(request.headers))
-        self.curl.setopt(pycurl.POSTFIELDS, request.body)
+        self._set_method(request.method, request.body)
         self._set_url(url, addresses)
         self._set_timeout(push)
         self.push = push
+
+    def _set_method(self, method: str, body: bytes) -> None:
+        """Of libcurl's two kinds of request, with a body and without, the name is only what is written at its head."""
+        has_body = bool(body) or method not in _BODYLESS
+        if has_body:
+            self.curl.setopt(pycurl.POSTFIELDS, body)  # which makes it one with a body
+        if method == self._method and has_body:
+            return
+        if not has_body:
+            self.curl.setopt(pycurl.HTTPGET, 1)
+        if method == "POST":
+            self.curl.unsetopt(pycurl.CUSTOMREQUEST)
+        else:
+            self.curl.setopt(pycurl.CUSTOMREQUEST, method)
+        self._method = method
 
     def _set_url(self, url: Url, addresses: tuple[IPv4Address | IPv6Address, ...]) -> None:
         """A name is pinned at every push: the + lets libcurl forget it after a minute, so it must be fresh when it is used."""

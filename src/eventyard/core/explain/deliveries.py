@@ -25,6 +25,7 @@ _DEAD: Mapping[str, str] = {
     Reason.REJECTED: "its consumer rejected it",
     Reason.EVALUATION: "the rule could not be evaluated on it",
     Reason.FORBIDDEN_TARGET: "the target's address is one that the operator does not allow",
+    Reason.TRANSFORM: "the rule's transform could not make a request of it",
     Reason.DAMAGED: "the event is damaged in the store",
 }
 

@@ -15,7 +15,7 @@ from eventyard.surfaces.http.calls import Answer, Call, json_answer
 from eventyard.surfaces.http.schemas import NULL, AnyKey, KeyText, Limit, MaybeCloudEvent, MaybeTime, Time
 from eventyard.surfaces.http.times import read_time_ms, rfc3339
 
-DeathReason = Literal["attempts", "age", "answer", "rejected", "evaluation", "forbidden-target", "damaged"]
+DeathReason = Literal["attempts", "age", "answer", "rejected", "evaluation", "forbidden-target", "transform", "damaged"]
 
 
 class LastAnswer(msgspec.Struct, frozen=True):

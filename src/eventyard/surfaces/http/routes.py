@@ -27,6 +27,7 @@ from eventyard.surfaces.http import (
     reviving,
     rules,
     secrets,
+    transforms,
     workers,
 )
 from eventyard.surfaces.http.calls import JSON, Answer, Call, NoFields
@@ -472,6 +473,15 @@ ROUTES = (
         ((200, patterns.PatternTestAnswer, "The verdict"),),
         (errors.InvalidPattern, errors.PatternTooCostly),
         body=_json(patterns.PatternTest, limits.EVENT_BYTES_MAX + limits.RULE_BYTES_MAX),
+    ),
+    Route(
+        "POST",
+        "/v1/transforms/test",
+        transforms.test_transform,
+        "What request a target would get of an event",
+        ((200, transforms.TransformTestAnswer, "The request, or why there is none"),),
+        (errors.InvalidRule,),
+        body=_json(transforms.TransformTest, limits.EVENT_BYTES_MAX + limits.RULE_BYTES_MAX),
     ),
 )
 """Every address of the door, in the order in which the reference page tells of them."""
