@@ -17,8 +17,9 @@ from eventyard.client import AsyncClient, Client, Patience, ProblemError, Unreac
 from eventyard.client.methods import Methods
 
 PARTS = (
-    *("answers", "backtesting", "buffering", "building", "call", "consuming", "dead_letters", "errors", "event", "explaining"),
-    *("following", "keys", "messages", "methods", "patience", "protocol", "publishers", "pulling", "runs", "shells", "working"),
+    *("answers", "backtesting", "buffering", "building", "call", "causes", "consuming", "dead_letters", "errors", "event"),
+    *("explaining", "following", "keys", "messages", "methods", "patience", "protocol", "publishers", "pulling", "received"),
+    *("receiver", "requests", "runs", "service", "shells", "signatures", "working"),
 )
 AT_ONCE = Patience(attempts_max=3, first_s=0.0)
 PUBLISHED = {"id": "1", "source": "/shop", "position": 7, "duplicate": False}

@@ -28,12 +28,16 @@ from eventyard.client.answers import (
 )
 from eventyard.client.backtesting import Backtest, BacktestDay, BacktestGap, Samples, Tried, TriedDay, TriedRule
 from eventyard.client.buffering import BufferFull, Refusal, Unpublished
-from eventyard.client.errors import ClientError, Gap, Problem, ProblemError, Reject, Unreachable
+from eventyard.client.errors import ClientError, Gap, Problem, ProblemError, Reject, Retry, Unreachable
 from eventyard.client.event import new_event
 from eventyard.client.explaining import AttemptAnswer, ExplainedDelivery, Judged, RuleExplanation
 from eventyard.client.patience import Patience
 from eventyard.client.publishers import AsyncPublisher, Publisher
+from eventyard.client.received import CloudEvent
+from eventyard.client.receiver import Receiver
+from eventyard.client.service import RuleBelongsToOthers, Service
 from eventyard.client.shells import AsyncClient, Client
+from eventyard.client.signatures import InvalidSignature, verify_event_headers, verify_webhook
 from eventyard.client.working import Stopping, stop_on_signals
 
 __all__ = [
@@ -48,10 +52,12 @@ __all__ = [
     "Bus",
     "Client",
     "ClientError",
+    "CloudEvent",
     "DeadLetter",
     "Delivery",
     "ExplainedDelivery",
     "Gap",
+    "InvalidSignature",
     "Judged",
     "LastAnswer",
     "NewKey",
@@ -61,17 +67,21 @@ __all__ = [
     "ProblemError",
     "Published",
     "Publisher",
+    "Receiver",
     "Redriven",
     "Refusal",
     "Reject",
     "Replay",
     "Retention",
+    "Retry",
     "Rotated",
     "Rule",
+    "RuleBelongsToOthers",
     "RuleExplanation",
     "RuleState",
     "RuleStatus",
     "Samples",
+    "Service",
     "Settled",
     "ShapedRequest",
     "Stopping",
@@ -86,4 +96,6 @@ __all__ = [
     "Verdict",
     "new_event",
     "stop_on_signals",
+    "verify_event_headers",
+    "verify_webhook",
 ]

@@ -18,7 +18,7 @@ import msgspec
 from eventyard.client import pulling
 from eventyard.client.answers import Delivery, Settled
 from eventyard.client.call import Call
-from eventyard.client.errors import Reject
+from eventyard.client.errors import Reject, Retry
 
 log = logging.getLogger("eventyard.client")
 
@@ -98,7 +98,7 @@ def consume(
     """Receive from the rule `name` and have each delivery handled: it is acknowledged when `handle` (of an AsyncClient: awaited) returns.
 
     When it raises, the delivery is released and given out again after `retry_s`, twice that after the next attempt, and so on;
-    `on_failure` is told (else the log is). `Reject` makes it a dead letter. Leases are renewed while handlers run. Up to `concurrency`
+    `on_failure` is told (else the log is). `Reject` makes it a dead letter, `Retry` has it given out again when it says. Leases are renewed while handlers run. Up to `concurrency`
     deliveries are handled at once, of a Client by as many threads. It goes on until `stop` is set, or nothing came for `wait_s`, if
     `until_empty`: then what is being handled is finished and the rest released. So it does when `handle` raises what is no Exception,
     as Ctrl-C does, which is raised on.
@@ -209,6 +209,8 @@ def _acknowledge(wanted: Consume, done: list[Delivery], leases: Leases) -> Gener
 def _refusal(wanted: Consume, delivery: Delivery, failure: Exception) -> Call[Any]:
     if isinstance(failure, Reject):
         return pulling.reject(wanted.name, delivery, reason=failure.reason, bus=wanted.bus)
+    if isinstance(failure, Retry):
+        return pulling.release(wanted.name, delivery, delay_s=failure.delay_s, bus=wanted.bus)
     wanted.on_failure(delivery, failure)
     delay_s = min(DELAY_S_MAX, wanted.retry_s * 2.0 ** min(delivery.attempt - 1, _DOUBLINGS_MAX))
     return pulling.release(wanted.name, delivery, delay_s=delay_s, bus=wanted.bus)

@@ -68,8 +68,17 @@ class Gap(ClientError):
 
 
 class Reject(Exception):
-    """Raised by a handler of `consume`: this delivery can never be done. It becomes a dead letter that keeps the reason."""
+    """Raised by a handler: this delivery can never be done. It becomes a dead letter that keeps the reason."""
 
     def __init__(self, reason: str = "") -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+class Retry(Exception):
+    """Raised by a handler: not now, but again after `delay_s`, without anybody being told of a failure."""
+
+    def __init__(self, delay_s: float = 0.0, reason: str = "") -> None:
+        self.delay_s = delay_s
+        self.reason = reason
+        super().__init__(reason or f"again after {delay_s:g} s")
