@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from eventyard.core import strict_json
 from eventyard.core.errors import InvalidJSON, Refused
 from eventyard.core.event import from_structured
 from eventyard.core.pattern.evaluator import evaluate
-from eventyard.core.pattern.index import judge
+from eventyard.core.pattern.index import Index, judge
 from eventyard.core.pattern.language import Pattern, parse
 from eventyard.core.pattern.projection import PROJECTED_FIELDS_MAX
 from tests.core.test_pattern_conformance import lines, raw_members
@@ -55,6 +56,13 @@ def test_every_case_of_the_language_is_judged_in_the_data_of_an_event() -> None:
         assert by_bytes == whole, line
         judged += 1
     assert judged > 1_000
+
+
+@pytest.mark.parametrize("number", ["1.0000000000000000001", "1.0000000000000000000", "1", "true", '{"x": "a"}', "[1]"])
+def test_a_number_is_compared_by_its_text_where_another_rule_looks_for_an_object(number: str) -> None:
+    index = Index().with_rule(1, parse('{"n": [{"numeric": ["=", 1]}]}')).with_rule(2, parse('{"n": {"x": ["a"]}}'))
+    body = f'{{"n": {number}}}'.encode()
+    assert index.match(body) == index.match_document(strict_json.decode(body))
 
 
 def test_a_number_that_no_double_holds_is_compared_by_its_text() -> None:

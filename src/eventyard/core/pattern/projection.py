@@ -164,7 +164,7 @@ def _struct(node: _Key, *, is_exact: bool) -> type[msgspec.Struct]:
         fields.append(
             (
                 f"key_{len(fields)}",
-                Any if is_exact and not child.below else _any_json(struct, child),
+                Any if is_exact and not child.below else _any_json(struct, child, is_exact=is_exact),
                 struct.blank if child.below else UNSET,
             )
         )
@@ -176,11 +176,11 @@ def _struct(node: _Key, *, is_exact: bool) -> type[msgspec.Struct]:
     return made  # type: ignore[no-any-return]
 
 
-def _any_json(struct: type[msgspec.Struct], node: _Key) -> Any:
-    """Of a key that is both an end and a way, arrays are not foreseen."""
+def _any_json(struct: type[msgspec.Struct], node: _Key, *, is_exact: bool) -> Any:
+    """Of a key that is both an end and a way, arrays are not foreseen; nor are numbers there exactly: what is declared a number is a double."""
     once: Any = struct | str | int | float | bool | None
     if node.below and node.slot is not None:
-        return once
+        return struct | str | bool | None if is_exact else once
     lists: Any = list[_Elsewhere]
     for _ in range(_LISTS_MAX):
         lists = list[once | lists]
