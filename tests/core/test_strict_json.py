@@ -1,4 +1,5 @@
 from decimal import Decimal
+from sys import float_info
 from typing import Any
 
 import pytest
@@ -39,12 +40,28 @@ def test_strict_json_is_read(body: bytes, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["0.1234567890123456", "1234567890123456.5", "1.234567890123456e3", "4e-324", "1e-400", "-1e-310"]
+    "text", ["0.12345678901234567", "1234567890123456.55", "1.2345678901234567891e3", "4e-324", "1e-400", "-1.2345e-320"]
 )
 def test_a_number_that_a_double_would_lose_keeps_its_decimal_text(text: str) -> None:
-    for decoded in (decode(text.encode()), decode(f'[{text},"\\u0022"]'.encode())[0]):
+    for decoded in in_every_way(text):
         assert type(decoded) is Decimal
         assert decoded == Decimal(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0.1234567890123456", "1234567890123456.5", "1.2345678901234560000e3", "0.30000000000000004", "-1e-310", "5e-324"],
+)
+def test_a_number_that_a_double_prints_as_is_that_double(text: str) -> None:
+    for decoded in in_every_way(text):
+        assert type(decoded) is float
+        assert Decimal(repr(decoded)) == Decimal(text)
+
+
+def in_every_way(text: str) -> list[Any]:
+    """A number by itself; beside another one that is written otherwise than a double prints; with blanks; beside an escaped quote."""
+    bodies = (f"[{text}]", f"[{text},0.10000000000000000]", f"[ {text} ]", f'[{text},"\\u0022"]')
+    return [decode(body.encode())[0] for body in bodies]
 
 
 @pytest.mark.parametrize("text", ["1e400", "-1.5e309", "1e-400"])
@@ -142,7 +159,7 @@ def test_the_length_of_an_exponent_is_bounded() -> None:
 
 
 def test_the_greatest_double_is_the_greatest_number() -> None:
-    assert decode(b"1.7976931348623157e308") == Decimal("1.7976931348623157e308")
+    assert decode(b"1.7976931348623157e308") == float_info.max
     assert decode(b"17976931348623157" + b"0" * 292) == 17976931348623157 * 10**292
     for beyond in (b"1.7976931348623159e308", b"17976931348623159" + b"0" * 292, b"-1" + b"0" * 309):
         for padding in range(31):

@@ -1,6 +1,7 @@
 """The quick ways agree with the exact way on every body, right or wrong."""
 
 import json
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from eventyard.core import strict_json
 from eventyard.core.errors import InvalidJSON
+from eventyard.core.pattern.comparison import is_held
 from eventyard.core.strict_json import decode, decode_exactly
 
 WEBHOOKS = Path(__file__).resolve().parents[3] / "shared" / "data" / "github_webhooks.jsonl"
@@ -19,6 +21,7 @@ numbers = st.one_of(
     st.integers(-(10**25), 10**25).map(str),
     st.decimals(allow_nan=False, allow_infinity=False).map(str),
     st.from_regex(r"\A-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?\Z"),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
     st.integers(280, 330).map(lambda digits: "9" * digits),
 )
 texts = st.one_of(
@@ -97,9 +100,27 @@ def outcome(way: Any, body: bytes) -> tuple[str, str]:
 @example('{"a":1e999,"a":1}')
 @example("[1234567890123456e3,0.000000000000001,1.23456789012345e-300,1e-310,12e-0099]")
 @example("[0e-999,0e99999999,0.0E-1000,1e-9999999]")
+@example('{"a":0.30000000000000004,"a":0.30000000000000004}')
+@example('{"a b":[0.30000000000000004, {"ab":1,"ab":1}]}')
+@example('{"\\u0022":0.30000000000000004,"":1,"":1}')
+@example("[0.30000000000000004,0.1000000000000000055511151231257827]")
+@example("[" * 65 + "0.30000000000000004" + "]" * 65)
+@example("[0.30000000000000004," + "9" * 309 + "]")
+@example("[ -0, -0.0,\t1E-7,0.00001,1e22,100000000000000000000.0]")
 def test_the_quick_ways_and_the_exact_way_agree(document: str) -> None:
     body = document.encode()
     assert outcome(decode, body) == outcome(decode_exactly, body)
+
+
+@given(numbers)
+@example("5e-324")
+@example("4e-324")
+@example("0.1000000000000000055511151231257827")
+def test_a_real_number_is_a_float_exactly_where_a_double_stands_for_it(number: str) -> None:
+    kind, _ = outcome(decode, number.encode())
+    if kind == "value":
+        value = decode(number.encode())
+        assert isinstance(value, int) or isinstance(value, float) is is_held(Decimal(number)), value
 
 
 @given(documents)

@@ -11,7 +11,6 @@ Both ways give the same `Reading`. From bytes real numbers come as doubles, and 
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -73,7 +72,7 @@ class Projection:
         root, decode, taker = self._made or self._make()
         if decode is None or taker is None:
             return self.read_document(strict_json.decode(body))
-        self._exact = self._exact or msgspec.json.Decoder(_struct(root, is_exact=True), float_hook=_held_or_exact).decode
+        self._exact = self._exact or msgspec.json.Decoder(_struct(root, is_exact=True), float_hook=strict_json.real).decode
         try:
             return taker.take(self._exact(body))
         except (msgspec.MsgspecError, Unforeseen):
@@ -122,12 +121,6 @@ def _tree(slots: Slots) -> _Key:
 
 
 # From bytes.
-
-
-def _held_or_exact(text: str) -> float | Decimal:
-    """What a double prints as is the number that it holds."""
-    double = float(text)
-    return double if repr(double) == text else strict_json.real(text)
 
 
 def _ways(root: _Key, slots: Slots) -> dict[int, Attributes]:
