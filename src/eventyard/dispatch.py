@@ -51,7 +51,10 @@ class Dispatch:
         meter: Meter | None = None,
         tracing: Tracing | None = None,
         open_secret: pushing.Opener = pushing.nothing_to_open,
+        wall_ms: Callable[[], int] | None = None,
     ) -> None:
+        """`wall_ms`: Unix time as targets know it, which signatures carry; bus time where there is none."""
+        self._wall_ms = wall_ms or (lambda: now().time_ms)
         self._open_secret = open_secret
         self._tracing = tracing
         self._meter = meter or Meter()
@@ -100,13 +103,14 @@ class Dispatch:
 
     def take(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
         """Send each leased delivery. The event is pushed as it is stored, as its binary form, or as the rule's transform makes it."""
+        time_s = self._wall_ms() // 1000
         for lease in leases:
             self._change_under_way(bus.number, lease, 1)
             push = _Push(bus, lease)
             told = self._tracing.headers(bus, lease) if self._tracing is not None else ()
             try:
                 shaped = self._shapes.shape(bus, lease)
-                request = pushing.push(bus, lease, told, self._open_secret, shaped=shaped)
+                request = pushing.push(bus, lease, time_s, told, self._open_secret, shaped=shaped)
             except SecretLost as error:
                 self._answered(push, PushAnswer(0, {}, b"", failure=error.found))
                 continue

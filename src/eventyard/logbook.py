@@ -279,9 +279,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 def without_secrets(line: str) -> str:
     """A key keeps its prefix, which tells whose it is; of credentials in a URL or a header nothing stays."""
-    return _BEARER.sub(r"\1 ***", _USERINFO.sub(r"\1***@", _KEY.sub(r"\1_***", line)))
+    return _BEARER.sub(r"\1 ***", _USERINFO.sub(r"\1***@", _KEY.sub(r"\1_***", _SIGNING.sub("whsec_***", line))))
 
 
 _KEY = re.compile(r"\b(ey_[A-Za-z0-9]{4,16})_[A-Za-z0-9_-]{8,}")
+_SIGNING = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
 _USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@\"]+@", re.IGNORECASE)
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)

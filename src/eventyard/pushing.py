@@ -1,15 +1,15 @@
 """A push as an HTTP request: what a target gets of a delivery, whoever sends it."""
 
-from collections.abc import Callable, Sequence
-
-import msgspec
+from collections.abc import Callable, Iterator, Sequence
 
 from eventyard.core import event as events
+from eventyard.core import signature
 from eventyard.core.changes import BusRecord
 from eventyard.core.commands import Lease
 from eventyard.core.delivery import Delivery, delivery_id
 from eventyard.core.errors import SecretLost
 from eventyard.core.rule import WITHOUT_EVENT, HttpTarget, RuleRecord, compiled_transform
+from eventyard.core.rule_secrets import SIGNING
 from eventyard.core.secret import Secret, context
 from eventyard.core.transform.shaped import Shaped, address
 from eventyard.core.transform.shapes import facts
@@ -29,36 +29,40 @@ def nothing_to_open(_sealed: str, _context: str) -> str:
 def push(
     bus: BusRecord,
     lease: Lease,
+    time_s: int,
     more: Headers = (),
     open_secret: Opener = nothing_to_open,
     *,
     shaped: Shaped | None = None,
 ) -> PushRequest:
-    """What the rule's target gets of a leased delivery. `more`: headers that whoever sends it adds. `SecretLost`, `TransformFailed`.
+    """What the rule's target gets of a leased delivery at `time_s` (Unix time). `more`: headers that whoever sends it adds.
 
-    `shaped`: what the rule's transform made of the event; None where it has none.
+    `shaped`: what the rule's transform made of the event; None where it has none. `SecretLost`, `TransformFailed`.
     """
-    target = lease.record.rule.target.http
+    record, target = lease.record, lease.record.rule.target.http
     if target is None:
-        raise TypeError(f"rule {lease.record.name} is pulled, not pushed")
-    request = _request(bus, lease.record, lease.delivery, lease.event, target=target, shaped=shaped)
-    if target.headers:
-        more = (*more, *_own(bus, lease.record, target, open_secret))
-    for name, value in more:
-        request = _with_header(request, name, value)
-    if not (lease.is_replayed and lease.record.rule.replay == "mark"):
-        return request
-    return _with_header(request, "eventyard-replay", str(lease.delivery.run))
+        raise TypeError(f"rule {record.name} is pulled, not pushed")
+    own = _own(bus, record, target, open_secret)
+    more = (*more, *own, *([("eventyard-replay", str(lease.delivery.run))] if _is_marked(lease) else ()))
+    secrets = _signing_secrets(bus, record, target, open_secret)
+    return _request(
+        bus, record, lease.delivery, lease.event, target=target, shaped=shaped, more=more, secrets=secrets, time_s=time_s
+    )
 
 
-def trial(bus: BusRecord, record: RuleRecord, target: HttpTarget, delivery: Delivery, event: bytes) -> PushRequest:
+def _is_marked(lease: Lease) -> bool:
+    return lease.is_replayed and lease.record.rule.replay == "mark"
+
+
+def trial(
+    bus: BusRecord, record: RuleRecord, target: HttpTarget, delivery: Delivery, event: bytes, *, time_s: int
+) -> PushRequest:
     """What another target gets that somebody tries a delivery of the rule on. `TransformFailed`."""
     compiled = compiled_transform(target)
     shaped = None if compiled is None else compiled.shape(event, facts(bus, record, delivery))
-    request = _request(bus, record, delivery, event, target=target, shaped=shaped)
-    for name, value in _own(bus, record, target, nothing_to_open):
-        request = _with_header(request, name, value)
-    return _with_header(request, "eventyard-test", "true")
+    more = (*_own(bus, record, target, nothing_to_open), ("eventyard-test", "true"))
+    secrets = _signing_secrets(bus, record, target, nothing_to_open)
+    return _request(bus, record, delivery, event, target=target, shaped=shaped, more=more, secrets=secrets, time_s=time_s)
 
 
 def preview(target: HttpTarget, event: bytes) -> PushRequest:
@@ -77,17 +81,31 @@ _NOT_SHOWN = "(not shown)"
 
 
 def _request(
-    bus: BusRecord, record: RuleRecord, delivery: Delivery, event: bytes, *, target: HttpTarget, shaped: Shaped | None
+    bus: BusRecord,
+    record: RuleRecord,
+    delivery: Delivery,
+    event: bytes,
+    *,
+    target: HttpTarget,
+    shaped: Shaped | None,
+    more: Headers,
+    secrets: Sequence[str],
+    time_s: int,
 ) -> PushRequest:
+    identity = delivery_id(bus.incarnation, delivery.rule, delivery.position, delivery.run)
     content, body = _content(target, event, shaped)
     headers = [
         *content,
-        ("eventyard-delivery", delivery_id(bus.incarnation, delivery.rule, delivery.position, delivery.run)),
+        ("eventyard-delivery", identity),
         ("eventyard-attempt", str(delivery.attempts)),
         ("eventyard-position", str(delivery.position)),
         ("eventyard-bus", bus.name),
         ("eventyard-rule", record.name),
+        *more,
     ]
+    if secrets:
+        attributes = content if any(name.startswith("ce-") for name, _ in content) else ()
+        headers += signature.headers(secrets, identity, time_s, body, attributes)
     return _addressed(target, tuple(headers), body, shaped)
 
 
@@ -98,9 +116,18 @@ def _addressed(target: HttpTarget, headers: tuple[tuple[str, str], ...], body: b
     return PushRequest(url, (*headers, *shaped.headers), body, target.timeout_s, method=target.method)
 
 
-def _own(bus: BusRecord, record: RuleRecord, target: HttpTarget, open_secret: Opener) -> list[tuple[str, str]]:
+def _own(bus: BusRecord, record: RuleRecord, target: HttpTarget, open_secret: Opener) -> Iterator[tuple[str, str]]:
     """The target's own headers. A secret that is not sealed was opened for us, as for a worker."""
-    return [(name, _clear(value, context(bus.name, record.name, name), open_secret)) for name, value in target.headers.items()]
+    for name, value in target.headers.items():
+        yield name, _clear(value, context(bus.name, record.name, name), open_secret)
+
+
+def _signing_secrets(bus: BusRecord, record: RuleRecord, target: HttpTarget, open_secret: Opener) -> list[str]:
+    """None where it is not signed."""
+    if target.signing is None:
+        return []
+    belongs_to = context(bus.name, record.name, SIGNING)
+    return [_clear(secret, belongs_to, open_secret) for secret in target.signing.secrets]
 
 
 def _clear(value: str | Secret, belongs_to: str, open_secret: Opener) -> str:
@@ -112,10 +139,6 @@ def _clear(value: str | Secret, belongs_to: str, open_secret: Opener) -> str:
         return open_secret(value.secret, belongs_to)
     except SecretLost as error:
         raise SecretLost(f"the secret of {belongs_to} cannot be opened: {error.found}") from error
-
-
-def _with_header(request: PushRequest, name: str, value: str) -> PushRequest:
-    return msgspec.structs.replace(request, headers=(*request.headers, (name, value)))
 
 
 def _content(target: HttpTarget, stored: bytes, shaped: Shaped | None) -> tuple[Headers, bytes]:

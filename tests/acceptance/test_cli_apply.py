@@ -260,6 +260,27 @@ def test_a_secret_is_never_shown_and_null_keeps_it(eventyard: Command, bus: str,
     assert (missing.code, "wanted the secret itself" in missing.err) == (3, True)
 
 
+def test_signing_secrets_are_shown_as_how_many_there_are_and_one_is_put_beside_another(
+    eventyard: Command, bus: str, wanted: Any
+) -> None:
+    def signed(*secrets: str | None) -> Any:
+        http = {"url": "http://127.0.0.1:9/", "signing": {"secrets": [{"secret": secret} for secret in secrets]}}
+        return wanted(rule("a", bus, target={"http": http}))
+
+    first, second = (json.loads(eventyard("secrets", "new", "--json").out)["secret"] for _ in range(2))
+    said = [eventyard("apply", "-f", signed(first), "--yes")]
+    exported = eventyard("export", "--bus", bus)
+    assert eventyard("apply", "-f", "-", "--dry-run", stdin=exported.out).out == "nothing to change: 2 as they should be\n"
+    said += [exported, eventyard("apply", "-f", signed(second, None), "--yes")]
+    assert '+ [{"secret":"(not shown)"},{"secret":null}]' in said[-1].out
+    assert eventyard("apply", "-f", signed(None, None), "--dry-run").out == "nothing to change: 2 as they should be\n"
+    said.append(eventyard("apply", "-f", signed(None), "--yes"))
+    assert said[-1].code == 0
+    assert not any(secret.removeprefix("whsec_") in text for ended in said for text in ended[1:] for secret in (first, second))
+    bad = eventyard("apply", "-f", signed("hunter2"), "--yes")
+    assert (bad.code != 0, "eventyard secrets new" in bad.err, "hunter2" in bad.err) == (True, True, False)
+
+
 def test_a_file_of_a_rule_that_is_gone_is_named_and_stays(eventyard: Command, bus: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
         eventyard("rules", "put", name, "--bus", bus, "--queue", "--type", "x")

@@ -23,6 +23,7 @@ import httpx
 import pytest
 
 TOKEN = "Bearer vzv9-hunter2-Zq7"
+SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "tok_9f3b_Kx=/+ 77"
 WAIT_S = 30.0
 
@@ -101,7 +102,7 @@ def test_whatever_a_server_writes_or_says_holds_no_secret(tmp_path: Path, target
                 server.wait(WAIT_S)
     assert {TOKEN, OTHER} <= Refusing.shown
     opened = key_file.read_text().splitlines()[-1].split()[1]
-    secrets = [TOKEN, OTHER, talk.key.rsplit("_", 1)[-1], opened]
+    secrets = [TOKEN, OTHER, SIGNING.removeprefix("whsec_"), talk.key.rsplit("_", 1)[-1], opened]
     written = {str(path): path.read_bytes() for path in _files(tmp_path) if path != key_file}
     written["answers"] = b"\n".join(talk.heard)
     found = [(name, secret) for name, content in written.items() for secret in secrets if _holds(content, secret)]
@@ -112,7 +113,11 @@ def test_whatever_a_server_writes_or_says_holds_no_secret(tmp_path: Path, target
 
 def _story(talk: Talker, target: ThreadingHTTPServer, folder: Path, data: Path, number: int) -> None:
     url, rules = f"http://127.0.0.1:{target.server_port}/in", "/v1/buses/default/rules"
-    http = {"url": url, "headers": {"authorization": {"secret": TOKEN if number else OTHER}, "x-tenant": "acme"}}
+    http = {
+        "url": url,
+        "headers": {"authorization": {"secret": TOKEN if number else OTHER}, "x-tenant": "acme"},
+        "signing": {"secrets": [{"secret": SIGNING}]},
+    }
     rule = {"pattern": {"type": ["order.paid"]}, "target": {"http": http}}
     name = f"secret-rule-{number}"
     if not talk.key:
@@ -132,6 +137,8 @@ def _story(talk: Talker, target: ThreadingHTTPServer, folder: Path, data: Path, 
         f"{rules}/worse",
         {"pattern": {"type": ["x"]}, "target": {"http": {**http, "headers": {"x-a": {"secret": TOKEN + "\n"}}}}},
     )
+    for signing in (SIGNING, [SIGNING], {"secrets": [SIGNING]}, {"secrets": [{"secret": SIGNING + "\n"}]}):
+        talk("PUT", f"{rules}/worst", {"pattern": {"type": ["x"]}, "target": {"http": {**http, "signing": signing}}})
     event = {"specversion": "1.0", "id": f"e{number}", "source": "/shop", "type": "order.paid"}
     position = _publish(talk, event)
     talk.until(f"{rules}/{name}/status", lambda status: status["dead"] >= 1)

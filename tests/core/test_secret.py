@@ -6,7 +6,8 @@ import pytest
 
 from eventyard.core import limits
 from eventyard.core.errors import InvalidRule
-from eventyard.core.rule import headers_of, parse, shown
+from eventyard.core.rule import headers_of, parse
+from eventyard.core.rule_secrets import shown
 from eventyard.core.secret import SEALED, Secret, check_headers
 
 

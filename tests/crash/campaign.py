@@ -128,7 +128,13 @@ def _set_up(server: Server, receiver: Receiver) -> None:
 def _pushed(receiver: Receiver, name: str, pattern: dict[str, Any]) -> dict[str, Any]:
     return {
         "pattern": pattern,
-        "target": {"http": {"url": f"http://127.0.0.1:{receiver.port}/{name}", "timeout_s": 5}},
+        "target": {
+            "http": {
+                "url": f"http://127.0.0.1:{receiver.port}/{name}",
+                "timeout_s": 5,
+                "signing": {"secrets": [{"secret": receiver.secret}]},
+            }
+        },
         "start": "earliest",
         "delivery": {"backoff": {"initial_s": 0.05, "factor": 2, "max_s": 0.5}},
     }

@@ -6,6 +6,8 @@ import random
 import threading
 from collections import Counter
 
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
 REFUSED_SHARE = 0.05
 """Answered with 503, so that retries are always under way when the server dies."""
 
@@ -16,8 +18,10 @@ Identity = tuple[str, str]
 class Receiver:
     """`taken[rule]` counts the answers 200 for each event; `deliveries` holds every delivery id seen for it.
 
-    `by_run` holds, by rule and run, what was taken, and `marks` as what replay it came; `arrivals` all that came, with the answer, in order.
+    Each push has to be signed with `secret`; one that is not is a stray. `by_run` holds, by rule and run, what was taken, and `marks` as what replay it came; `arrivals` all that came, with the answer, in order.
     """
+
+    secret = "whsec_Y3Jhc2hlcyBmb3JnZXQgbm8gc2VjcmV0cyE="
 
     def __init__(self, seed: int) -> None:
         self.taken: dict[str, Counter[Identity]] = {}
@@ -73,6 +77,7 @@ class Receiver:
         rule = path.strip("/")
         if headers.get("eventyard-rule") != rule:
             self.strays.append(f"{rule} was sent {headers}")
+        self._verify(headers, body)
         event = json.loads(body)
         identity = (event["source"], event["id"])
         self.deliveries.setdefault((rule, identity), set()).add(headers["eventyard-delivery"])
@@ -81,6 +86,14 @@ class Receiver:
         if status == 200:
             self._note_taken(rule, identity, headers)
         return status
+
+    def _verify(self, headers: dict[str, str], body: bytes) -> None:
+        try:
+            Webhook(self.secret).verify(body, headers, json_parse=False)
+        except WebhookVerificationError as error:
+            self.strays.append(f"{error}: {headers}")
+        if headers.get("webhook-id") != headers["eventyard-delivery"]:
+            self.strays.append(f"two ids: {headers}")
 
     def _note_taken(self, rule: str, identity: Identity, headers: dict[str, str]) -> None:
         run = (rule, int(headers["eventyard-delivery"].rpartition("-")[2]))

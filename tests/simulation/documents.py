@@ -12,6 +12,9 @@ BUSES = ("default", "default", "default", "second", "third")
 TYPES = ("car.sold", "car.repaired", "order.paid")
 RULES = ("rewards", "stock", "mail", "audit", "billing")
 HOSTS = ("alpha", "beta", "gamma")
+SECRETS = ("whsec_b25lIG9mIHR3bywgaW4gdGhlIHNpbXVsYXRpb24=", "whsec_dGhlIG90aGVyIG9mIHRoZSB0d28sIGp1c3QgYXMgZ29vZA==")
+SIGNED = {"alpha": SECRETS[:1], "beta": SECRETS, "gamma": ()}
+"""What pushes to a host are signed with, so that a target knows without the rule."""
 
 
 class Documents:
@@ -34,8 +37,7 @@ class Documents:
 
     def simple(self, name: str) -> bytes:
         """All events of clients, pushed, from now on."""
-        url = f"http://{self._rng.choice(HOSTS)}/{name}"
-        document = {"pattern": {"source": [{"prefix": "/client/"}]}, "target": {"http": {"url": url, "timeout_s": 5}}}
+        document = {"pattern": {"source": [{"prefix": "/client/"}]}, "target": self._pushed(name)}
         return json.dumps(document).encode()
 
     def pattern(self) -> dict[str, Any]:
@@ -64,7 +66,14 @@ class Documents:
         rng = self._rng
         if rng.random() < self._pulled_share:
             return {"queue": {"lease_s": rng.choice((1, 5, 30)), "max_leases": rng.choice((1, 3, 10_000))}}
-        return {"http": {"url": f"http://{rng.choice(HOSTS)}/{name}", "timeout_s": 5}}
+        return self._pushed(name)
+
+    def _pushed(self, name: str) -> dict[str, Any]:
+        host = self._rng.choice(HOSTS)
+        http: dict[str, Any] = {"url": f"http://{host}/{name}", "timeout_s": 5}
+        if SIGNED[host]:
+            http["signing"] = {"secrets": [{"secret": secret} for secret in SIGNED[host]]}
+        return {"http": http}
 
     def _delivery(self, before: RuleRecord | None) -> dict[str, Any]:
         rng = self._rng

@@ -1,5 +1,7 @@
 """Targets and the network before them: every way of answering that the delivery table knows, and several that it does not."""
 
+import base64
+import hmac
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -10,6 +12,7 @@ from eventyard.core.delivery import parse_delivery_id
 from eventyard.core.limits import PUSH_LEASE_MARGIN_MS
 from eventyard.ports import PushAnswer, PushRequest
 from tests.simulation.books import BrokenPromise, Handed
+from tests.simulation.documents import SECRETS
 from tests.simulation.handing import Gate
 from tests.simulation.world import World
 
@@ -44,6 +47,20 @@ FLAWED: Mapping[str, tuple[Callable[[int], Reaction], ...]] = MappingProxyType(
 """Moods that answer quickly, each in one of these ways."""
 
 
+def _check_signatures(headers: dict[str, str], body: bytes, now_ms: int) -> None:
+    """By the specification, and not by the code that signs. A push that nobody asked to have signed has none to look at."""
+    signed = headers.get("webhook-signature")
+    if signed is None:
+        return
+    text = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    keys = [base64.b64decode(secret.removeprefix("whsec_")) for secret in SECRETS]
+    good = {"v1," + base64.b64encode(hmac.digest(key, text, "sha256")).decode() for key in keys}
+    if not good.issuperset(signed.split()) or headers["webhook-id"] != headers["eventyard-delivery"]:
+        raise BrokenPromise(f"a push is signed badly: {headers}")
+    if headers["webhook-timestamp"] != str(now_ms // 1000):
+        raise BrokenPromise(f"a push says another time than it is, {now_ms}: {headers}")
+
+
 class Targets:
     """The transport of the house, and all targets behind it, each in a mood of its own (by host name)."""
 
@@ -69,6 +86,7 @@ class Targets:
         parsed = parse_delivery_id(headers["eventyard-delivery"])
         if parsed is None or parsed[1][2] != int(headers["eventyard-position"]):
             raise BrokenPromise(f"a push has no delivery id that can be read: {headers}")
+        _check_signatures(headers, request.body, self._now().time_ms)
         push = Handed(
             incarnation=parsed[0],
             key=parsed[1],

@@ -2,11 +2,13 @@
 
 import itertools
 import random
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import pytest
+from standardwebhooks.webhooks import Webhook
 
 from eventyard.consumers import Claim, Consumers, Granted
 from eventyard.core import handout, limits
@@ -160,6 +162,7 @@ class House:
             say=self.said.append,
             now=lambda: self.clock.elapsed_ms / 1000,
             rng=random.Random(1),
+            wall_ms=lambda: time.time_ns() // 1_000_000,
         )
 
     def do(self, command: Any, bus: str = "default") -> None:
@@ -635,6 +638,18 @@ def test_two_workers_share_a_rule_and_its_concurrency(house: House) -> None:
     assert house.sent()
     assert other.sent()
     assert set(house.sent()).isdisjoint(other.sent())
+
+
+def test_a_worker_signs_with_the_time_that_targets_know(house: House) -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    target = {"http": {"url": "http://127.0.0.1:9/signed", "signing": {"secrets": [{"secret": secret}]}}}
+    house.put("signed", target=target)
+    house.publish(an_event(1))
+    house.turn()
+    (request,) = [request for request, _ in house.targets.sent if request.url.endswith("/signed")]
+    headers = dict(request.headers)
+    Webhook(secret).verify(request.body, headers, json_parse=False)
+    assert headers["webhook-id"] == headers["eventyard-delivery"]
 
 
 # Waiting

@@ -155,7 +155,8 @@ class Walk:
     def expect(self, running: Running) -> None:
         """The lines of the page, in any order, and no other."""
         wanted = self.take("text").splitlines()
-        assert sorted(running.lines.get(timeout=WAIT_S) for _ in wanted) == sorted(wanted)
+        printed = sorted(running.lines.get(timeout=WAIT_S) for _ in wanted)
+        assert printed == sorted(wanted), printed
 
     def stop_all(self) -> None:
         for running in reversed(self._running):

@@ -135,6 +135,7 @@ def test_what_a_caller_sent_begins_no_line_of_its_own(lines: logging.Formatter) 
         ("key ey_abcd1234_s3cr3t-0123456789abcdef is gone", "s3cr3t", "ey_abcd1234_***"),
         ("cannot reach https://user:hunter2@shop.example/in", "hunter2", "https://***@shop.example"),
         ("authorization: Bearer eyJhbGciOiJSUzI1NiJ9.e30.sig", "eyJhb", "Bearer ***"),
+        ("found whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "MfKQ", "whsec_***"),
         ("Basic dXNlcjpodW50ZXIy was refused", "dXNlc", "Basic ***"),
     ],
 )

@@ -66,6 +66,7 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, BacktestCalls, KeyCa
         self._transport = transport
         self._policy = policy
         self._clock = clock
+        self._wall_ms = clock.now_ms
         self._used_ms = {}
         chance = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing; the system's costs a call for each push
         self.meter = Meter()
@@ -73,7 +74,14 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, BacktestCalls, KeyCa
         self._backtests = BacktestThread()
         self._watched = 0
         self._dispatch = Dispatch(
-            transport, self._now, self._wake, chance, meter=self.meter, tracing=tracing, open_secret=self._open_secret
+            transport,
+            self._now,
+            self._wake,
+            chance,
+            meter=self.meter,
+            tracing=tracing,
+            open_secret=self._open_secret,
+            wall_ms=clock.now_ms,
         )
         self._consumers = Consumers(self._wake)
         self._records = handout.Records(self._open_secret)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
@@ -37,6 +37,7 @@ class DeadLetterCalls(QueueCalls):
     """
 
     _transport: Transport
+    _wall_ms: Callable[[], int]
     _trials = 0
 
     async def dead_letters(
@@ -128,7 +129,8 @@ class DeadLetterCalls(QueueCalls):
 
     async def _try_all(self, bus: str, record: RuleRecord, target: HttpTarget, tried: list[DeadLetter]) -> list[Trial]:
         of = self._state(bus).record
-        requests = [_trial(of, record, target, one) for one in tried]
+        time_s = self._wall_ms() // 1000
+        requests = [_trial(of, record, target, one, time_s) for one in tried]
         self._trials += len(tried)
         try:
             answers = await asyncio.gather(*(self._try(request) for request in requests))
@@ -163,12 +165,12 @@ class DeadLetterCalls(QueueCalls):
         return None if ids is None else tuple(_key(state, text, index) for index, text in enumerate(ids))
 
 
-def _trial(of: BusRecord, record: RuleRecord, target: HttpTarget, letter: DeadLetter) -> PushRequest | str:
+def _trial(of: BusRecord, record: RuleRecord, target: HttpTarget, letter: DeadLetter, time_s: int) -> PushRequest | str:
     """What is sent, or why nothing is."""
     if letter.event is None:
         return "the event is damaged"
     try:
-        return pushing.trial(of, record, target, letter.delivery, letter.event.json)
+        return pushing.trial(of, record, target, letter.delivery, letter.event.json, time_s=time_s)
     except TransformFailed as failure:
         return f"the transform failed: {failure}"
 

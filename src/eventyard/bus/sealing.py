@@ -9,8 +9,9 @@ from eventyard.bus.asking import Asking
 from eventyard.core.bus_state import BusState
 from eventyard.core.commands import Reseal
 from eventyard.core.errors import InvalidRequest, InvalidRule, SecretLost
-from eventyard.core.rule import Rule, RuleRecord, headers_of, with_headers
-from eventyard.core.secret import Headers, Secret, context, replaced
+from eventyard.core.rule import Rule, RuleRecord
+from eventyard.core.rule_secrets import Place, secrets_of, with_secrets
+from eventyard.core.secret import Secret, context
 from eventyard.ports import Vault
 
 
@@ -30,26 +31,37 @@ class SecretCalls(Asking):
 
     def _sealed(self, bus: str, name: str, rule: Rule) -> Rule:
         """The rule with its secrets sealed. One that is null, or the same again, is the one that is there, so that nothing changes."""
-        headers = headers_of(rule)
-        if not any(isinstance(value, Secret) for value in headers.values()):
+        given = secrets_of(rule)
+        if not given:
             return rule
-        before = self._state(bus).by_name.get(name)
-        known = headers_of(before.rule) if before is not None and _origin(before.rule) == _origin(rule) else {}
-        return with_headers(rule, replaced(headers, lambda header, given: self._sealed_one(bus, name, header, given, known)))
-
-    def _sealed_one(self, bus: str, name: str, header: str, given: Secret, known: Headers) -> Secret:
-        at, before = f"/target/http/headers/{header}", known.get(header)
         if self._vault is None:
-            raise InvalidRule("found a secret", wanted="none: this bus was started without a key file", at=at)
+            raise InvalidRule("found a secret", wanted="none: this bus was started without a key file", at=given[0][0].at)
+        there = self._there(bus, name, rule)
+        # Those that are spelled out first: what they leave over is what the others keep.
+        spelled = [
+            self._sealed_one(self._vault, context(bus, name, place.name), one, there.get(place.name, []))
+            for place, one in given
+        ]
+        sealed = iter([one or _kept(place, there) for (place, _), one in zip(given, spelled, strict=True)])
+        return with_secrets(rule, lambda _place, _given: next(sealed))
+
+    def _there(self, bus: str, name: str, rule: Rule) -> "_There":
+        before = self._state(bus).by_name.get(name)
+        there: _There = {}
+        if before is not None and _origin(before.rule) == _origin(rule):
+            for place, sealed in secrets_of(before.rule):
+                there.setdefault(place.name, []).append(sealed)
+        return there
+
+    def _sealed_one(self, vault: Vault, belongs_to: str, given: Secret, known: list[Secret]) -> Secret | None:
+        """None where it is not spelled out. One that is `known` stays as it is, so that nothing changes."""
         if given.secret is None:
-            if not isinstance(before, Secret):
-                wanted = "the secret itself: the rule has none for this header and this host that could be kept"
-                raise InvalidRule("found no value", wanted=wanted, at=at)
-            return before
-        belongs_to = context(bus, name, header)
-        if isinstance(before, Secret) and self._open(before, belongs_to) == given.secret:
-            return before
-        return Secret(self._vault.seal(given.secret, belongs_to))
+            return None
+        for before in known:
+            if self._open(before, belongs_to) == given.secret:
+                known.remove(before)
+                return before
+        return Secret(vault.seal(given.secret, belongs_to))
 
     def _open(self, sealed: Secret, belongs_to: str) -> str | None:
         """None where it cannot be opened."""
@@ -102,8 +114,21 @@ class SecretCalls(Asking):
     def _with_secrets(self) -> Iterator[tuple[BusState, RuleRecord]]:
         for state in list(self._writer.states.values()):
             for record in state.by_uid.copy().values():
-                if any(isinstance(value, Secret) for value in headers_of(record.rule).values()):
+                if secrets_of(record.rule):
                     yield state, record
+
+
+_There = dict[str, list[Secret]]
+"""What a rule has that may be kept, by what it belongs to: of signing secrets maybe two, the newest first."""
+
+
+def _kept(place: Place, there: _There) -> Secret:
+    """The newest of those that are left."""
+    known = there.get(place.name)
+    if not known:
+        wanted = "the secret itself: the rule has none in this place, for this host, that could be kept"
+        raise InvalidRule("found no value", wanted=wanted, at=place.at)
+    return known.pop(0)
 
 
 def _origin(rule: Rule) -> tuple[str, str]:
@@ -114,5 +139,4 @@ def _origin(rule: Rule) -> tuple[str, str]:
 
 def _sealed_in(state: BusState, record: RuleRecord) -> list[tuple[str, Secret]]:
     """Each secret of the rule with what it belongs to."""
-    headers = headers_of(record.rule).items()
-    return [(context(state.record.name, record.name, name), value) for name, value in headers if isinstance(value, Secret)]
+    return [(context(state.record.name, record.name, place.name), sealed) for place, sealed in secrets_of(record.rule)]

@@ -1,5 +1,6 @@
-"""`eventyard secrets`: the key by which what is secret in rules is kept."""
+"""`eventyard secrets`: the key by which what is secret in rules is kept, and secrets to sign pushes with."""
 
+import secrets
 from typing import Annotated
 
 import typer
@@ -8,7 +9,26 @@ from eventyard.cli.exits import Exit
 from eventyard.cli.options import DEFAULT_URL, Json, Url, connect
 from eventyard.cli.screen import Screen
 
-app = typer.Typer(help="Secrets in rules: seal them with a new key.")
+app = typer.Typer(help="Secrets in rules: seal them with a new key, make one to sign pushes with.")
+
+
+@app.command("new")
+def new(*, as_json: Json = False) -> int:
+    """Print a new secret to sign pushes with. It is made here, and no server is asked.
+
+    Example:
+      eventyard secrets new > signing.secret
+
+    Next: put it into a rule as target.http.signing.secrets
+
+    """
+    from eventyard.core import limits, signature  # noqa: PLC0415 - heavy, see the package
+
+    screen = Screen(as_json=as_json)
+    secret = signature.new_secret(secrets.token_bytes(limits.SIGNING_SECRET_BYTES_NEW))
+    screen.document({"secret": secret})
+    screen.say(secret)
+    return Exit.OK
 
 
 @app.command("rotate")

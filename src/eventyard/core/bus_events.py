@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 
 from eventyard.core.event import Event, make
-from eventyard.core.rule import RuleRecord, shown
+from eventyard.core.rule import RuleRecord
+from eventyard.core.rule_secrets import shown
 
 RULE_CREATED = "io.eventyard.rule.created"
 RULE_CHANGED = "io.eventyard.rule.changed"

@@ -57,10 +57,10 @@ def _located(message: str, document: Any, kind: type, refusal: type[Refused]) ->
         return refusal(f'no "{match["name"]}"', wanted=f'the field "{match["name"]}"', at=_pointer(_steps(match["path"])))
     if match := _WRONG.match(message):
         path = _steps(match["path"])
-        return refusal(f"found {_show(_value_at(document, path))}", wanted=match["wanted"].replace("`", ""), at=_pointer(path))
+        return refusal(f"found {_show_at(document, path)}", wanted=match["wanted"].replace("`", ""), at=_pointer(path))
     if match := _ENUM.match(message):
         path = _steps(match["path"])
-        return refusal(f"found {_show(_value_at(document, path))}", wanted=_choices(kind, path), at=_pointer(path))
+        return refusal(f"found {_show_at(document, path)}", wanted=_choices(kind, path), at=_pointer(path))
     return refusal(message, at="/")
 
 
@@ -80,6 +80,15 @@ def _value_at(document: Any, steps: list[str]) -> Any:
         elif isinstance(document, list) and step.isdigit() and int(step) < len(document):
             document = document[int(step)]
     return document
+
+
+_SECRETIVE = frozenset({"signing", "auth"})
+"""Below these a value is not repeated: a secret in the wrong place, as a text where an object is wanted, is still one."""
+
+
+def _show_at(document: Any, steps: list[str]) -> str:
+    value = _value_at(document, steps)
+    return _kind(value) if _SECRETIVE.intersection(steps) else _show(value)
 
 
 def _show(value: Any) -> str:

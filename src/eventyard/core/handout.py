@@ -18,8 +18,10 @@ from eventyard.core.clock import BusTime
 from eventyard.core.commands import Lease, Settlement
 from eventyard.core.delivery import Delivery, Note, State
 from eventyard.core.errors import InvalidRequest, SecretLost
-from eventyard.core.rule import RuleRecord, headers_of, with_headers
-from eventyard.core.secret import Secret, context, replaced
+from eventyard.core.rule import RuleRecord
+from eventyard.core.rule_secrets import Place as SecretPlace
+from eventyard.core.rule_secrets import with_secrets
+from eventyard.core.secret import Secret, context
 from eventyard.core.verdict import Delivered, PushVerdict
 
 CONTENT_TYPE = "application/msgpack"
@@ -125,17 +127,17 @@ class Records:
         return known[1]
 
     def _opened(self, bus: BusRecord, record: RuleRecord) -> RuleRecord:
-        headers, open_secret = headers_of(record.rule), self._open_secret
-        if not headers or open_secret is None:
+        open_secret = self._open_secret
+        if open_secret is None:
             return record
 
-        def opened(name: str, sealed: Secret) -> Secret:
+        def opened(place: SecretPlace, sealed: Secret) -> Secret:
             try:
-                return Secret(open_secret(sealed.secret or "", context(bus.name, record.name, name)))
+                return Secret(open_secret(sealed.secret or "", context(bus.name, record.name, place.name)))
             except SecretLost:
                 return sealed  # The worker says of each push that it cannot be sent.
 
-        return msgspec.structs.replace(record, rule=with_headers(record.rule, replaced(headers, opened)))
+        return msgspec.structs.replace(record, rule=with_secrets(record.rule, opened))
 
 
 def _encode_record(record: RuleRecord) -> bytes:

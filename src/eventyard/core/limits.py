@@ -615,5 +615,13 @@ TRANSFORM_FAILURE_CHARACTERS = 500
 TRANSFORMS_KEPT = 1_000
 """Compiled transforms kept by whoever pushes. One is compiled in well under a millisecond."""
 
+SIGNING_SECRETS_MAX = 2
+"""Secrets that a push is signed with: the one in use and, while it is being changed, the one before it."""
+
+SIGNING_SECRET_BYTES_MIN = 24
+SIGNING_SECRET_BYTES_MAX = 64
+SIGNING_SECRET_BYTES_NEW = 32
+"""What Standard Webhooks wants of a secret: fewer can be guessed in time, more than SHA-256's block are hashed first. A new one has as many as the digest."""
+
 SECRET_KEYS_MAX = 100
 """Keys in the key file: the one in use, and those that older backups may need."""

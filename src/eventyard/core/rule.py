@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from eventyard.core import document, limits, transform
+from eventyard.core import document, limits, signature, transform
 from eventyard.core.errors import InvalidName, InvalidRule
 from eventyard.core.pattern import language
-from eventyard.core.secret import Headers, check_headers, masked
+from eventyard.core.secret import Headers, check_headers
+from eventyard.core.signature import Signing
 from eventyard.core.transform import Transform
 from eventyard.core.transform.template import Compiled
 
@@ -62,7 +63,8 @@ WITHOUT_EVENT = frozenset({"GET", "DELETE"})
 class HttpTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Push: one request per event. `timeout_s` bounds the whole exchange. `headers` go with each; a value may be {"secret": "..."}.
 
-    `transform` makes the request out of the event; left out, the target gets the event itself, as `mode` says.
+    `transform` makes the request out of the event; left out, the target gets the event itself, as `mode` says. `signing`: each is signed, as
+    Standard Webhooks has it.
     """
 
     url: str
@@ -71,6 +73,7 @@ class HttpTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     headers: Headers = {}
     method: Method = "POST"
     transform: Transform | msgspec.UnsetType = msgspec.UNSET
+    signing: Signing | None = None
 
 
 class QueueTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -193,13 +196,14 @@ class Alike:
         )
 
     def _target(self, target: Target) -> Target:
-        """What holds a dictionary is no key: one with headers or a transform is kept by itself."""
+        """What holds a dictionary is no key, and what holds a secret is nobody else's: such a one is kept by itself."""
         http = target.http
         if http is None:
             return self._targets.setdefault(target, target)
         if not isinstance(http.transform, msgspec.UnsetType):
             return Target(http=msgspec.structs.replace(http, transform=transform.kept(http.transform)))
-        if http.headers:
+        plain = HttpTarget(http.url, http.mode, http.timeout_s, method=http.method)
+        if http != plain:
             return target
         return self._targets.setdefault((http.url, http.mode, http.timeout_s, http.method), target)
 
@@ -241,21 +245,8 @@ def parse(body: bytes) -> tuple[Rule, "language.Pattern"]:
     return Alike().kept_rule(msgspec.structs.replace(rule, pattern=msgspec.Raw(bytes(rule.pattern)))), pattern
 
 
-def with_headers(rule: Rule, headers: Headers) -> Rule:
-    """The rule with its pushes sending these."""
-    if rule.target.http is None:
-        return rule
-    return msgspec.structs.replace(rule, target=Target(http=msgspec.structs.replace(rule.target.http, headers=headers)))
-
-
 def headers_of(rule: Rule) -> Headers:
     return {} if rule.target.http is None else rule.target.http.headers
-
-
-def shown(rule: Rule) -> Rule:
-    """As anybody is told it: without what is secret."""
-    headers = headers_of(rule)
-    return with_headers(rule, masked(headers)) if headers else rule
 
 
 def parse_pattern(record: RuleRecord) -> "language.Pattern":
@@ -282,6 +273,8 @@ def check_http(http: HttpTarget, *, at: str = "/target/http", may_keep: bool = T
     """All of it but its address. `may_keep` as in `check_headers`."""
     check_headers(http.headers, at=f"{at}/headers", may_keep=may_keep)
     compiled = compiled_transform(http, at=at)
+    if http.signing is not None:
+        signature.check(http.signing, at=f"{at}/signing", may_keep=may_keep)
     if http.method == "GET" and compiled is not None and compiled.has_body:
         raise InvalidRule("found a body and the method GET", wanted="no body, or another method", at=f"{at}/method")
 

@@ -10,9 +10,10 @@ from eventyard.core.draft import Draft
 from eventyard.core.errors import InvalidRequest, InvalidRule, VersionConflict
 from eventyard.core.intents import named
 from eventyard.core.pattern.language import Pattern
-from eventyard.core.rule import Rule, RuleRecord, Status, Tombstone, headers_of, with_headers
+from eventyard.core.rule import Rule, RuleRecord, Status, Tombstone
 from eventyard.core.rule_history import Edit, version_of
-from eventyard.core.secret import Secret, replaced
+from eventyard.core.rule_secrets import secrets_of, with_secrets
+from eventyard.core.secret import Secret
 
 
 def put(draft: Draft, command: PutRule) -> RulePut:
@@ -67,12 +68,12 @@ def reseal(draft: Draft, command: Reseal) -> int:
     record = draft.find_rule(command.uid)
     if record is None:
         return 0
-    anew, headers = dict(command.sealed), headers_of(record.rule)
-    changed = replaced(headers, lambda _, secret: Secret(anew.get(secret.secret or "", secret.secret)))
-    if changed == headers:
-        return 0
-    draft.set_rule(msgspec.structs.replace(record, rule=with_headers(record.rule, changed)))
-    return sum(changed[name] != headers[name] for name in headers)
+    anew = dict(command.sealed)
+    count = sum(secret.secret in anew for _, secret in secrets_of(record.rule))
+    if count:
+        rule = with_secrets(record.rule, lambda _, secret: Secret(anew.get(secret.secret or "", secret.secret)))
+        draft.set_rule(msgspec.structs.replace(record, rule=rule))
+    return count
 
 
 def begin(draft: Draft, record: RuleRecord, first: int | None, pattern: Pattern | None = None) -> RuleRecord:

@@ -1,4 +1,4 @@
-"""What of a rule is secret: values of headers that its target wants, as tokens and API keys.
+"""What of a rule is secret: values of headers that its target wants, as tokens and API keys, and what its pushes are signed with.
 
 A caller writes one and never reads it again. Before a rule becomes a command each is sealed (`ports.Vault`), so that no change, row, event
 or backup ever holds it in clear; whoever asks for the rule is told that it is there (`{"secret": null}`), and may say the same to keep it.
@@ -32,14 +32,9 @@ Headers = dict[str, str | Secret]
 T = TypeVar("T")
 
 
-def context(bus: str, rule: str, header: str) -> str:
-    """What a sealed value belongs to: put elsewhere it cannot be opened."""
-    return f"{bus}/{rule}/{header}"
-
-
-def masked(headers: Mapping[str, str | Secret]) -> Headers:
-    """As it is shown."""
-    return replaced(headers, lambda _name, _secret: Secret(None))
+def context(bus: str, rule: str, name: str) -> str:
+    """What a sealed value belongs to: put elsewhere it cannot be opened. `name`: of a header, or as `rule_secrets.Place` has it."""
+    return f"{bus}/{rule}/{name}"
 
 
 def replaced(headers: Mapping[str, str | Secret], change: Callable[[str, Secret], Secret]) -> Headers:

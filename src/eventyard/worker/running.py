@@ -36,7 +36,16 @@ def work(settings: Settings, server: str, *, key: str = "", ca_file: str = "") -
     chance = random.Random()  # noqa: S311 - spreads retries, guards nothing
     tracing = process.tracing(settings.trace_endpoint, settings.trace_ratio)
     worker = Worker(
-        pushes, line, url, key=key, wake=pushes.wake, say=process.say, now=time.monotonic, rng=chance, tracing=tracing
+        pushes,
+        line,
+        url,
+        key=key,
+        wake=pushes.wake,
+        say=process.say,
+        now=time.monotonic,
+        rng=chance,
+        tracing=tracing,
+        wall_ms=lambda: time.time_ns() // 1_000_000,
     )
     _follow_signals(worker)
     _greet(settings, policy, url)

@@ -78,13 +78,15 @@ class Worker:
         now: Callable[[], float],
         rng: random.Random,
         tracing: Tracing | None = None,
+        wall_ms: Callable[[], int] | None = None,
     ) -> None:
+        """`wall_ms`: Unix time as targets know it; the server's where there is none."""
         self._url = url
         self._say = say
         self._now = now
         self._wake = wake
         self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._dispatch = Dispatch(pushes, self._bus_time, _nothing, rng, tracing=tracing)
+        self._dispatch = Dispatch(pushes, self._bus_time, _nothing, rng, tracing=tracing, wall_ms=wall_ms)
         self._receiving = Line(server, url + RECEIVE, "application/json", key=key, hand_over=self._tell_news, now=now, rng=rng)
         self._reporting = Line(server, url + REPORT, handout.CONTENT_TYPE, key=key, hand_over=self._tell_news, now=now, rng=rng)
         self._reader = handout.Reader()

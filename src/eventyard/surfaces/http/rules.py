@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import msgspec
 
 from eventyard.core.errors import InvalidRequest
-from eventyard.core.rule import DeliveryPolicy, RuleRecord, StartPosition, Target, shown
+from eventyard.core.rule import DeliveryPolicy, RuleRecord, StartPosition, Target
+from eventyard.core.rule_secrets import shown
 from eventyard.history import RuleStatus
 from eventyard.surfaces.http.buses import read_nothing
 from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer

@@ -1,0 +1,66 @@
+"""Every secret of a rule, wherever it stands in it: so that sealing, showing, handing out and opening overlook none."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from eventyard.core.rule import HttpTarget, Rule, Target
+from eventyard.core.secret import Secret, replaced
+from eventyard.core.signature import Signing
+
+SIGNING = "signing/secrets"
+"""What a signing secret belongs to within its rule. No header has such a name. Each may take the other's place, so both belong to the same."""
+
+
+class Place(NamedTuple):
+    """`name`: what a secret there belongs to within its rule (`secret.context`); `at`: the JSON pointer."""
+
+    name: str
+    at: str
+
+
+Change = Callable[[Place, Secret], Secret]
+
+
+def secrets_of(rule: Rule) -> list[tuple[Place, Secret]]:
+    """In the order of the document."""
+    found: list[tuple[Place, Secret]] = []
+
+    def note(place: Place, secret: Secret) -> Secret:
+        found.append((place, secret))
+        return secret
+
+    with_secrets(rule, note)
+    return found
+
+
+def with_secrets(rule: Rule, change: Change) -> Rule:
+    """The rule with each of its secrets changed, in the order of `secrets_of`. Itself where it has none."""
+    http = rule.target.http
+    if http is None or not (http.headers or http.signing):
+        return rule
+    return msgspec.structs.replace(rule, target=Target(http=_with_secrets(http, change)))
+
+
+def _with_secrets(http: HttpTarget, change: Change) -> HttpTarget:
+    def of_header(name: str, secret: Secret) -> Secret:
+        return change(Place(name, f"/target/http/headers/{name}"), secret)
+
+    headers = replaced(http.headers, of_header)
+    signing = None if http.signing is None else _signing(http.signing, change)
+    return msgspec.structs.replace(http, headers=headers, signing=signing)
+
+
+def _signing(signing: Signing, change: Change) -> Signing:
+    return Signing(
+        tuple(
+            change(Place(SIGNING, f"/target/http/signing/secrets/{index}"), secret)
+            for index, secret in enumerate(signing.secrets)
+        )
+    )
+
+
+def shown(rule: Rule) -> Rule:
+    """As anybody is told it: without what is secret."""
+    return with_secrets(rule, lambda _place, _secret: Secret(None))
