@@ -124,6 +124,7 @@ def test_a_rule_answers_as_its_document_with_its_state(door: ServedBus, name: st
                 "timeout_s": 10.0,
                 "headers": {},
                 "method": "POST",
+                "signing": None,
             }
         },
         "start": "earliest",
