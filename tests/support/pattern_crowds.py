@@ -19,6 +19,9 @@ LISTS = {
     "any case": '{{"equals-ignore-case": "ID-{n}"}}',
     "a beginning of any case": '{{"prefix": {{"equals-ignore-case": "iD-{n}"}}}}',
     "an end of any case": '{{"suffix": {{"equals-ignore-case": "{n}-Di"}}}}',
+    "any case of a letter with forms": '{{"equals-ignore-case": "\\u0131d-{n}"}}',
+    "a beginning of any case of a letter with forms": '{{"prefix": {{"equals-ignore-case": "\\u0131d-{n}"}}}}',
+    "an end of any case of a letter with forms": '{{"suffix": {{"equals-ignore-case": "{n}-d\\u0131"}}}}',
     "a wildcard": '{{"wildcard": "id-{n}*"}}',
     "a wildcard between": '{{"wildcard": "*-{n}-*"}}',
     "a wildcard of parts": '{{"wildcard": "*d*-*{n}*i"}}',
@@ -40,6 +43,8 @@ LISTS = {
     "absent": '{{"exists": false}}',
     "present": '{{"exists": true}}',
     "a literal": "true, null",
+    "one or two of few": "1, {n}",
+    "a number that no double holds": "9007199254740993, {n}.00000000000000000001",
     "many values": "{many}",
 }
 """The list of rule number n. m is five more; s is of a hundred, so that several rules share it; many are sixty."""
@@ -47,6 +52,7 @@ LISTS = {
 VALUES = (
     *('"id-{n}"', "{n}", "{n}.0", "{n}e0", "{n}.5", "-{n}", '"id-{n}-x-{n}-di"', '"\\u0069d-{n}"', '"ID-{n}"', '"Id-{n}-di"'),
     *('"x-{n}-di"', '"10.0.{s}.7"', '"2001:DB8:{s}:0::1"', '"{n}"', "true", "null", "{n}.00000000000000000001", "{{}}", "[]"),
+    *("1", "1.0", '"x-{n}-dI"', "9007199254740993", "9007199254740992.0", "9007199254740993.0"),
 )
 """What an event may have there."""
 
@@ -85,6 +91,10 @@ class Crowd(NamedTuple):
         inner = drawn.strip()[1:-1].strip() if drawn.strip().startswith(b"{") else b""
         taken = set(json.loads(drawn)) & set(json.loads(b"{" + member + b"}")) if inner else set()
         return b"{" + member + (b", " + inner if inner and not taken else b"") + b"}"
+
+    def events(self, number: int, drawn: bytes) -> list[bytes]:
+        """With every value, and one that has none."""
+        return [*(self.event(value, number, drawn) for value in VALUES), drawn]
 
 
 class _Many:

@@ -40,7 +40,7 @@ class Neighbour:
         return text.encode()
 
     def _object(self, asked: dict[str, Any]) -> str:
-        return "{" + ", ".join(f"{json.dumps(key)}: {value}" for key, value in self._members(asked).items()) + "}"
+        return _spelled(self._members(asked))
 
     def _members(self, asked: dict[str, Any]) -> dict[str, str]:
         members: dict[str, str] = {}
@@ -58,7 +58,19 @@ class Neighbour:
     def _below(self, key: str, asked: dict[str, Any]) -> dict[str, str]:
         if self._rng.random() < 0.12:
             return {f"{key}.{inner}": value for inner, value in self._members(asked).items()}
+        if len(asked) > 1 and self._rng.random() < 0.3:
+            return {key: self._apart(asked)}
         return {key: self._in_array(self._object(asked), self._object(asked))}
+
+    def _apart(self, asked: dict[str, Any]) -> str:
+        """Objects of an array that have some of the fields each, and perhaps one that has all."""
+        members = list(self._members(asked).items())
+        self._rng.shuffle(members)
+        cut = len(members) // 2
+        objects = [dict(members[:cut]), dict(members[cut:])]
+        objects += [dict(members)] if self._rng.random() < 0.3 else []
+        self._rng.shuffle(objects)
+        return "[" + ", ".join(map(_spelled, objects)) + "]"
 
     def _in_array(self, value: str, other: str) -> str:
         chance = self._rng.random()
@@ -111,6 +123,10 @@ class Neighbour:
         return self._rng.choice(
             [number + point + "0", number + point + "1", number + point + "0" * 18 + "1", "-" + number.lstrip("-")]
         )
+
+
+def _spelled(members: dict[str, str]) -> str:
+    return "{" + ", ".join(f"{json.dumps(key)}: {value}" for key, value in members.items()) + "}"
 
 
 def _parts(text: str) -> list[str]:

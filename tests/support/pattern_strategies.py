@@ -21,6 +21,7 @@ EVENT_DEPTH = 4
 PATTERN_DEPTH = 3
 PERCENT = st.sampled_from(range(100))
 SEPARATORS = st.sampled_from(((",", ":"), (", ", ": "), (" ,\n", "\t:\r\n ")))
+MAY_BE_ABSENT = st.sampled_from(((), (), (), (), ('{"exists": false}',)))
 SIGNS = st.sampled_from(("=", "<", "<=", ">", ">="))
 LOWER, UPPER = st.sampled_from((">", ">=")), st.sampled_from(("<", "<="))
 
@@ -127,7 +128,8 @@ class Vocabulary:
         return '"$or": [' + ", ".join("{" + option + "}" for option in options) + "]"
 
     def _list(self, draw: Draw) -> str:
-        return "[" + ", ".join(draw(self._operators)(draw) for _ in range(draw(st.sampled_from((1, 1, 1, 2, 3))))) + "]"
+        entries = [draw(self._operators)(draw) for _ in range(draw(st.sampled_from((1, 1, 1, 2, 3))))]
+        return _listed([*entries, *draw(MAY_BE_ABSENT)])
 
     def _exact_value(self, draw: Draw) -> str:
         return draw(self._exact)
