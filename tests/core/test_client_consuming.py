@@ -13,11 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
-from eventyard.client import AsyncClient, Client, Delivery, Patience, ProblemError, Reject, Settled, stop_on_signals
+from eventyard.client import AsyncClient, Client, Delivery, Patience, ProblemError, Reject, Retry, Settled, stop_on_signals
 from eventyard.client.consuming import (
     ACKNOWLEDGE_EVERY_S,
     CONCURRENCY_MAX,
     DELAY_S_MAX,
+    REASON_LENGTH_MAX,
     STOP_S,
     Handle,
     Leases,
@@ -137,6 +138,36 @@ def test_a_handler_can_reject(through: Shell) -> None:
     queue = Queue([delivery(1)])
     through(queue, handle)
     assert queue.settled == [("reject", {"leases": ["a-1-1-0-1"], "reason": "no such address"})]
+
+
+@both_shells
+def test_a_reason_is_sent_as_long_as_a_dead_letter_keeps_it(through: Shell) -> None:
+    def handle(_delivery: Delivery) -> None:
+        raise Reject("x" * (REASON_LENGTH_MAX + 1))
+
+    queue = Queue([delivery(1)])
+    through(queue, handle)
+    assert queue.settled[0][1]["reason"] == "x" * REASON_LENGTH_MAX
+
+
+@both_shells
+def test_a_handler_can_put_off_and_nobody_is_told_of_a_failure(through: Shell) -> None:
+    told: list[Delivery] = []
+
+    def handle(_delivery: Delivery) -> None:
+        raise Retry(90)
+
+    queue = Queue([delivery(1, attempt=7)])
+    through(queue, handle, on_failure=lambda each, _failure: told.append(each))
+    assert queue.settled == [("release", {"leases": ["a-1-1-0-7"], "delay_s": 90})]
+    assert told == []
+
+
+@pytest.mark.parametrize("delay_s", [-1, 86_401, float("nan"), float("inf")])
+def test_a_delay_that_no_bus_takes_is_a_mistake(delay_s: float) -> None:
+    with pytest.raises(ValueError, match="wanted 0 to 86400"):
+        Retry(delay_s)
+    assert Retry(86_400).delay_s == 86_400
 
 
 class Enough(BaseException):

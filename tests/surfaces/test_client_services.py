@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 
-from eventyard.client import Client, CloudEvent, Receiver, Reject, Service
+from eventyard.client import AsyncClient, Client, CloudEvent, Patience, Receiver, Reject, Service, Unreachable
 from tests.support.buses import WAIT_S, ServedBus
 
 
@@ -106,6 +107,50 @@ def test_a_service_that_is_pushed_to(door: ServedBus, name: str, mode: str) -> N
     assert sorted(event.id for event in handled) == ["1", "2", "4", "5"]
     assert {event.attempt for event in handled if event.id == "2"} == {2}
     assert all(event.delivery.endswith(f"-{event.position}-0") for event in handled)
+
+
+class Dying(httpx.AsyncHTTPTransport):
+    """As if the process died before its first acknowledgement."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/acknowledge"):
+            raise httpx.WriteError("killed")
+        return await super().handle_async_request(request)
+
+
+def test_what_comes_of_an_event_is_there_once_though_the_event_was_handled_twice(door: ServedBus, name: str) -> None:
+    publish(door, name, 1)
+    attempts: list[int] = []
+    stop = threading.Event()
+
+    def packing(client: AsyncClient | None) -> Service:
+        service = Service("shop", url=door.url, bus=name, client=client)
+
+        @service.on("order.paid", start="earliest", lease_s=1.0)
+        def pack(event: CloudEvent[Any]) -> dict[str, Any]:
+            attempts.append(event.attempt)
+            return {"type": "order.packed", "data": event.data}
+
+        return service
+
+    async def killed() -> None:
+        async with AsyncClient(door.url, transport=Dying(), patience=Patience(attempts_max=1)) as client:
+            await packing(client).work()
+
+    async def revived() -> None:
+        working = asyncio.create_task(packing(None).work(stop))
+        await asyncio.to_thread(
+            lambda: door.wait_until(lambda: door.get(f"/v1/buses/{name}/rules/shop-pack/status").json()["delivered"] == 1)
+        )
+        stop.set()
+        await working
+
+    with pytest.raises(Unreachable, match="killed"):
+        asyncio.run(killed())
+    assert len(events_of(door, name, "order.packed")) == 1
+    asyncio.run(revived())
+    assert attempts == [1, 2]
+    assert len(events_of(door, name, "order.packed")) == 1
 
 
 def test_the_same_registration_again_changes_nothing(door: ServedBus, name: str) -> None:

@@ -36,6 +36,9 @@ RENEWALS_PER_LEASE = 3
 RENEWED_AT_ONCE = 1_000
 """Leases that a server takes in one request."""
 
+REASON_LENGTH_MAX = 1_000
+"""What a dead letter keeps of a reason; a longer one would be refused, and end the consumer."""
+
 CONCURRENCY_MAX = 100
 """Each has a connection, and a thread or a task; more work at once is more processes' work."""
 
@@ -208,7 +211,7 @@ def _acknowledge(wanted: Consume, done: list[Delivery], leases: Leases) -> Gener
 
 def _refusal(wanted: Consume, delivery: Delivery, failure: Exception) -> Call[Any]:
     if isinstance(failure, Reject):
-        return pulling.reject(wanted.name, delivery, reason=failure.reason, bus=wanted.bus)
+        return pulling.reject(wanted.name, delivery, reason=failure.reason[:REASON_LENGTH_MAX], bus=wanted.bus)
     if isinstance(failure, Retry):
         return pulling.release(wanted.name, delivery, delay_s=failure.delay_s, bus=wanted.bus)
     wanted.on_failure(delivery, failure)

@@ -2,6 +2,9 @@
 
 import msgspec
 
+RETRY_S_MAX = 24 * 60 * 60
+"""The longest delay that a bus takes."""
+
 
 class ClientError(Exception):
     """The root of what this client raises. Arguments that cannot be sent at all raise ValueError or TypeError."""
@@ -76,9 +79,11 @@ class Reject(Exception):
 
 
 class Retry(Exception):
-    """Raised by a handler: not now, but again after `delay_s`, without anybody being told of a failure."""
+    """Raised by a handler: not now, but again after `delay_s`, up to a day, without anybody being told of a failure."""
 
     def __init__(self, delay_s: float = 0.0, reason: str = "") -> None:
+        if not 0 <= delay_s <= RETRY_S_MAX:
+            raise ValueError(f"found delay_s={delay_s}; wanted 0 to {RETRY_S_MAX}")
         self.delay_s = delay_s
         self.reason = reason
         super().__init__(reason or f"again after {delay_s:g} s")

@@ -33,6 +33,9 @@ Send = Callable[[Message], Awaitable[None]]
 REGISTER_S = 10.0
 """How long a start waits for the bus to take the rules, before it goes on without."""
 
+SIGNED_WITH = 2
+"""Secrets that a rule may have; those beyond are only taken."""
+
 UNAUTHORIZED, NOT_FOUND, METHOD_NOT_ALLOWED, TOO_LARGE = 401, 404, 405, 413
 
 
@@ -75,8 +78,13 @@ class Receiver:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _register(self) -> None:
-        if self._push_url:
-            await self._service.register(self._push_url, **self._http)
+        """What is taken only signed is asked for signed."""
+        if not self._push_url:
+            return
+        signing = (
+            {"signing": {"secrets": [{"secret": secret} for secret in self._secrets[:SIGNED_WITH]]}} if self._secrets else {}
+        )
+        await self._service.register(self._push_url, **{**signing, **self._http})
 
     def _tell(self, registering: "asyncio.Task[None]") -> None:
         failure = None if registering.cancelled() else registering.exception()

@@ -294,7 +294,8 @@ class Service:
     def receiver(self, push_url: str = "", *, secrets: str | Iterable[str] = (), **http: Any) -> "Receiver":
         """An ASGI application that takes pushed events at `.../RULE`. With `push_url` it puts the rules when it starts, see `register`.
 
-        With `secrets` (`whsec_...`) only requests that are signed with one of them are taken.
+        With `secrets` (`whsec_...`, the newest first) only requests that are signed with one of them are taken, and its rules sign with
+        the first two.
         """
         from eventyard.client.receiver import Receiver  # noqa: PLC0415 - knows services
 
