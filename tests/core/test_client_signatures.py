@@ -1,12 +1,14 @@
 """Verifying webhooks: what is genuine passes, and nothing else does. The signatures here are made by a few lines of their own."""
 
 import base64
+import datetime
 import hashlib
 import hmac
 import json
 from typing import Any
 
 import pytest
+import standardwebhooks
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +47,18 @@ def test_the_example_of_the_specification_passes() -> None:
     }
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     assert verified(headers, b'{"test": 2432232314}', secret, now=1_614_265_330) == "msg_p5jXN8AQM9LWM0D4loKWxJek"
+
+
+@given(st.text(), st.text(min_size=1))
+def test_what_a_sender_of_the_library_signs_passes_and_no_change_of_it(body: str, more: str) -> None:
+    when = datetime.datetime.fromtimestamp(NOW, datetime.UTC)
+    signatures = standardwebhooks.Webhook(SECRETS[0]).sign("msg_1", when, body)
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": str(NOW), "webhook-signature": signatures}
+    assert verified(headers, body.encode()) == "msg_1"
+    with pytest.raises(InvalidSignature):
+        verified(headers, (body + more).encode())
+    with pytest.raises(InvalidSignature):
+        verified(headers | {"webhook-id": "msg_2"}, body.encode())
 
 
 def test_what_was_signed_with_any_of_several_secrets_passes() -> None:
