@@ -319,6 +319,15 @@ def test_a_closed_publisher_takes_nothing(through: Shell) -> None:
     assert bus.batches == []
 
 
+def test_a_publisher_that_was_not_entered_takes_nothing() -> None:
+    async def run() -> None:
+        async with AsyncClient(transport=httpx.MockTransport(Bus())) as client:
+            await AsyncPublisher(client).publish(event(1))
+
+    with pytest.raises(RuntimeError, match="async with"):
+        asyncio.run(run())
+
+
 @both_shells
 def test_a_client_that_is_closed_under_it_is_no_silent_loss(through: Shell, caplog: pytest.LogCaptureFixture) -> None:
     def story(publisher: Any) -> Any:

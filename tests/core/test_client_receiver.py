@@ -326,7 +326,36 @@ def test_an_event_is_not_done_when_what_came_of_it_is_not_published() -> None:
     shop = Shop(returned={"type": "a"})
     shop.bus.refuses = problem(403, "forbidden")
     assert shop.post(EVENT, STRUCTURED).status_code == 500
-    assert "found int returned by the handler of shop-take" in Shop(returned=[5]).post(EVENT, STRUCTURED).json()["error"]
+
+
+@pytest.mark.parametrize(("returned", "kind"), [([5], "int"), (5, "int"), ("order.packed", "str"), (False, "bool")])
+def test_what_is_no_event_cannot_be_returned(returned: Any, kind: str) -> None:
+    answer = Shop(returned=returned).post(EVENT, STRUCTURED)
+    assert (answer.status_code, answer.json()["error"]) == (
+        500,
+        f"TypeError: found {kind} returned by the handler of shop-take; wanted events, or None",
+    )
+
+
+@pytest.mark.parametrize("returned", [None, [], ()])
+def test_a_handler_that_returns_no_event_publishes_none(returned: Any) -> None:
+    shop = Shop(returned=returned)
+    assert shop.post(EVENT, STRUCTURED).status_code == 204
+    assert shop.bus.published == []
+
+
+def test_what_has_to_be_awaited_is() -> None:
+    """As of an object whose `__call__` is asynchronous, which nothing tells from outside."""
+
+    async def later() -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return {"type": "a"}
+
+    bus = Bus()
+    service = Service("shop", client=AsyncClient(transport=httpx.MockTransport(bus)))
+    service.on("order.paid", name="shop-take")(lambda event: later())  # noqa: ARG005 - an event is what it is called with
+    assert sent(service.receiver(), EVENT, STRUCTURED, "/shop-take").status_code == 204
+    assert [each["type"] for each in bus.published] == ["a"]
 
 
 # Data of a type

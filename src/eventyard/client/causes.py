@@ -16,7 +16,11 @@ Returned = Mapping[str, Any] | Iterable[Mapping[str, Any]] | None
 
 def caused(returned: Returned, cause: CloudEvent[Any], *, source: str) -> list[dict[str, Any]]:
     """What is to be published of what a handler returned. TypeError where it is no event."""
-    listed = [returned] if isinstance(returned, Mapping) else list(returned or ())
+    if returned is None:
+        return []
+    listed = (
+        list(returned) if isinstance(returned, Iterable) and not isinstance(returned, Mapping | str | bytes) else [returned]
+    )
     return [_completed(event, cause, source, number) for number, event in enumerate(listed)]
 
 

@@ -228,6 +228,8 @@ class AsyncPublisher:
         return len(self._account.buffer)
 
     async def publish(self, event: Event | None = None, **attributes: Any) -> str:
+        if self._task is None:
+            raise RuntimeError("found a publisher that was not entered, and so sends nothing; wanted `async with`")
         name, text = spelt(given(event, **attributes))
         async with self._changed:
             await self._until(lambda: self._account.has_room(text), self._account.wait_s)

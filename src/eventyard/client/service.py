@@ -266,7 +266,8 @@ class Service:
         if self._threads is None:
             self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix=self.name)
         context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, function, event)
+        returned = await asyncio.get_running_loop().run_in_executor(self._threads, context.run, function, event)
+        return await returned if inspect.isawaitable(returned) else returned
 
     async def _publish(self, made: dict[str, Any]) -> None:
         """An event of that id with other content came of the same cause before; the first one stands."""
