@@ -62,3 +62,4 @@ def test_the_table_of_limits_says_the_limits() -> None:
         limits.WILDCARDS_PER_PATTERN_MAX,
     ]
     assert f"{limits.ARRAY_CHOICES_MAX:,}" in PAGE
+    assert f"{limits.ARRAY_PLACES_MAX:,}" in PAGE

@@ -149,6 +149,35 @@ def test_many_fields_that_may_be_absent_cost_no_product() -> None:
     assert not evaluate(parse(json.dumps(pattern)), event)
 
 
+def apart(count: int) -> dict[str, object]:
+    """Objects in an array inside an array, half of which have the one right and half the other."""
+    return {"a": [{"b": [{"x": 1, "y": 0}] * count + [{"x": 0, "y": 1}] * count}]}
+
+
+def test_an_event_whose_keys_have_no_dots_may_have_as_many_elements_as_it_likes() -> None:
+    half = limits.ARRAY_CHOICES_MAX
+    assert not evaluate(parse('{"a": {"b": {"x": [1], "y": [1]}}}'), apart(half))
+    assert not evaluate(parse('{"a": {"b": {"x": [1], "y": [{"exists": false}]}}}'), apart(half))
+    assert evaluate(parse('{"a": {"b": {"x": [1], "y": [0, {"exists": false}]}}}'), apart(half))
+
+
+def test_many_optional_fields_of_many_elements_cost_no_product() -> None:
+    names = [f"x{number}" for number in range(200)]
+    pattern = {"a": {"b": {name: [2, {"exists": False}] for name in names}}}
+    elements = [dict.fromkeys(names, 2) | {names[-1]: 3}] * 100
+    assert not evaluate(parse(json.dumps(pattern)), {"a": [{"b": elements}]})
+    assert evaluate(parse(json.dumps(pattern)), {"a": [{"b": [*elements, {"x0": 2}]}]})
+
+
+def test_places_in_arrays_are_looked_at_up_to_a_limit() -> None:
+    levels = 50
+    event: object = [{"x": 1, "y": 0}, {"x": 0, "y": 1}] * (limits.ARRAY_PLACES_MAX // levels**2)
+    for _ in range(levels):
+        event = [event]
+    with pytest.raises(PatternTooCostly, match=str(limits.ARRAY_PLACES_MAX)):
+        evaluate(parse('{"a": {"x": [1], "y": [1]}}'), {"a": event})
+
+
 def pigeons(holes: int) -> tuple[str, dict[str, object]]:
     """One array per hole, one element per pigeon, and one pigeon too many. Keys with dots let a pigeon be in any hole."""
     steps, names = ["a"] * holes, [f"pigeon{number}" for number in range(holes + 1)]

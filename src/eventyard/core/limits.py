@@ -395,6 +395,10 @@ ARRAY_CHOICES_MAX = 10_000
 """Choices of array elements tried for one rule on one event. Without dots in its keys an event never needs more than it
 has elements; one made of dotted keys that overlap could ask for every combination."""
 
+ARRAY_PLACES_MAX = 2_000_000
+"""Places of values in arrays looked at for one rule on one event, each counted for every array around it: one to two seconds. The largest
+event holds 260,000 places; one whose keys have no dots needs more only where it nests arrays four deep all over."""
+
 # Reading
 
 PAGE_MAX = 1_000

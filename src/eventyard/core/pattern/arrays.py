@@ -9,19 +9,20 @@ an *optional* field both: it may be right or absent. We look for one right value
 field that is not absent, such that they can stand together and no value of an absent field can stand with them.
 
 A value outside all arrays stands with anything. For the rest: fields that meet in no outermost array do not concern each
-other and are settled apart. Those that meet in one array must stand in one element of it: try each, with the places
-that it leaves, this array taken off. Where only optional fields meet, one of them must be right, or nothing would choose an
-element and they would all be there: try each as required. So the work is about what the event holds. Only keys with
-dots in an event (`a.b` beside `a`) let one field stand in several outermost arrays; then each array may also be left to
-others, and the work is bounded by `ARRAY_CHOICES_MAX`.
+other and are settled apart. Those that meet in one array must stand in one element of it. The places are taken apart by element
+once, with this array taken off, and each element is tried with its own: so the work is about what the event holds. Where only
+optional fields meet, one of them must be right, or nothing would choose an element and they would all be there. Only keys with dots in
+an event (`a.b` beside `a`) let one field stand in several outermost arrays; then each array may also be left to others, optional fields are
+tried as required one by one, every choice carries along what it does not decide, and the choices are bounded by
+`ARRAY_CHOICES_MAX`. What all of it together looks at is bounded by `ARRAY_PLACES_MAX`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from eventyard.core.errors import PatternTooCostly
-from eventyard.core.limits import ARRAY_CHOICES_MAX
+from eventyard.core.limits import ARRAY_CHOICES_MAX, ARRAY_PLACES_MAX
 
 Pair = tuple[int, int]
 """An array, by any number that no other array of the document has, and an index in it."""
@@ -47,15 +48,16 @@ class Demand(msgspec.Struct, frozen=True):
 
 
 def can_stand_together(demands: Sequence[Demand]) -> bool:
-    """Whether all demands can be met at once. Raises PatternTooCostly past `ARRAY_CHOICES_MAX` choices."""
+    """Whether all demands can be met at once. Raises PatternTooCostly past `ARRAY_CHOICES_MAX` choices or `ARRAY_PLACES_MAX` places."""
     return _Search().holds(demands)
 
 
 class _Search:
-    """One search with its count of choices."""
+    """One search with its count of choices and of places looked at."""
 
     def __init__(self) -> None:
         self._choices = 0
+        self._places = 0
 
     def holds(self, demands: Sequence[Demand]) -> bool:
         """First what is plain: demands that cannot fail or cannot be met any more."""
@@ -76,23 +78,49 @@ class _Search:
         )
 
     def _group_holds(self, members: list[Demand]) -> bool:
+        self._look_at(members)
         required = [demand for demand in members if not demand.may_be_absent]
+        arrays = frozenset().union(*(_outermost(demand.everywhere) for demand in required or members))
+        if len(arrays) == 1:
+            return self._element_holds(members, min(arrays), len(required))
         if not required:
-            return any(
-                self._holds_with(members, index, _required(demand)) for index, demand in enumerate(members) if demand.right
-            )
-        arrays = frozenset().union(*(_outermost(demand.right) for demand in required))
-        array = min(arrays)
-        indexes = sorted({place[0][1] for demand in required for place in demand.right if place[0][0] == array})
-        is_only = len(arrays) == 1
-        if any(self._element_holds(members, (array, index), is_only=is_only) for index in indexes):
-            return True
-        return not is_only and self._holds_without(members, array)
+            return self._one_is_right(members)
+        return self._element_of_several_holds(members, required, min(arrays))
 
-    def _element_holds(self, members: list[Demand], chosen: Pair, *, is_only: bool) -> bool:
-        """An element is chosen if a required field stands in it. If they may stand elsewhere too, one is held to it."""
-        if is_only:
-            return self._given_holds(members, chosen)
+    def _element_holds(self, members: list[Demand], array: int, required: int) -> bool:
+        """In one element all required fields must be right. Without such, one that is there must be: `holds` sees to that."""
+        return any(
+            self.holds(left)
+            for left in self._left_by_element(members, array)
+            if sum(not demand.may_be_absent for demand in left) == required
+        )
+
+    def _one_is_right(self, members: list[Demand]) -> bool:
+        return any(self._holds_with(members, at, _required(demand)) for at, demand in enumerate(members) if demand.right)
+
+    def _left_by_element(self, members: list[Demand], array: int) -> Iterator[list[Demand]]:
+        """What each element of an array leaves. Fields that stand in other arrays too carry those places along."""
+        elements: dict[int, list[Demand]] = {}
+        carrying: list[Demand] = []
+        for demand in members:
+            if _outermost(demand.everywhere) != {array}:
+                carrying.append(demand)
+                continue
+            right = _by_index(demand.right)
+            for index, everywhere in _by_index(demand.everywhere).items():
+                left = Demand(frozenset(right.get(index, ())), frozenset(everywhere), demand.may_be_absent)
+                elements.setdefault(index, []).append(left)
+        for index, confined in elements.items():
+            self._look_at(carrying)
+            yield confined + [_given(demand, (array, index)) for demand in carrying]
+
+    def _element_of_several_holds(self, members: list[Demand], required: list[Demand], array: int) -> bool:
+        """The required fields may stand in other arrays too: in an element of this one stands one of them, or none at all."""
+        indexes = sorted({place[0][1] for demand in required for place in demand.right if place[0][0] == array})
+        return any(self._held_in(members, (array, index)) for index in indexes) or self._holds_without(members, array)
+
+    def _held_in(self, members: list[Demand], chosen: Pair) -> bool:
+        self._look_at(members)
         return any(
             self._given_holds([*members[:index], _held(demand, chosen), *members[index + 1 :]], chosen)
             for index, demand in enumerate(members)
@@ -100,24 +128,31 @@ class _Search:
         )
 
     def _given_holds(self, members: list[Demand], chosen: Pair) -> bool:
-        self._count()
+        self._choose()
         return self.holds([_given(demand, chosen) for demand in members])
 
     def _holds_without(self, members: list[Demand], array: int) -> bool:
         """The required fields stand in other arrays than this."""
-        self._count()
+        self._choose()
         return self.holds([demand if demand.may_be_absent else _without(demand, array) for demand in members])
 
     def _holds_with(self, demands: list[Demand], index: int, instead: Demand) -> bool:
-        self._count()
+        self._choose()
         return self.holds([*demands[:index], instead, *demands[index + 1 :]])
 
-    def _count(self) -> None:
+    def _choose(self) -> None:
         self._choices += 1
         if self._choices > ARRAY_CHOICES_MAX:
-            raise PatternTooCostly(
-                f"found arrays with more than {ARRAY_CHOICES_MAX} choices of elements", wanted="smaller arrays"
-            )
+            raise _too_costly(f"more than {ARRAY_CHOICES_MAX} choices of elements")
+
+    def _look_at(self, demands: Iterable[Demand]) -> None:
+        self._places += sum(len(place) for demand in demands for place in demand.everywhere)
+        if self._places > ARRAY_PLACES_MAX:
+            raise _too_costly(f"more than {ARRAY_PLACES_MAX} places to look at")
+
+
+def _too_costly(found: str) -> PatternTooCostly:
+    return PatternTooCostly(f"found arrays with {found}", wanted="smaller arrays")
 
 
 def _decided(demand: Demand) -> Demand:
@@ -133,19 +168,25 @@ def _is_open(demand: Demand) -> bool:
     return () in demand.right and len(demand.right) > 1
 
 
-def _groups(inside: list[Demand]) -> list[list[Demand]]:
+def _groups(inside: list[Demand]) -> Iterable[list[Demand]]:
     """The fields that meet, directly or through others, in outermost arrays."""
-    groups: list[tuple[frozenset[int], list[Demand]]] = []
+    group_of: dict[int, list[Demand]] = {}
+    arrays_of: dict[int, set[int]] = {}
     for demand in inside:
-        arrays, members = _outermost(demand.everywhere), [demand]
-        apart = []
-        for group in groups:
-            if group[0] & arrays:
-                arrays, members = arrays | group[0], group[1] + members
-            else:
-                apart.append(group)
-        groups = [*apart, (arrays, members)]
-    return [members for _, members in groups]
+        group, arrays = [demand], set(_outermost(demand.everywhere))
+        for met in {id(other): other for array in arrays if (other := group_of.get(array)) is not None}.values():
+            group, arrays = [*met, *group], arrays | arrays_of.pop(id(met))
+        arrays_of[id(group)] = arrays
+        group_of |= dict.fromkeys(arrays, group)
+    return {id(group): group for group in group_of.values()}.values()
+
+
+def _by_index(places: Places) -> dict[int, set[Membership]]:
+    """Places in one array by the element that they stand in, this array taken off."""
+    elements: dict[int, set[Membership]] = {}
+    for place in places:
+        elements.setdefault(place[0][1], set()).add(place[1:])
+    return elements
 
 
 def _outermost(places: Places) -> frozenset[int]:
