@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from eventyard.core.errors import PatternTooCostly
 from eventyard.core.pattern.arrays import OUTSIDE, Demand, Membership, Places, can_stand_together
 from eventyard.core.pattern.comparison import Numeric, is_any_right, is_held, is_number
 from eventyard.core.pattern.language import Alternative, Field, Pattern, Steps
@@ -35,8 +36,17 @@ class Why(msgspec.Struct, frozen=True):
 
 
 def evaluate(pattern: Pattern, document: Any) -> bool:
-    """Whether `document` matches. Raises PatternTooCostly on arrays made to be costly (see `arrays`)."""
-    return any(_holds(alternative, document) for alternative in pattern.alternatives)
+    """Whether `document` matches. Raises PatternTooCostly on arrays made to be costly (see `arrays`), where no alternative tells."""
+    costly: PatternTooCostly | None = None
+    for alternative in pattern.alternatives:
+        try:
+            if _holds(alternative, document):
+                return True
+        except PatternTooCostly as error:
+            costly = error
+    if costly is not None:
+        raise costly
+    return False
 
 
 def why(pattern: Pattern, document: Any) -> Why:

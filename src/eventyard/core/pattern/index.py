@@ -14,14 +14,13 @@ under way, and a failed commit leaves nothing to undo. What takes time to make (
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import immutables
 import msgspec
 
 from eventyard.core import strict_json
 from eventyard.core.errors import PatternTooCostly
-from eventyard.core.limits import ARRAY_CHOICES_MAX
 from eventyard.core.pattern.block import Member
 from eventyard.core.pattern.language import Alternative, Pattern
 from eventyard.core.pattern.projection import Projection
@@ -99,20 +98,19 @@ class Index(msgspec.Struct, frozen=True, eq=False):
         if reading.is_doubtful and not strict_json.holds_only_doubles(body):
             reading = self.projection.read_exactly(body)
             found = self._collect(reading)
-        return found if not reading.failed else _refused(reading)
+        return _told(reading, found)
 
     def match_document(self, document: Any) -> list[int]:
         """As `match`, of a document that `strict_json.decode` gave."""
         reading = self.projection.read_document(document)
         found = self._collect(reading)
-        return found if not reading.failed else _refused(reading)
+        return _told(reading, found)
 
     def match_and_fail(self, document: Any) -> tuple[list[int], list[int]]:
         """As `match_document`; and the keys of the rules, ascending, about which the evaluator raises PatternTooCostly."""
         reading = self.projection.read_document(document)
         found = self._collect(reading)
-        failed = set(reading.failed).difference(found)
-        return found, sorted(failed)
+        return found, sorted(_failed(reading, found))
 
     def items(self) -> Iterator[tuple[int, Pattern]]:
         """Every rule's key and pattern, by ascending key."""
@@ -142,11 +140,16 @@ def judge(*patterns: Pattern) -> Callable[[bytes], bool]:
     return matches
 
 
-def _refused(reading: Reading) -> NoReturn:
-    raise PatternTooCostly(
-        f"found arrays with more than {ARRAY_CHOICES_MAX} choices of elements for rules {reading.failed}",
-        wanted="smaller arrays",
-    )
+def _told(reading: Reading, found: list[int]) -> list[int]:
+    failed = _failed(reading, found) if reading.failed else ()
+    if failed:
+        raise PatternTooCostly(f"found arrays that cost too much to search for rules {sorted(failed)}", wanted="smaller arrays")
+    return found
+
+
+def _failed(reading: Reading, found: list[int]) -> set[int]:
+    """Of a rule that matches by one of its alternatives the others do not matter."""
+    return set(reading.failed).difference(found)
 
 
 def _member(key: int, alternative: Alternative, fields: Fields) -> Member:
