@@ -399,6 +399,11 @@ ARRAY_PLACES_MAX = 2_000_000
 """Places of values in arrays looked at for one rule on one event, each counted for every array around it: one to two seconds. The largest
 event holds 260,000 places; one whose keys have no dots needs more only where it nests arrays four deep all over."""
 
+MATCH_LOOKS_MAX = 2_000_000
+"""What may be looked at one by one for one event, over all rules: a value of an array by a wildcard without ends, an object of an array by a rule
+with two fields inside, a value by the evaluator. About a second. What look-ups answer does not count. Past it, rules about
+which nothing is known yet fail on the event, each with a dead letter of its own."""
+
 # Reading
 
 PAGE_MAX = 1_000

@@ -9,7 +9,7 @@ import msgspec
 
 from eventyard.core.errors import PatternTooCostly
 from eventyard.core.pattern.language import Alternative, Field
-from eventyard.core.pattern.reading import Reading, holds
+from eventyard.core.pattern.reading import MANY, Reading, holds
 from eventyard.core.pattern.table import Table, table_of
 
 ALTERNATIVES_MAX = 512
@@ -72,7 +72,7 @@ class Block:
                     if right is None:
                         right = table.of_text(value)
                 else:
-                    right = table.of(value, reading)
+                    right = table.of_many(slot, value, reading) if value.__class__ in MANY else table.of(value, reading)
                 if not right:
                     break
             else:
@@ -89,10 +89,10 @@ class Block:
                 right = texts.get(value, unnamed)
                 left &= table.of_text(value) if right is None else right
             else:
-                left &= table.of(value, reading)
+                left &= table.of_many(slot, value, reading) if value.__class__ in MANY else table.of(value, reading)
             if not left:
                 return
-        if reading.is_simple:
+        if reading.is_simple and not reading.unknown:
             found += self._keys_by_bits.get(left) or self._remembered(left)
         else:
             for at in _bits(left):
@@ -107,6 +107,9 @@ class Block:
 
     def _take(self, at: int, reading: Reading, found: list[int]) -> None:
         member = self.members[at]
+        if reading.unknown and not reading.unknown.isdisjoint(member.slots):
+            reading.failed = (*reading.failed, member.key)
+            return
         try:
             if reading.is_simple or holds(member.alternative, member.slots, self._tables_of(at), reading):
                 found.append(member.key)

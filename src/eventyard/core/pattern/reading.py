@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 from msgspec import UNSET
 
+from eventyard.core.errors import PatternTooCostly
+from eventyard.core.limits import MATCH_LOOKS_MAX
 from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.pattern.language import Alternative, Field, Pattern
 
@@ -41,6 +43,9 @@ class Loose:
         self.values = values
 
 
+MANY = frozenset((list, Column, Loose))
+
+
 class Unforeseen(Exception):
     """The event is not as simple as a reading."""
 
@@ -55,10 +60,18 @@ class Reading:
     document: Any = None
     """The whole event, where the evaluator has to judge."""
     failed: tuple[int, ...] = ()
-    """Rules about which it could not: PatternTooCostly."""
+    """Rules about which it could not, or which came after `MATCH_LOOKS_MAX`."""
+    looks_left: int = MATCH_LOOKS_MAX
+    unknown: frozenset[int] = frozenset()
+    """Slots of fields of which it would have cost too much to say what they match."""
 
     def __init__(self, values: list[Any]) -> None:
         self.values = values
+
+    def may_look(self, count: int) -> bool:
+        """Whether so much more may be looked at one by one."""
+        self.looks_left -= count
+        return self.looks_left >= 0
 
     def put_column(self, slot: int, entries: list[Any], array: object) -> None:
         """What each object of an array has at one field."""
@@ -97,6 +110,7 @@ class Asked(Protocol):
 def holds(alternative: Alternative, slots: tuple[int, ...], asked: Sequence[Asked], reading: Reading) -> bool:
     """Whether fields that are each right, or may be absent, are right together. `slots`, `asked`: of the alternative's fields."""
     if reading.document is not None:
+        _look(reading, sum([_size(reading.values[slot]) for slot in slots]))
         return evaluate(Pattern((alternative,)), reading.document)
     arrays: dict[int, list[int]] = {}
     for at, slot in enumerate(slots):
@@ -107,9 +121,20 @@ def holds(alternative: Alternative, slots: tuple[int, ...], asked: Sequence[Aske
         fields = [alternative.fields[at] for at in places]
         if len(fields) > 1 or fields[0].may_be_absent:
             columns = [reading.values[slots[at]].entries for at in places]
+            _look(reading, len(columns) * len(columns[0]))
             if not _is_in_one_object(fields, columns, [asked[at] for at in places], reading):
                 return False
     return True
+
+
+def _look(reading: Reading, count: int) -> None:
+    if not reading.may_look(count):
+        found = f"found an event of which more than {MATCH_LOOKS_MAX} values would have to be looked at one by one"
+        raise PatternTooCostly(found, wanted="smaller arrays")
+
+
+def _size(values: Any) -> int:
+    return len(values.values) if values.__class__ is Loose else 1
 
 
 def _is_in_one_object(fields: list[Field], columns: list[list[Any]], asked: list[Asked], reading: Reading) -> bool:

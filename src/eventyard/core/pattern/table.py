@@ -51,6 +51,7 @@ class Table:
         "_named",
         "_numbers",
         "_others",
+        "_searches",
         "_strings",
         "_unlike",
         "_wanted",
@@ -72,6 +73,7 @@ class Table:
         self._numbers = Numbers(self.base, asked.wanted_numbers, asked.excluded_numbers)
         self._wanted = Texts(asked.wanted_texts) if asked.wanted_texts else None
         self._unlike = Texts(asked.excluded_texts) if asked.excluded_texts else None
+        self._searches = len(asked.others) + sum(texts.searches for texts in (self._wanted, self._unlike) if texts is not None)
         self._excluded, self._strings = asked.excluded_strings, asked.wanted_strings
         self.is_by_value = not (asked.wanted_texts or asked.excluded_texts or asked.others)
         """Whether texts that no rule names all have the set `base`."""
@@ -97,6 +99,13 @@ class Table:
         """The rules that accept what `reading` has at the field (UNSET: nothing)."""
         ask = self._by_kind.get(value.__class__)
         return self.absent if ask is None else ask(value, reading)
+
+    def of_many(self, slot: int, value: Any, reading: Reading) -> int:
+        """As `of`, of an array. Where that would cost too much, the slot is `unknown` and every rule may be content."""
+        if self._searches and not reading.may_look(self._searches * _size(value)):
+            reading.unknown |= {slot}
+            return self._everyone
+        return self.of(value, reading)
 
     def of_text(self, text: str) -> int:
         found = self.texts.get(text, self.unnamed)
@@ -186,6 +195,12 @@ class Table:
             return None
         literals = (value for value, found in self._literals.items() if found != self.base)
         return frozenset((*self.texts, *self._numbers.named, *literals, Ignored()))
+
+
+def _size(value: Any) -> int:
+    if value.__class__ is list:
+        return len(value)
+    return len(value.entries if value.__class__ is Column else value.values)
 
 
 _TEXTS = frozenset((str,))

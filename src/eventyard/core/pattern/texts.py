@@ -64,6 +64,11 @@ class Texts:
         self._folded = (folded.by_length(_WHOLE), folded.by_length(_HEAD), folded.by_length(_TAIL)) if folded.is_used else None
         self._networks = _Networks(networks) if networks else None
 
+    @property
+    def searches(self) -> int:
+        """How many operators are asked about every text."""
+        return len(self._any)
+
     def of(self, text: str) -> int:
         """The rules with an operator that accepts it."""
         found = _heads(self._heads, text, text) if self._heads else 0
