@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from eventyard.core.auth import Grant
 from eventyard.core.bus_state import Loaded
 from eventyard.core.changes import BusRecord, Changes
 from eventyard.core.commands import Lease, Published
@@ -39,6 +40,8 @@ class PushRequest(msgspec.Struct, frozen=True):
     timeout_s: float
     answer_bytes_max: int = 64 * 1024
     method: str = "POST"
+    grant: Grant | None = None
+    """What it wants an access token of, which a transport of its own puts in (`tokens`)."""
 
 
 class PushAnswer(msgspec.Struct, frozen=True):

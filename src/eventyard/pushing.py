@@ -1,15 +1,18 @@
 """A push as an HTTP request: what a target gets of a delivery, whoever sends it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
+import msgspec
+
+from eventyard.core import auth, signature
 from eventyard.core import event as events
-from eventyard.core import signature
 from eventyard.core.changes import BusRecord
 from eventyard.core.commands import Lease
 from eventyard.core.delivery import Delivery, delivery_id
 from eventyard.core.errors import SecretLost
 from eventyard.core.rule import WITHOUT_EVENT, HttpTarget, RuleRecord, compiled_transform
-from eventyard.core.rule_secrets import SIGNING
+from eventyard.core.rule_secrets import BEARER, CLIENT_SECRET, PASSWORD, SIGNING
 from eventyard.core.secret import Secret, context
 from eventyard.core.transform.shaped import Shaped, address
 from eventyard.core.transform.shapes import facts
@@ -24,6 +27,14 @@ Opener = Callable[[str, str], str]
 def nothing_to_open(_sealed: str, _context: str) -> str:
     """Where there is no vault."""
     raise SecretLost("there is no key file here")
+
+
+class _Opened(NamedTuple):
+    """What a target wants of its pushes beside the event, with its secrets opened: headers, what they are signed with, what a token is asked for with."""
+
+    headers: Headers
+    signing: Sequence[str]
+    grant: auth.Grant | None = None
 
 
 def push(
@@ -42,11 +53,11 @@ def push(
     record, target = lease.record, lease.record.rule.target.http
     if target is None:
         raise TypeError(f"rule {record.name} is pulled, not pushed")
-    own = _own(bus, record, target, open_secret)
-    more = (*more, *own, *([("eventyard-replay", str(lease.delivery.run))] if _is_marked(lease) else ()))
-    secrets = _signing_secrets(bus, record, target, open_secret)
+    if _is_marked(lease):
+        more = (*more, ("eventyard-replay", str(lease.delivery.run)))
+    opened = _open(bus, record, target, open_secret)
     return _request(
-        bus, record, lease.delivery, lease.event, target=target, shaped=shaped, more=more, secrets=secrets, time_s=time_s
+        bus, record, lease.delivery, lease.event, target=target, shaped=shaped, more=more, opened=opened, time_s=time_s
     )
 
 
@@ -60,9 +71,8 @@ def trial(
     """What another target gets that somebody tries a delivery of the rule on. `TransformFailed`."""
     compiled = compiled_transform(target)
     shaped = None if compiled is None else compiled.shape(event, facts(bus, record, delivery))
-    more = (*_own(bus, record, target, nothing_to_open), ("eventyard-test", "true"))
-    secrets = _signing_secrets(bus, record, target, nothing_to_open)
-    return _request(bus, record, delivery, event, target=target, shaped=shaped, more=more, secrets=secrets, time_s=time_s)
+    more, opened = [("eventyard-test", "true")], _open(bus, record, target, nothing_to_open)
+    return _request(bus, record, delivery, event, target=target, shaped=shaped, more=more, opened=opened, time_s=time_s)
 
 
 def preview(target: HttpTarget, event: bytes) -> PushRequest:
@@ -71,6 +81,7 @@ def preview(target: HttpTarget, event: bytes) -> PushRequest:
     shaped = None if compiled is None else compiled.shape(event, _EXAMPLE)
     content, body = _content(target, event, shaped)
     own = [(name, _NOT_SHOWN if isinstance(value, Secret) else value) for name, value in target.headers.items()]
+    own += [] if target.auth is None else [(auth.HEADER, _NOT_SHOWN)]
     return _addressed(target, (*content, *own), body, shaped)
 
 
@@ -89,7 +100,7 @@ def _request(
     target: HttpTarget,
     shaped: Shaped | None,
     more: Headers,
-    secrets: Sequence[str],
+    opened: _Opened,
     time_s: int,
 ) -> PushRequest:
     identity = delivery_id(bus.incarnation, delivery.rule, delivery.position, delivery.run)
@@ -102,11 +113,13 @@ def _request(
         ("eventyard-bus", bus.name),
         ("eventyard-rule", record.name),
         *more,
+        *opened.headers,
     ]
-    if secrets:
+    if opened.signing:
         attributes = content if any(name.startswith("ce-") for name, _ in content) else ()
-        headers += signature.headers(secrets, identity, time_s, body, attributes)
-    return _addressed(target, tuple(headers), body, shaped)
+        headers += signature.headers(opened.signing, identity, time_s, body, attributes)
+    request = _addressed(target, tuple(headers), body, shaped)
+    return request if opened.grant is None else msgspec.structs.replace(request, grant=opened.grant)
 
 
 def _addressed(target: HttpTarget, headers: tuple[tuple[str, str], ...], body: bytes, shaped: Shaped | None) -> PushRequest:
@@ -116,18 +129,23 @@ def _addressed(target: HttpTarget, headers: tuple[tuple[str, str], ...], body: b
     return PushRequest(url, (*headers, *shaped.headers), body, target.timeout_s, method=target.method)
 
 
-def _own(bus: BusRecord, record: RuleRecord, target: HttpTarget, open_secret: Opener) -> Iterator[tuple[str, str]]:
-    """The target's own headers. A secret that is not sealed was opened for us, as for a worker."""
-    for name, value in target.headers.items():
-        yield name, _clear(value, context(bus.name, record.name, name), open_secret)
+def _open(bus: BusRecord, record: RuleRecord, target: HttpTarget, open_secret: Opener) -> _Opened:
+    """A secret that is not sealed was opened for us, as for a worker."""
 
+    def clear(value: str | Secret, name: str) -> str:
+        return _clear(value, context(bus.name, record.name, name), open_secret)
 
-def _signing_secrets(bus: BusRecord, record: RuleRecord, target: HttpTarget, open_secret: Opener) -> list[str]:
-    """None where it is not signed."""
-    if target.signing is None:
-        return []
-    belongs_to = context(bus.name, record.name, SIGNING)
-    return [_clear(secret, belongs_to, open_secret) for secret in target.signing.secrets]
+    headers = [(name, clear(value, name)) for name, value in target.headers.items()]
+    signing = [] if target.signing is None else [clear(secret, SIGNING) for secret in target.signing.secrets]
+    if target.auth is None:
+        return _Opened(headers, signing)
+    basic, bearer, oauth2 = target.auth.basic, target.auth.bearer, target.auth.oauth2
+    if basic is not None:
+        headers.append((auth.HEADER, auth.basic(basic.username, clear(basic.password, PASSWORD))))
+    if bearer is not None:
+        headers.append((auth.HEADER, auth.bearer(clear(bearer, BEARER))))
+    grant = None if oauth2 is None else auth.grant(oauth2, clear(oauth2.client_secret, CLIENT_SECRET))
+    return _Opened(headers, signing, grant)
 
 
 def _clear(value: str | Secret, belongs_to: str, open_secret: Opener) -> str:

@@ -24,6 +24,7 @@ import pytest
 
 TOKEN = "Bearer vzv9-hunter2-Zq7"
 SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+PASSWORD = "pw-8jQ2_4fT7x"
 OTHER = "tok_9f3b_Kx=/+ 77"
 WAIT_S = 30.0
 
@@ -102,7 +103,7 @@ def test_whatever_a_server_writes_or_says_holds_no_secret(tmp_path: Path, target
                 server.wait(WAIT_S)
     assert {TOKEN, OTHER} <= Refusing.shown
     opened = key_file.read_text().splitlines()[-1].split()[1]
-    secrets = [TOKEN, OTHER, SIGNING.removeprefix("whsec_"), talk.key.rsplit("_", 1)[-1], opened]
+    secrets = [TOKEN, OTHER, SIGNING.removeprefix("whsec_"), PASSWORD, talk.key.rsplit("_", 1)[-1], opened]
     written = {str(path): path.read_bytes() for path in _files(tmp_path) if path != key_file}
     written["answers"] = b"\n".join(talk.heard)
     found = [(name, secret) for name, content in written.items() for secret in secrets if _holds(content, secret)]
@@ -118,6 +119,8 @@ def _story(talk: Talker, target: ThreadingHTTPServer, folder: Path, data: Path, 
         "headers": {"authorization": {"secret": TOKEN if number else OTHER}, "x-tenant": "acme"},
         "signing": {"secrets": [{"secret": SIGNING}]},
     }
+    basic = {"basic": {"username": "shop", "password": {"secret": PASSWORD}}}
+    oauth2 = {"oauth2": {"token_url": url, "client_id": "shop", "client_secret": {"secret": PASSWORD}}}
     rule = {"pattern": {"type": ["order.paid"]}, "target": {"http": http}}
     name = f"secret-rule-{number}"
     if not talk.key:
@@ -139,6 +142,9 @@ def _story(talk: Talker, target: ThreadingHTTPServer, folder: Path, data: Path, 
     )
     for signing in (SIGNING, [SIGNING], {"secrets": [SIGNING]}, {"secrets": [{"secret": SIGNING + "\n"}]}):
         talk("PUT", f"{rules}/worst", {"pattern": {"type": ["x"]}, "target": {"http": {**http, "signing": signing}}})
+    for said in (basic, oauth2, PASSWORD, {"bearer": PASSWORD}, {"bearer": {"secret": PASSWORD + " "}}, {**basic, **oauth2}):
+        logs_in = {"url": url, "auth": said}
+        talk("PUT", f"{rules}/in", {"pattern": {"type": ["order.paid"]}, "target": {"http": logs_in}})
     event = {"specversion": "1.0", "id": f"e{number}", "source": "/shop", "type": "order.paid"}
     position = _publish(talk, event)
     talk.until(f"{rules}/{name}/status", lambda status: status["dead"] >= 1)

@@ -125,6 +125,7 @@ def test_a_rule_answers_as_its_document_with_its_state(door: ServedBus, name: st
                 "headers": {},
                 "method": "POST",
                 "signing": None,
+                "auth": None,
             }
         },
         "start": "earliest",

@@ -38,6 +38,7 @@ from eventyard.ports import Clock, Engine, Tracing, Transport, Vault
 from eventyard.retaining import RetentionStage
 from eventyard.scrubber import Progress, Scrubber
 from eventyard.stream import Stream, Streams
+from eventyard.tokens import TokenTransport
 from eventyard.writer import Writer
 
 __all__ = ["Eventyard"]
@@ -63,7 +64,7 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, BacktestCalls, KeyCa
         """`is_pushing`: false where push rules are left to workers, which lease from here. `vault`: without one no rule has secrets."""
         self._vault = vault
         self._tracing = tracing
-        self._transport = transport
+        self._transport = transport = TokenTransport(transport, lambda: clock.monotonic_ms() / 1000)
         self._policy = policy
         self._clock = clock
         self._wall_ms = clock.now_ms

@@ -10,7 +10,8 @@ import msgspec
 from eventyard import dead_letters as letters
 from eventyard import logbook, pushing
 from eventyard.bus.queues import QueueCalls
-from eventyard.core import limits, network
+from eventyard.bus.rules import check_addresses
+from eventyard.core import limits
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import ALL_DEAD, BusRecord, Filter
 from eventyard.core.commands import Purge, Redrive, Redriven, Skip
@@ -114,7 +115,7 @@ class DeadLetterCalls(QueueCalls):
 
         The first `limits.TRIAL_LETTERS_MAX` of what is meant, marked `eventyard-test`. Nothing is recorded but a line in the process's log.
         """
-        network.check_url(target.url, self._policy)
+        check_addresses(target, self._policy)
         check_http(target, may_keep=False)
         record, keys = self._rule_with(bus, name, meant), self._keys(bus, ids)
         found = await self._read(lambda view, state: letters.to_try(view, state, record, keys, meant), bus)

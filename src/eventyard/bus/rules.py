@@ -10,8 +10,15 @@ from eventyard.core.commands import DeleteRule, EndReplay, PutRule, Replay, Rule
 from eventyard.core.errors import NotFound
 from eventyard.core.network import Policy
 from eventyard.core.pattern import language
-from eventyard.core.rule import Place, RuleRecord
+from eventyard.core.rule import HttpTarget, Place, RuleRecord
 from eventyard.history import ReplayStatus, RuleStatus, replay_status
+
+
+def check_addresses(target: HttpTarget, policy: Policy) -> None:
+    """`InvalidRule` or `ForbiddenTarget` for an address that is not one to call."""
+    network.check_url(target.url, policy)
+    if target.auth is not None and target.auth.oauth2 is not None:
+        network.check_url(target.auth.oauth2.token_url, policy, at="/target/http/auth/oauth2/token_url")
 
 
 class RuleCalls(SecretCalls):
@@ -40,7 +47,7 @@ class RuleCalls(SecretCalls):
         rule.check_name(name, what="rule")
         parsed, pattern = rule.parse(document)
         if parsed.target.http is not None:
-            network.check_url(parsed.target.http.url, self._policy)
+            check_addresses(parsed.target.http, self._policy)
         sealed = self._sealed(bus, name, parsed)
         answer: RulePut = await self._command(bus, PutRule(name, sealed, pattern, principal, version))
         return answer

@@ -131,10 +131,15 @@ def _kept(place: Place, there: _There) -> Secret:
     return known.pop(0)
 
 
-def _origin(rule: Rule) -> tuple[str, str]:
-    """Whom the target's address names. A secret is kept for him only: else whoever may edit a rule could have it sent to himself."""
-    parts = urlsplit(rule.target.http.url if rule.target.http is not None else "")
-    return parts.scheme, parts.netloc
+def _origin(rule: Rule) -> list[tuple[str, str]]:
+    """Whom the target's address names, and that of a token server. A secret is kept for them only: else whoever may edit a rule could have it, or
+    a token that it opens, sent to himself.
+    """
+    http = rule.target.http
+    urls = [] if http is None else [http.url]
+    if http is not None and http.auth is not None and http.auth.oauth2 is not None:
+        urls.append(http.auth.oauth2.token_url)
+    return [urlsplit(url)[:2] for url in urls]
 
 
 def _sealed_in(state: BusState, record: RuleRecord) -> list[tuple[str, Secret]]:

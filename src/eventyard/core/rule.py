@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from eventyard.core import document, limits, signature, transform
+from eventyard.core import auth, document, limits, signature, transform
+from eventyard.core.auth import Auth
 from eventyard.core.errors import InvalidName, InvalidRule
 from eventyard.core.pattern import language
 from eventyard.core.secret import Headers, check_headers
@@ -64,7 +65,7 @@ class HttpTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Push: one request per event. `timeout_s` bounds the whole exchange. `headers` go with each; a value may be {"secret": "..."}.
 
     `transform` makes the request out of the event; left out, the target gets the event itself, as `mode` says. `signing`: each is signed, as
-    Standard Webhooks has it.
+    Standard Webhooks has it. `auth`: how each says who sends it.
     """
 
     url: str
@@ -74,6 +75,7 @@ class HttpTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: Method = "POST"
     transform: Transform | msgspec.UnsetType = msgspec.UNSET
     signing: Signing | None = None
+    auth: Auth | None = None
 
 
 class QueueTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -173,7 +175,13 @@ class RuleRecord(msgspec.Struct, frozen=True):
     def push_lease_ms(self) -> int:
         """How long one push of the rule is leased for; 0 where it is pulled."""
         http = self.rule.target.http
-        return 0 if http is None else int(http.timeout_s * 1000) + limits.PUSH_LEASE_MARGIN_MS
+        if http is None:
+            return 0
+        once_ms = int(http.timeout_s * 1000)
+        if http.auth is not None and http.auth.oauth2 is not None:
+            # A token is fetched, the push refused, another token fetched, and the push sent again.
+            once_ms = 2 * (once_ms + int(limits.TOKEN_TIMEOUT_S * 1000))
+        return once_ms + limits.PUSH_LEASE_MARGIN_MS
 
 
 class Alike:
@@ -275,6 +283,11 @@ def check_http(http: HttpTarget, *, at: str = "/target/http", may_keep: bool = T
     compiled = compiled_transform(http, at=at)
     if http.signing is not None:
         signature.check(http.signing, at=f"{at}/signing", may_keep=may_keep)
+    if http.auth is not None:
+        auth.check(http.auth, at=f"{at}/auth", may_keep=may_keep)
+        if auth.HEADER in http.headers:
+            wanted = "one of them: both say who sends the push"
+            raise InvalidRule(f'found "auth" and the header "{auth.HEADER}"', wanted=wanted, at=f"{at}/auth")
     if http.method == "GET" and compiled is not None and compiled.has_body:
         raise InvalidRule("found a body and the method GET", wanted="no body, or another method", at=f"{at}/method")
 
@@ -286,7 +299,8 @@ def compiled_transform(http: HttpTarget, *, at: str = "/target/http") -> Compile
     template = http.transform.template
     if isinstance(template, msgspec.UnsetType):
         raise InvalidRule("found no transform", wanted='{"template": {...}}', at=f"{at}/transform")
-    return Compiled(template, own=http.headers, at=f"{at}/transform/template")
+    own = http.headers if http.auth is None else http.headers | {auth.HEADER: ""}
+    return Compiled(template, own=own, at=f"{at}/transform/template")
 
 
 def _check_order(policy: DeliveryPolicy) -> None:

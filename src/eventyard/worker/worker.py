@@ -34,6 +34,7 @@ from eventyard.core.clock import BusTime
 from eventyard.core.commands import Settlement
 from eventyard.dispatch import Dispatch
 from eventyard.ports import Tracing, Transport
+from eventyard.tokens import TokenTransport
 from eventyard.worker.line import Away, Line, Refused, Reply, Taken
 
 RECEIVE = "/v1/dispatch/receive"
@@ -86,7 +87,7 @@ class Worker:
         self._now = now
         self._wake = wake
         self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._dispatch = Dispatch(pushes, self._bus_time, _nothing, rng, tracing=tracing, wall_ms=wall_ms)
+        self._dispatch = Dispatch(TokenTransport(pushes, now), self._bus_time, _nothing, rng, tracing=tracing, wall_ms=wall_ms)
         self._receiving = Line(server, url + RECEIVE, "application/json", key=key, hand_over=self._tell_news, now=now, rng=rng)
         self._reporting = Line(server, url + REPORT, handout.CONTENT_TYPE, key=key, hand_over=self._tell_news, now=now, rng=rng)
         self._reader = handout.Reader()
