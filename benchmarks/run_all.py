@@ -162,6 +162,20 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        "outbox",
+        ("--events", "20000", "--rounds", "3"),
+        tuple(
+            Line(
+                f"events/s relayed from an outbox in {name}; publishing as many in batches",
+                "5,000/s",
+                rf"^{kind}{NUMBER} events",
+                rf"^plain{NUMBER} events",
+                rf"ratio{NUMBER} {kind}",
+            )
+            for name, kind in (("SQLite", "sqlite"), ("PostgreSQL", "postgresql"))
+        ),
+    ),
+    Benchmark(
         "order",
         ("--events", "40000", "--rounds", "2"),
         (

@@ -4,11 +4,14 @@ import io
 import itertools
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from eventyard.cli import run
 from tests.support.commands import Command, Ended, served
+from tests.support.databases import KINDS, Service, new_place
+from tests.support.postgres import postgres, programs
 
 _numbers = itertools.count(1)
 
@@ -17,6 +20,22 @@ _numbers = itertools.count(1)
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served(tmp_path_factory.mktemp("data")) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    if programs() is None:
+        pytest.skip("PostgreSQL is not installed here (Debian: apt-get install postgresql)")
+    with postgres() as connection_string:
+        yield connection_string
+
+
+@pytest.fixture(params=KINDS)
+def service(request: pytest.FixtureRequest, tmp_path: Path) -> Service:
+    """An empty database of each kind. Where PostgreSQL is not installed, its tests say that they were skipped."""
+    kind: str = request.param
+    server = request.getfixturevalue("postgresql") if "postgresql" in kind else ""
+    return Service(kind, new_place(kind, tmp_path, server))
 
 
 @pytest.fixture

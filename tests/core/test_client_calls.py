@@ -17,9 +17,10 @@ from eventyard.client import AsyncClient, Client, Patience, ProblemError, Unreac
 from eventyard.client.methods import Methods
 
 PARTS = (
-    *("answers", "backtesting", "buffering", "building", "call", "causes", "consuming", "dead_letters", "errors", "event"),
-    *("explaining", "following", "keys", "messages", "methods", "patience", "protocol", "publishers", "pulling", "received"),
-    *("receiver", "requests", "runs", "service", "shells", "signatures", "working"),
+    *("answers", "backtesting", "buffering", "building", "call", "causes", "consuming", "databases", "dead_letters", "errors"),
+    *("event", "explaining", "following", "inbox", "keys", "messages", "methods", "outbox", "patience", "protocol"),
+    *("publishers", "pulling", "received", "receiver", "relaying", "requests", "runs", "service", "shells", "signatures"),
+    *("tables", "waiting_rows", "working"),
 )
 AT_ONCE = Patience(attempts_max=3, first_s=0.0)
 PUBLISHED = {"id": "1", "source": "/shop", "position": 7, "duplicate": False}
@@ -259,4 +260,4 @@ def test_the_client_loads_nothing_else_of_eventyard_and_no_server() -> None:
         "eventyard.client",
         *(f"eventyard.client.{part}" for part in PARTS),
     }
-    assert not {"apsw", "pycurl", "starlette", "typer", "uvicorn", "uvloop"} & set(loaded)
+    assert not {"apsw", "psycopg", "pycurl", "sqlalchemy", "sqlite3", "starlette", "typer", "uvicorn", "uvloop"} & set(loaded)

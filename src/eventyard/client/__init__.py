@@ -31,10 +31,13 @@ from eventyard.client.buffering import BufferFull, Refusal, Unpublished
 from eventyard.client.errors import ClientError, Gap, Problem, ProblemError, Reject, Retry, Unreachable
 from eventyard.client.event import new_event
 from eventyard.client.explaining import AttemptAnswer, ExplainedDelivery, Judged, RuleExplanation
+from eventyard.client.inbox import Inbox
+from eventyard.client.outbox import Outbox
 from eventyard.client.patience import Patience
 from eventyard.client.publishers import AsyncPublisher, Publisher
 from eventyard.client.received import CloudEvent
 from eventyard.client.receiver import Receiver
+from eventyard.client.relaying import RefusedRow, Relayed
 from eventyard.client.service import RuleBelongsToOthers, Service
 from eventyard.client.shells import AsyncClient, Client
 from eventyard.client.signatures import InvalidSignature, verify_event_headers, verify_webhook
@@ -57,10 +60,12 @@ __all__ = [
     "Delivery",
     "ExplainedDelivery",
     "Gap",
+    "Inbox",
     "InvalidSignature",
     "Judged",
     "LastAnswer",
     "NewKey",
+    "Outbox",
     "Patience",
     "PatternVerdict",
     "Problem",
@@ -70,7 +75,9 @@ __all__ = [
     "Receiver",
     "Redriven",
     "Refusal",
+    "RefusedRow",
     "Reject",
+    "Relayed",
     "Replay",
     "Retention",
     "Retry",

@@ -27,7 +27,7 @@ RETRY_AFTER_S_MAX = 600.0
 
 _NOT_FOR_US = "unreadable-answer"
 _TIMED_OUT = 408
-_OF_AN_EVENT = (400, 413, 415, 422)
+OF_AN_EVENT = (400, 413, 415, 422)
 """A whole request that is refused so is refused for something in it: which event that is, smaller batches tell."""
 
 
@@ -127,26 +127,26 @@ class Buffer:
     def answered(self, verdicts: Sequence[Verdict], *, chance: float) -> Settlement:
         """The batch under way was answered event by event. What may fare better later keeps its place."""
         sent = [self._waiting.popleft() for _ in range(min(len(verdicts), self._under_way))]
-        again = [each for each, verdict in zip(sent, verdicts, strict=False) if _may_pass(verdict.error)]
+        again = [each for each, verdict in zip(sent, verdicts, strict=False) if may_pass(verdict.error)]
         refused = [
             Refusal(each.text, verdict.error)
             for each, verdict in zip(sent, verdicts, strict=False)
-            if verdict.error and not _may_pass(verdict.error)
+            if verdict.error and not may_pass(verdict.error)
         ]
         self._waiting.extendleft(reversed(again))
         self._bytes -= sum(len(each.text) for each in sent) - sum(len(each.text) for each in again)
         self._batch_events = min(BATCH_EVENTS, self._batch_events * 2)
         if again:
-            error = next(verdict.error for verdict in verdicts if verdict.error and _may_pass(verdict.error))
+            error = next(verdict.error for verdict in verdicts if verdict.error and may_pass(verdict.error))
             return Settlement(refused, self._wait_s(ProblemError(error), chance))
         self._failures, self.trouble = 0, None
         return Settlement(refused, 0.0)
 
     def failed(self, error: ClientError, *, chance: float) -> Settlement:
         """The batch under way had no answer event by event. Raises `error` where no other batch would fare better."""
-        if not isinstance(error, ProblemError) or _may_pass(error.problem):
+        if not isinstance(error, ProblemError) or may_pass(error.problem):
             return Settlement([], self._wait_s(error, chance))
-        if error.status not in _OF_AN_EVENT:
+        if error.status not in OF_AN_EVENT:
             self.trouble = error
             raise error
         if self._under_way > 1:
@@ -176,7 +176,8 @@ class _Named(msgspec.Struct, frozen=True):
     id: str
 
 
-def _may_pass(problem: Problem | None) -> bool:
+def may_pass(problem: Problem | None) -> bool:
+    """Whether the same might be taken later."""
     if problem is None:
         return False
     return problem.status >= 500 or problem.status in (_TIMED_OUT, OVERLOADED) or problem.code == _NOT_FOR_US
