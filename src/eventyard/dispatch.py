@@ -26,10 +26,12 @@ from eventyard.core.errors import Corrupt, EventyardError, SecretLost, Unavailab
 from eventyard.core.grants import Demands
 from eventyard.core.rule import RuleRecord
 from eventyard.core.transform import TransformFailed
-from eventyard.core.transform.shapes import Shapes
+from eventyard.core.transform.jsonata import Program
+from eventyard.core.transform.shaped import Shaped
+from eventyard.core.transform.shapes import Shapes, facts
 from eventyard.core.verdict import Answer, Dead, PushVerdict, Retry, decide
 from eventyard.metering import Meter
-from eventyard.ports import PushAnswer, Tracing, Transport
+from eventyard.ports import ExpressionFailed, Expressions, Outcome, PushAnswer, PutOff, Tracing, Transport, Values
 
 
 class _Push(msgspec.Struct, eq=False):
@@ -52,10 +54,17 @@ class Dispatch:
         tracing: Tracing | None = None,
         open_secret: pushing.Opener = pushing.nothing_to_open,
         wall_ms: Callable[[], int] | None = None,
+        expressions: Expressions | None = None,
+        wake_from_elsewhere: Callable[[], None] | None = None,
     ) -> None:
-        """`wall_ms`: Unix time as targets know it, which signatures carry; bus time where there is none."""
+        """`wall_ms`: Unix time as targets know it, which signatures carry; bus time where there is none.
+
+        `wake_from_elsewhere`: as `wake_writer`, where verdicts come on a thread that is not the transport's.
+        """
         self._wall_ms = wall_ms or (lambda: now().time_ms)
         self._open_secret = open_secret
+        self._expressions = expressions
+        self._wake_from_elsewhere = wake_from_elsewhere or wake_writer
         self._tracing = tracing
         self._meter = meter or Meter()
         self._transport = transport
@@ -107,16 +116,55 @@ class Dispatch:
         for lease in leases:
             self._change_under_way(bus.number, lease, 1)
             push = _Push(bus, lease)
-            told = self._tracing.headers(bus, lease) if self._tracing is not None else ()
             try:
-                shaped = self._shapes.shape(bus, lease)
-                request = pushing.push(bus, lease, time_s, told, self._open_secret, shaped=shaped)
-            except SecretLost as error:
-                self._answered(push, PushAnswer(0, {}, b"", failure=error.found))
-                continue
+                compiled = self._shapes.of(bus, lease.record)
+                if isinstance(compiled, Program):
+                    self._evaluate(push, compiled)
+                    continue
+                shaped = None if compiled is None else compiled.shape(lease.event, facts(bus, lease.record, lease.delivery))
             except TransformFailed as failure:
                 self._not_shaped(push, failure)
                 continue
+            self._send(push, shaped, time_s)
+
+    def _evaluate(self, push: _Push, program: Program) -> None:
+        """Somewhere else; what comes of it is sent from there."""
+        lease = push.lease
+        if self._expressions is None:
+            raise TransformFailed("found no evaluator of expressions; wanted a bus that was started with one")
+        known = facts(push.bus, lease.record, lease.delivery)
+        who = (push.bus.number, lease.delivery.rule)
+        self._expressions.evaluate(who, program.expressions, lease.event, known, partial(self._evaluated, push, program))
+
+    # On the writer's thread, or an evaluator's
+
+    def _evaluated(self, push: _Push, program: Program, outcome: Outcome) -> None:
+        if self._is_abandoned:
+            return  # As in `_answered`.
+        match outcome:
+            case Values(values):
+                try:
+                    shaped = program.shape(values)
+                except TransformFailed as failure:
+                    self._not_shaped(push, failure)
+                else:
+                    self._send(push, shaped, self._wall_ms() // 1000)
+            case ExpressionFailed():
+                self._not_shaped(push, TransformFailed(program.told(outcome.reason, outcome.number, outcome.character)))
+            case PutOff():
+                delay_ms = limits.EXPRESSION_PUT_OFF_MS
+                self._settle(push, Retry(delay_ms, Note(failure="not evaluated yet"), is_counted=False))
+        self._wake_from_elsewhere()
+
+    def _send(self, push: _Push, shaped: Shaped | None, time_s: int) -> None:
+        told = self._tracing.headers(push.bus, push.lease) if self._tracing is not None else ()
+        try:
+            request = pushing.push(push.bus, push.lease, time_s, told, self._open_secret, shaped=shaped)
+        except SecretLost as error:
+            self._answered(push, PushAnswer(0, {}, b"", failure=error.found))
+        except TransformFailed as failure:
+            self._not_shaped(push, failure)
+        else:
             self._transport.send(request, self._answer_to(push))
 
     def _not_shaped(self, push: _Push, failure: TransformFailed) -> None:
@@ -128,6 +176,8 @@ class Dispatch:
         if logbook.PUSHED.is_on:
             _tell(push, answer)
         self._settle(push, Dead(Note(reason=Reason.TRANSFORM, failure=answer.failure, at_ms=self._now().time_ms)))
+
+    # On the writer's thread
 
     def give_back(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
         """Not sent, and not counted: somebody else may have them at once."""

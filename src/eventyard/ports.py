@@ -3,7 +3,7 @@
 These are the only places where the world comes in, so a simulation replaces these and nothing else.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -74,6 +74,49 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """End every push under way (each gets a `failure`) and stop."""
+        ...
+
+
+class Values(msgspec.Struct, frozen=True, array_like=True, tag="values"):
+    """What came of each expression, as JSON; None for nothing."""
+
+    values: tuple[bytes | None, ...]
+
+
+class ExpressionFailed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
+    """Why the expression `number` failed, and at which character; -1: all of them together. `is_last`: its evaluator ends itself."""
+
+    reason: str
+    number: int = -1
+    character: int = 0
+    is_last: bool = False
+
+
+class PutOff(msgspec.Struct, frozen=True, array_like=True, tag="put-off"):
+    """They were not evaluated, and nothing is known of them: too many waited, the machine was too busy, or the bus stops."""
+
+
+Outcome = Values | ExpressionFailed | PutOff
+
+
+class Expressions(Protocol):
+    """Evaluates what a transform says, bounded in time and memory, and away from whoever asks."""
+
+    def evaluate(
+        self,
+        who: Hashable,
+        expressions: tuple[str, ...],
+        event: bytes,
+        facts: Mapping[str, bytes],
+        done: Callable[[Outcome], None],
+    ) -> None:
+        """From any thread; without an event they are only read. `who` (a rule) shares fairly with others. `done` is called exactly once, on
+        any thread, and must be quick.
+        """
+        ...
+
+    def close(self) -> None:
+        """What is under way is put off."""
         ...
 
 

@@ -11,11 +11,10 @@ from eventyard.core.changes import BusRecord
 from eventyard.core.commands import Lease
 from eventyard.core.delivery import Delivery, delivery_id
 from eventyard.core.errors import SecretLost
-from eventyard.core.rule import WITHOUT_EVENT, HttpTarget, RuleRecord, compiled_transform
+from eventyard.core.rule import WITHOUT_EVENT, HttpTarget, RuleRecord
 from eventyard.core.rule_secrets import BEARER, CLIENT_SECRET, PASSWORD, SIGNING
 from eventyard.core.secret import Secret, context
 from eventyard.core.transform.shaped import Shaped, address
-from eventyard.core.transform.shapes import facts
 from eventyard.ports import PushRequest
 
 Headers = Sequence[tuple[str, str]]
@@ -66,26 +65,29 @@ def _is_marked(lease: Lease) -> bool:
 
 
 def trial(
-    bus: BusRecord, record: RuleRecord, target: HttpTarget, delivery: Delivery, event: bytes, *, time_s: int
+    bus: BusRecord,
+    record: RuleRecord,
+    target: HttpTarget,
+    delivery: Delivery,
+    event: bytes,
+    *,
+    shaped: Shaped | None,
+    time_s: int,
 ) -> PushRequest:
     """What another target gets that somebody tries a delivery of the rule on. `TransformFailed`."""
-    compiled = compiled_transform(target)
-    shaped = None if compiled is None else compiled.shape(event, facts(bus, record, delivery))
     more, opened = [("eventyard-test", "true")], _open(bus, record, target, nothing_to_open)
     return _request(bus, record, delivery, event, target=target, shaped=shaped, more=more, opened=opened, time_s=time_s)
 
 
-def preview(target: HttpTarget, event: bytes) -> PushRequest:
+def preview(target: HttpTarget, event: bytes, shaped: Shaped | None) -> PushRequest:
     """What the target would get of an event, without what the bus adds for each delivery and without secrets. `TransformFailed`."""
-    compiled = compiled_transform(target)
-    shaped = None if compiled is None else compiled.shape(event, _EXAMPLE)
     content, body = _content(target, event, shaped)
     own = [(name, _NOT_SHOWN if isinstance(value, Secret) else value) for name, value in target.headers.items()]
     own += [] if target.auth is None else [(auth.HEADER, _NOT_SHOWN)]
     return _addressed(target, (*content, *own), body, shaped)
 
 
-_EXAMPLE = {"bus": b'"default"', "rule": b'"example"', "delivery": b'"example-1-1-0"', "position": b"1", "attempt": b"1"}
+EXAMPLE = {"bus": b'"default"', "rule": b'"example"', "delivery": b'"example-1-1-0"', "position": b"1", "attempt": b"1"}
 """What a transform that is only tried is told of its delivery."""
 
 _NOT_SHOWN = "(not shown)"

@@ -23,6 +23,7 @@ from eventyard.bus.figures import Holdings
 from eventyard.core.errors import InvalidSettings, StorageFailed, StorageFull
 from eventyard.core.network import Policy
 from eventyard.engines.sqlite import DATABASE, SqliteEngine, hold
+from eventyard.expressions import Evaluators
 from eventyard.settings import Settings
 from eventyard.stopping import Stop
 from eventyard.surfaces.http import Certificates, Server, app
@@ -92,7 +93,16 @@ def compose(
     vault = KeyFile(Path(secrets_key_file or Path(path).with_name(SECRETS_KEY_FILE)))
     engine, clock = SqliteEngine(path), SystemClock()
     tracing = process.tracing(trace_endpoint, trace_ratio)
-    return Eventyard(engine, HttpTransport(policy), clock, policy, is_pushing=is_pushing, tracing=tracing, vault=vault)
+    return Eventyard(
+        engine,
+        HttpTransport(policy),
+        clock,
+        policy,
+        is_pushing=is_pushing,
+        tracing=tracing,
+        vault=vault,
+        expressions=Evaluators(),
+    )
 
 
 async def _serve(settings: Settings, listener: socket.socket, certificates: Certificates | None) -> None:

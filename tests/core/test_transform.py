@@ -14,6 +14,7 @@ from eventyard.core.network import parse_url
 from eventyard.core.rule import Alike, HttpTarget, RuleRecord, Status, compiled_transform
 from eventyard.core.transform import TransformFailed
 from eventyard.core.transform.shaped import Shaped, address
+from eventyard.core.transform.template import Compiled
 from tests.support.builders import URL, a_rule_document
 
 EVENT = (
@@ -31,7 +32,7 @@ def target(*, url: str = "https://api.example.com/v1?key=1", method: str = "POST
 
 def shaped(event: bytes = EVENT, **template: Any) -> Shaped:
     compiled = compiled_transform(target(**template))
-    assert compiled is not None
+    assert isinstance(compiled, Compiled)
     return compiled.shape(event, FACTS)
 
 
@@ -39,7 +40,7 @@ def body(written: str, paths: dict[str, Any], **more: Any) -> bytes:
     text = json.dumps({"paths": paths, **more})[:-1] + f', "body": {written}}}'
     document = f'{{"url": "{URL}", "transform": {{"template": {text}}}}}'
     compiled = compiled_transform(msgspec.json.decode(document, type=HttpTarget))
-    assert compiled is not None
+    assert isinstance(compiled, Compiled)
     made = compiled.shape(EVENT, FACTS).body
     assert made is not None
     return made
@@ -198,7 +199,7 @@ def test_whatever_an_event_says_host_scheme_and_base_path_stay(segment: str, par
     event = msgspec.json.encode({"data": {"a": segment, "b": parameter}})
     http = target(paths={"a": "data.a", "b": "data.b"}, path="/orders/<a>/x", query={"q": "<b>"})
     compiled = compiled_transform(http)
-    assert compiled is not None
+    assert isinstance(compiled, Compiled)
     try:
         made = address(http.url, compiled.shape(event, FACTS))
     except TransformFailed:

@@ -17,9 +17,10 @@ from eventyard.core.delivery import Delivery, State, decode_note
 from eventyard.core.errors import EventyardError
 from eventyard.core.event import Event
 from eventyard.engines.memory import MemoryEngine
-from eventyard.ports import Engine, PushAnswer, PushRequest
+from eventyard.ports import Engine, ExpressionFailed, PushAnswer, PushRequest, Values
 from eventyard.worker.worker import RECEIVE, REPORT, Worker
 from eventyard.writer import Writer
+from tests.stages.test_shaped_pushes import ByHand
 from tests.support.builders import ManualClock, ScriptedTransport, an_event, put_rule
 
 URL = "http://127.0.0.1:8410"
@@ -721,3 +722,32 @@ def test_news_wake_whoever_steps() -> None:
     assert woken == ["up"]
     worker.wait(1_000_000)
     assert worker.is_stopping
+
+
+# Transforms in JSONata
+
+
+def test_what_an_evaluator_makes_is_pushed_and_what_it_cannot_is_told_without_waiting() -> None:
+    house, evaluator, woken = House(), ByHand(), []
+    house.worker = Worker(
+        house.targets,
+        house.door,
+        URL,
+        wake=lambda: woken.append(True),
+        say=house.said.append,
+        now=lambda: house.clock.elapsed_ms / 1000,
+        rng=random.Random(1),
+        expressions=evaluator,
+    )
+    house.put(target={"http": {"url": "http://127.0.0.1:9", "transform": {"jsonata": {"path": "id"}}}})
+    house.publish(an_event(1), an_event(2))
+    house.turn()
+    evaluator.tell(Values((b'"e1"',)))
+    ((request, _),) = house.targets.sent
+    assert request.url == "http://127.0.0.1:9/e1"
+    woken.clear()
+    evaluator.tell(ExpressionFailed("it loops", 0))
+    assert woken
+    house.targets.answer(204)
+    house.turn()
+    assert house.states() == [State.DELIVERED, State.DEAD]

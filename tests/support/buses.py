@@ -26,6 +26,7 @@ from eventyard.bus import Eventyard
 from eventyard.core.event import STRUCTURED
 from eventyard.core.network import Policy
 from eventyard.engines.memory import MemoryEngine
+from eventyard.expressions import Evaluators
 from eventyard.ports import Clock, Engine, Tracing
 from eventyard.serve import SystemClock
 from eventyard.surfaces.http import Server, app
@@ -47,7 +48,9 @@ def composed(
     tracing: Tracing | None = None,
 ) -> Eventyard:
     chosen, transport = engine or MemoryEngine(), HttpTransport(policy)
-    return Eventyard(chosen, transport, clock or SystemClock(), policy, is_pushing=is_pushing, tracing=tracing)
+    return Eventyard(
+        chosen, transport, clock or SystemClock(), policy, is_pushing=is_pushing, tracing=tracing, expressions=Evaluators()
+    )
 
 
 @asynccontextmanager

@@ -403,3 +403,54 @@ def test_a_delivery_that_could_not_be_shaped_tells_why_everywhere(door: ServedBu
         json={"all": True, "target": {"http": {"url": "http://127.0.0.1:9/", "transform": transform}}},
     )
     assert tried.json()["results"][0]["failure"] == "nothing was sent: " + why
+
+
+JSONATA = {"body": '{"id": data.id}', "path": '["orders", data.id]', "query": {"q": "data.q"}}
+
+
+def test_a_transform_in_jsonata_is_tested(door: ServedBus) -> None:
+    answer = shaped_by(door, {"data": {"id": "a/b"}}, method="PUT", transform={"jsonata": JSONATA})
+    assert (answer["request"]["url"], answer["request"]["body"]) == ("https://api.example.com/v1/orders/a%2Fb", '{"id":"a/b"}')
+    assert (
+        shaped_by(door, {"data": {}}, transform={"jsonata": {"body": "data.id"}})["failure"]
+        == "body: found nothing; wanted a body"
+    )
+    looping = {"jsonata": {"body": "($f := function($x){ $f($x + 1) }; $f(1))"}}
+    assert "processor time" in shaped_by(door, {"data": {}}, transform=looping)["failure"]
+    assert door.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("jsonata", "place", "found"),
+    [
+        ({"body": '{"a": data.b'}, "/body", "at character 12"),
+        ({"body": "id", "headers": {"x-id": "id +"}}, "/headers/x-id", "at character 4"),
+        ({"path": ")"}, "/path", "found"),
+    ],
+)
+def test_an_expression_that_cannot_be_read_is_refused_where_it_is_wrong(
+    door: ServedBus, name: str, jsonata: Any, place: str, found: str
+) -> None:
+    rule = RULE | {"target": {"http": {"url": "http://127.0.0.1:9/", "transform": {"jsonata": jsonata}}}}
+    answer = door.put(f"/v1/buses/{name}/rules/r", json=rule)
+    problem = answer.json()
+    assert (answer.status_code, problem["type"]) == (400, "urn:eventyard:problem:invalid-rule")
+    assert problem["at"] == "/target/http/transform/jsonata" + place
+    assert found in problem["found"]
+    assert door.get(f"/v1/buses/{name}/rules").json()["rules"] == []
+
+
+def test_a_rule_in_jsonata_pushes_and_one_that_loops_stalls_nobody(door: ServedBus, name: str) -> None:
+    loops = "($f := function($x){ $f($x + 1) }; $f(1))"
+    with Target(targets.answers(200)) as target:
+        for rule, body in (("good", '{"total": data.total}'), ("bad", loops)):
+            http = {"url": target.url, "transform": {"jsonata": {"body": body}}}
+            assert door.put(f"/v1/buses/{name}/rules/{rule}", json=RULE | {"target": {"http": http}}).status_code == 201
+        door.publish(name, EVENT)
+        target.wait_for_requests(1)
+        assert json.loads(target.requests[0].body) == {"total": 29.5}
+        path = f"/v1/buses/{name}/rules/bad"
+        door.wait_until(lambda: door.get(path + "/status").json()["dead"] == 1)
+        (letter,) = door.get(path + "/dead-letters").json()["dead_letters"]
+        assert (letter["reason"], "processor time" in letter["last_answer"]["failure"]) == ("transform", True)
+        assert len(target.requests) == 1

@@ -34,7 +34,7 @@ from eventyard.dispatch import Dispatch
 from eventyard.history import BusStatus, EventPage, Query
 from eventyard.keeper import Keeper
 from eventyard.metering import Meter
-from eventyard.ports import Clock, Engine, Tracing, Transport, Vault
+from eventyard.ports import Clock, Engine, Expressions, Tracing, Transport, Vault
 from eventyard.retaining import RetentionStage
 from eventyard.scrubber import Progress, Scrubber
 from eventyard.stream import Stream, Streams
@@ -60,9 +60,14 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, BacktestCalls, KeyCa
         is_pushing: bool = True,
         tracing: Tracing | None = None,
         vault: Vault | None = None,
+        expressions: Expressions | None = None,
     ) -> None:
-        """`is_pushing`: false where push rules are left to workers, which lease from here. `vault`: without one no rule has secrets."""
+        """`is_pushing`: false where push rules are left to workers, which lease from here. `vault`: without one no rule has secrets.
+
+        `expressions`: without them no rule has a transform in JSONata.
+        """
         self._vault = vault
+        self._expressions = expressions
         self._tracing = tracing
         self._transport = transport = TokenTransport(transport, lambda: clock.monotonic_ms() / 1000)
         self._policy = policy
@@ -83,6 +88,7 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, BacktestCalls, KeyCa
             tracing=tracing,
             open_secret=self._open_secret,
             wall_ms=clock.now_ms,
+            expressions=expressions,
         )
         self._consumers = Consumers(self._wake)
         self._records = handout.Records(self._open_secret)
@@ -153,6 +159,8 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, BacktestCalls, KeyCa
         await asyncio.to_thread(self._streams.close)
         await asyncio.to_thread(self._backtests.close)
         await asyncio.to_thread(self._watch.close)
+        if self._expressions is not None:
+            self._expressions.close()
         self._transport.close()
         self._engine.close()
         if self._tracing is not None:

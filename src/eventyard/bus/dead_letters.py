@@ -19,6 +19,7 @@ from eventyard.core.delivery import Key, parse_delivery_id
 from eventyard.core.errors import InvalidRequest, NotFound, Overloaded
 from eventyard.core.rule import HttpTarget, RuleRecord, check_http
 from eventyard.core.transform import TransformFailed
+from eventyard.core.transform.shapes import facts
 from eventyard.core.view import View
 from eventyard.dead_letters import DeadLetter, DeadLetterPage
 from eventyard.ports import PushAnswer, PushRequest, Transport
@@ -117,6 +118,7 @@ class DeadLetterCalls(QueueCalls):
         """
         check_addresses(target, self._policy)
         check_http(target, may_keep=False)
+        await self._check_expressions(target)
         record, keys = self._rule_with(bus, name, meant), self._keys(bus, ids)
         found = await self._read(lambda view, state: letters.to_try(view, state, record, keys, meant), bus)
         if ids and not found:
@@ -131,13 +133,25 @@ class DeadLetterCalls(QueueCalls):
     async def _try_all(self, bus: str, record: RuleRecord, target: HttpTarget, tried: list[DeadLetter]) -> list[Trial]:
         of = self._state(bus).record
         time_s = self._wall_ms() // 1000
-        requests = [_trial(of, record, target, one, time_s) for one in tried]
+        requests = await asyncio.gather(*(self._trial(of, record, target, one, time_s) for one in tried))
         self._trials += len(tried)
         try:
             answers = await asyncio.gather(*(self._try(request) for request in requests))
         finally:
             self._trials -= len(tried)
         return [Trial(letter, answer) for letter, answer in zip(tried, answers, strict=True)]
+
+    async def _trial(
+        self, of: BusRecord, record: RuleRecord, target: HttpTarget, letter: DeadLetter, time_s: int
+    ) -> PushRequest | str:
+        """What is sent, or why nothing is."""
+        if letter.event is None:
+            return "the event is damaged"
+        try:
+            shaped = await self._shaped(target, letter.event.json, facts(of, record, letter.delivery))
+            return pushing.trial(of, record, target, letter.delivery, letter.event.json, shaped=shaped, time_s=time_s)
+        except TransformFailed as failure:
+            return f"the transform failed: {failure}"
 
     async def _try(self, request: PushRequest | str) -> PushAnswer:
         if isinstance(request, str):
@@ -164,16 +178,6 @@ class DeadLetterCalls(QueueCalls):
     def _keys(self, bus: str, ids: Sequence[str] | None) -> tuple[Key, ...] | None:
         state = self._state(bus)
         return None if ids is None else tuple(_key(state, text, index) for index, text in enumerate(ids))
-
-
-def _trial(of: BusRecord, record: RuleRecord, target: HttpTarget, letter: DeadLetter, time_s: int) -> PushRequest | str:
-    """What is sent, or why nothing is."""
-    if letter.event is None:
-        return "the event is damaged"
-    try:
-        return pushing.trial(of, record, target, letter.delivery, letter.event.json, time_s=time_s)
-    except TransformFailed as failure:
-        return f"the transform failed: {failure}"
 
 
 def _key(state: BusState, text: str, index: int) -> Key:

@@ -5,6 +5,7 @@ from itertools import islice
 
 from eventyard import history
 from eventyard.bus.sealing import SecretCalls
+from eventyard.bus.shaping import ShapingCalls
 from eventyard.core import network, rule
 from eventyard.core.commands import DeleteRule, EndReplay, PutRule, Replay, RulePut, Seek, SetPaused
 from eventyard.core.errors import NotFound
@@ -21,7 +22,7 @@ def check_addresses(target: HttpTarget, policy: Policy) -> None:
         network.check_url(target.auth.oauth2.token_url, policy, at="/target/http/auth/oauth2/token_url")
 
 
-class RuleCalls(SecretCalls):
+class RuleCalls(SecretCalls, ShapingCalls):
     """`_policy`: which addresses targets may have."""
 
     _policy: Policy
@@ -48,6 +49,7 @@ class RuleCalls(SecretCalls):
         parsed, pattern = rule.parse(document)
         if parsed.target.http is not None:
             check_addresses(parsed.target.http, self._policy)
+            await self._check_expressions(parsed.target.http)
         sealed = self._sealed(bus, name, parsed)
         answer: RulePut = await self._command(bus, PutRule(name, sealed, pattern, principal, version))
         return answer

@@ -14,6 +14,7 @@ from eventyard.core.pattern import language
 from eventyard.core.secret import Headers, check_headers
 from eventyard.core.signature import Signing
 from eventyard.core.transform import Transform
+from eventyard.core.transform.jsonata import Program
 from eventyard.core.transform.template import Compiled
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
@@ -292,15 +293,18 @@ def check_http(http: HttpTarget, *, at: str = "/target/http", may_keep: bool = T
         raise InvalidRule("found a body and the method GET", wanted="no body, or another method", at=f"{at}/method")
 
 
-def compiled_transform(http: HttpTarget, *, at: str = "/target/http") -> Compiled | None:
+def compiled_transform(http: HttpTarget, *, at: str = "/target/http") -> Compiled | Program | None:
     """None where it has none. `InvalidRule`."""
     if isinstance(http.transform, msgspec.UnsetType):
         return None
-    template = http.transform.template
-    if isinstance(template, msgspec.UnsetType):
-        raise InvalidRule("found no transform", wanted='{"template": {...}}', at=f"{at}/transform")
+    template, jsonata = http.transform.template, http.transform.jsonata
     own = http.headers if http.auth is None else http.headers | {auth.HEADER: ""}
-    return Compiled(template, own=own, at=f"{at}/transform/template")
+    if not isinstance(template, msgspec.UnsetType) and isinstance(jsonata, msgspec.UnsetType):
+        return Compiled(template, own=own, at=f"{at}/transform/template")
+    if isinstance(template, msgspec.UnsetType) and not isinstance(jsonata, msgspec.UnsetType):
+        return Program(jsonata, own=own, at=f"{at}/transform/jsonata")
+    found = "found no transform" if isinstance(template, msgspec.UnsetType) else "found two transforms"
+    raise InvalidRule(found, wanted='{"template": {...}} or {"jsonata": {...}}', at=f"{at}/transform")
 
 
 def _check_order(policy: DeliveryPolicy) -> None:

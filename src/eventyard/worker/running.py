@@ -16,6 +16,7 @@ from eventyard import settings as settings_module
 from eventyard.core import limits
 from eventyard.core.errors import InvalidSettings
 from eventyard.core.network import Policy
+from eventyard.expressions import Evaluators
 from eventyard.settings import Settings
 from eventyard.transports.http import HttpTransport
 from eventyard.worker.worker import Worker
@@ -35,6 +36,7 @@ def work(settings: Settings, server: str, *, key: str = "", ca_file: str = "") -
     pushes, line = HttpTransport(policy), HttpTransport(_ANYWHERE, resolver_threads=1, connections_max=4, ca_file=ca_file)
     chance = random.Random()  # noqa: S311 - spreads retries, guards nothing
     tracing = process.tracing(settings.trace_endpoint, settings.trace_ratio)
+    expressions = Evaluators()
     worker = Worker(
         pushes,
         line,
@@ -46,6 +48,7 @@ def work(settings: Settings, server: str, *, key: str = "", ca_file: str = "") -
         rng=chance,
         tracing=tracing,
         wall_ms=lambda: time.time_ns() // 1_000_000,
+        expressions=expressions,
     )
     _follow_signals(worker)
     _greet(settings, policy, url)
@@ -53,6 +56,7 @@ def work(settings: Settings, server: str, *, key: str = "", ca_file: str = "") -
     try:
         return _run(worker, pushes, settings.drain_s)
     finally:
+        expressions.close()
         pushes.close()
         line.close()
         if tracing is not None:

@@ -33,7 +33,7 @@ from eventyard.core.changes import BusRecord
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Settlement
 from eventyard.dispatch import Dispatch
-from eventyard.ports import Tracing, Transport
+from eventyard.ports import Expressions, Tracing, Transport
 from eventyard.tokens import TokenTransport
 from eventyard.worker.line import Away, Line, Refused, Reply, Taken
 
@@ -80,6 +80,7 @@ class Worker:
         rng: random.Random,
         tracing: Tracing | None = None,
         wall_ms: Callable[[], int] | None = None,
+        expressions: Expressions | None = None,
     ) -> None:
         """`wall_ms`: Unix time as targets know it; the server's where there is none."""
         self._url = url
@@ -87,7 +88,16 @@ class Worker:
         self._now = now
         self._wake = wake
         self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._dispatch = Dispatch(TokenTransport(pushes, now), self._bus_time, _nothing, rng, tracing=tracing, wall_ms=wall_ms)
+        self._dispatch = Dispatch(
+            TokenTransport(pushes, now),
+            self._bus_time,
+            _nothing,
+            rng,
+            tracing=tracing,
+            wall_ms=wall_ms,
+            expressions=expressions,
+            wake_from_elsewhere=wake,
+        )
         self._receiving = Line(server, url + RECEIVE, "application/json", key=key, hand_over=self._tell_news, now=now, rng=rng)
         self._reporting = Line(server, url + REPORT, handout.CONTENT_TYPE, key=key, hand_over=self._tell_news, now=now, rng=rng)
         self._reader = handout.Reader()

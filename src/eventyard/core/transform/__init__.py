@@ -4,6 +4,7 @@
     placeholder  `<name>` in texts
     inputs       values out of an event, each as it is spelt there
     template     a template, compiled and filled in
+    jsonata      expressions, and what is made of their values
     shaped       the request: escaped, bounded, never half of one
 
 Nothing of an event may steer the request: what comes out of one is escaped where it goes, or the transform fails (`TransformFailed`).
@@ -42,10 +43,21 @@ class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     query: dict[str, Text] = {}
 
 
+class Jsonata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An expression for each part, as in `Template`; a path is an array of segments."""
+
+    body: Text | msgspec.UnsetType = msgspec.UNSET
+    content_type: Text = JSON
+    headers: dict[str, Text] = {}
+    path: Text | msgspec.UnsetType = msgspec.UNSET
+    query: dict[str, Text] = {}
+
+
 class Transform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Exactly one of these."""
 
     template: Template | msgspec.UnsetType = msgspec.UNSET
+    jsonata: Jsonata | msgspec.UnsetType = msgspec.UNSET
 
 
 class TransformFailed(Exception):

@@ -4,12 +4,11 @@ import msgspec
 
 from eventyard.core import limits
 from eventyard.core.changes import BusRecord
-from eventyard.core.commands import Lease
 from eventyard.core.delivery import Delivery, delivery_id
 from eventyard.core.errors import InvalidRule
 from eventyard.core.rule import HttpTarget, RuleRecord, compiled_transform
 from eventyard.core.transform import TransformFailed
-from eventyard.core.transform.shaped import Shaped
+from eventyard.core.transform.jsonata import Program
 from eventyard.core.transform.template import Compiled
 
 
@@ -17,19 +16,16 @@ class Shapes:
     """Compiled transforms, the last ones used. For one thread."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[int, int], tuple[HttpTarget, Compiled | None]] = {}
+        self._kept: dict[tuple[int, int], tuple[HttpTarget, Compiled | Program | None]] = {}
 
-    def shape(self, bus: BusRecord, lease: Lease) -> Shaped | None:
-        """None where the rule has no transform. `TransformFailed`."""
-        http = lease.record.rule.target.http
+    def of(self, bus: BusRecord, record: RuleRecord) -> Compiled | Program | None:
+        """None where the rule has no transform. `TransformFailed` where this version cannot use it."""
+        http = record.rule.target.http
         if http is None or isinstance(http.transform, msgspec.UnsetType):
             return None
-        compiled = self._compiled((bus.number, lease.record.uid), http)
-        if compiled is None:
-            return None
-        return compiled.shape(lease.event, facts(bus, lease.record, lease.delivery))
+        return self._compiled((bus.number, record.uid), http)
 
-    def _compiled(self, rule: tuple[int, int], http: HttpTarget) -> Compiled | None:
+    def _compiled(self, rule: tuple[int, int], http: HttpTarget) -> Compiled | Program | None:
         """Known by the target itself: a version's number says nothing to a worker whose server was restored to an older one."""
         kept = self._kept.get(rule)
         if kept is None or kept[0] is not http:
@@ -39,7 +35,7 @@ class Shapes:
         return kept[1]
 
 
-def _compiled(http: HttpTarget) -> Compiled | None:
+def _compiled(http: HttpTarget) -> Compiled | Program | None:
     """What was saved by another version may not be usable by this one. Then its deliveries fail, and nothing else does."""
     try:
         return compiled_transform(http)

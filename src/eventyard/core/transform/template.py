@@ -48,7 +48,7 @@ class Compiled:
     def __init__(self, template: Template, *, own: Mapping[str, Any], at: str) -> None:
         self._paths = _paths(template, f"{at}/paths")
         self._content_type = template.content_type
-        media = _media(template.content_type, f"{at}/content_type")
+        media = checked_media(template.content_type, f"{at}/content_type")
         self._body = _body(template, media, self._paths, f"{at}/body")
         self._headers = _texts(template.headers, self._paths, f"{at}/headers", limits.TARGET_HEADERS_MAX)
         for name in template.headers:
@@ -107,7 +107,7 @@ def _pointed(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
-def _media(content_type: str, at: str) -> MediaType:
+def checked_media(content_type: str, at: str) -> MediaType:
     media = media_type(content_type)
     if media is None or not media.is_utf8 or not content_type.isascii():
         wanted = "one in UTF-8, as application/json, application/x-www-form-urlencoded or text/plain"

@@ -480,7 +480,7 @@ ROUTES = (
         transforms.test_transform,
         "What request a target would get of an event",
         ((200, transforms.TransformTestAnswer, "The request, or why there is none"),),
-        (errors.InvalidRule,),
+        (errors.InvalidRule, errors.Overloaded),
         body=_json(transforms.TransformTest, limits.EVENT_BYTES_MAX + limits.RULE_BYTES_MAX),
     ),
 )

@@ -4,10 +4,9 @@ import asyncio
 
 import msgspec
 
-from eventyard import pushing
-from eventyard.core import document, network, strict_json
+from eventyard.core import document, strict_json
 from eventyard.core.errors import InvalidRequest
-from eventyard.core.rule import HttpTarget, check_http
+from eventyard.core.rule import HttpTarget
 from eventyard.core.transform import TransformFailed
 from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
 from eventyard.surfaces.http.schemas import PatternText
@@ -43,20 +42,18 @@ class TransformTestAnswer(msgspec.Struct, frozen=True):
 
 
 async def test_transform(call: Call[NoFields]) -> Answer:
-    """On a thread of its own, as a pattern is tested. Nothing is sent."""
-    return json_answer(await asyncio.to_thread(_tested, call.body))
-
-
-def _tested(body: bytes) -> TransformTestAnswer:
-    test = document.read(body, TransformTest, InvalidRequest)
-    event = bytes(test.event)
-    if not isinstance(strict_json.decode(event), dict):
-        raise InvalidRequest("found another kind of JSON value", wanted="a JSON object", at="/event")
-    network.parse_url(test.target.http.url)
-    check_http(test.target.http)
+    """Read on a thread of its own, as a pattern is. Nothing is sent."""
+    test = await asyncio.to_thread(_read, call.body)
     try:
-        request = pushing.preview(test.target.http, event)
+        request = await call.yard.preview(test.target.http, bytes(test.event))
     except TransformFailed as failure:
-        return TransformTestAnswer(None, str(failure))
+        return json_answer(TransformTestAnswer(None, str(failure)))
     shown = request.body.decode("utf-8", "replace")
-    return TransformTestAnswer(ShapedRequest(request.method, request.url, dict(request.headers), shown))
+    return json_answer(TransformTestAnswer(ShapedRequest(request.method, request.url, dict(request.headers), shown)))
+
+
+def _read(body: bytes) -> TransformTest:
+    test = document.read(body, TransformTest, InvalidRequest)
+    if not isinstance(strict_json.decode(bytes(test.event)), dict):
+        raise InvalidRequest("found another kind of JSON value", wanted="a JSON object", at="/event")
+    return test
