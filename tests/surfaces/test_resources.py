@@ -454,3 +454,10 @@ def test_a_rule_in_jsonata_pushes_and_one_that_loops_stalls_nobody(door: ServedB
         (letter,) = door.get(path + "/dead-letters").json()["dead_letters"]
         assert (letter["reason"], "processor time" in letter["last_answer"]["failure"]) == ("transform", True)
         assert len(target.requests) == 1
+
+
+def test_evaluations_for_whoever_tries_are_bounded(door: ServedBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "EXPRESSIONS_TRIED_MAX", 0)
+    body = {"target": {"http": {"url": "http://a.example/", "transform": {"jsonata": {"body": "id"}}}}, "event": {}}
+    answer = door.post("/v1/transforms/test", json=body)
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:eventyard:problem:overloaded")

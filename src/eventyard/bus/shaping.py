@@ -5,7 +5,7 @@ import contextlib
 
 from eventyard import pushing
 from eventyard.bus.asking import Asking
-from eventyard.core import network
+from eventyard.core import limits, network
 from eventyard.core.errors import InvalidRule, Overloaded
 from eventyard.core.rule import HttpTarget, check_http, compiled_transform
 from eventyard.core.transform import TransformFailed
@@ -18,9 +18,10 @@ TRYING = "tried"
 
 
 class ShapingCalls(Asking):
-    """`_expressions`: None where no rule can have any."""
+    """`_expressions`: None where no rule can have any. `_tried`: how many evaluations are under way for callers."""
 
     _expressions: Expressions | None
+    _tried = 0
 
     async def preview(self, target: HttpTarget, event: bytes) -> PushRequest:
         """What a target would get of an event, without secrets. Nothing is sent. `TransformFailed`, `InvalidRule`."""
@@ -57,6 +58,8 @@ class ShapingCalls(Asking):
         if self._expressions is None:
             at = "/target/http/transform/jsonata"
             raise InvalidRule("found JSONata", wanted="a template: this bus was started without an evaluator", at=at)
+        if self._tried >= limits.EXPRESSIONS_TRIED_MAX:
+            raise Overloaded(f"found {self._tried} expressions waiting", wanted="to try again shortly")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
 
@@ -64,8 +67,12 @@ class ShapingCalls(Asking):
             with contextlib.suppress(RuntimeError):  # Whoever asked is gone, and its loop with it.
                 loop.call_soon_threadsafe(_resolve, future, outcome)
 
-        self._expressions.evaluate(TRYING, program.expressions, event, facts, done)
-        outcome = await future
+        self._tried += 1
+        try:
+            self._expressions.evaluate(TRYING, program.expressions, event, facts, done)
+            outcome = await future
+        finally:
+            self._tried -= 1
         if isinstance(outcome, PutOff):
             raise Overloaded("found too many expressions waiting", wanted="to try again shortly")
         return outcome

@@ -638,6 +638,9 @@ EXPRESSION_PUT_OFF_MS = 1_000
 EXPRESSIONS_KEPT = 256
 """Expressions that an evaluator has read and keeps: half a millisecond each to read."""
 
+EXPRESSIONS_TRIED_MAX = 100
+"""Evaluations under way for whoever saves and tries transforms: a few full trials of dead letters. Each holds an event."""
+
 EVALUATORS = 2
 """Processes that evaluate: one for a rule that takes long, and one for all others."""
 

@@ -137,7 +137,7 @@ class _Process:
 
     def __init__(self) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "eventyard.expressions.child"],
+            [sys.executable, "-P", "-m", "eventyard.expressions.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -203,7 +203,7 @@ ROUTES = (
         rules.put_rule,
         "Create or change a rule",
         ((201, rules.RuleAnswer, "Created"), (200, rules.RuleAnswer, "Changed, or as it was")),
-        (errors.NotFound, errors.InvalidName, errors.VersionConflict, *_RULE_REFUSALS),
+        (errors.NotFound, errors.InvalidName, errors.VersionConflict, errors.Overloaded, *_RULE_REFUSALS),
         body=_json(Rule, limits.RULE_BYTES_MAX),
         headers=rules.CONDITIONS,
         scope=Scope.MANAGE,
