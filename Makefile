@@ -3,6 +3,7 @@
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+COMPILED_PIP := .venv-compiled/bin/python -m pip --disable-pip-version-check install --quiet
 SEED ?= 1
 STEPS ?= 400
 SEEDS ?= 200
@@ -11,7 +12,7 @@ KILLS ?= 100
 WORKERS ?= $$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 EXAMPLES ?= 200
 
-.PHONY: help demo serve test check fuzz sim crash bench lock clean
+.PHONY: help demo serve test check compiled fuzz sim crash bench lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +20,7 @@ help:
 	@echo "make serve   a bus on http://127.0.0.1:8410"
 	@echo "make test    all tests"
 	@echo "make check   formatting, lint, types, layers"
+	@echo "make compiled  the matcher compiled, in an environment of its own, and its tests: needs a C compiler"
 	@echo "make fuzz    a real server asked EXAMPLES=$(EXAMPLES) things of each operation, from SEED=$(SEED)"
 	@echo "make sim     the simulated house from SEED=$(SEED), SEEDS=$(SEEDS) of them"
 	@echo "make crash   the real process killed KILLS=$(KILLS) times"
@@ -67,6 +69,22 @@ check: .venv/dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+# Of a copy, since the compiler leaves what it makes beside the source, and the tests of `make test` must not find it there. The copy keeps
+# .gitignore: an environment has one that names everything.
+.venv-compiled/eventyard: requirements/run.txt requirements/build.txt requirements/dev.txt requirements/compile.txt pyproject.toml $(shell find src -name '*.py') | .venv/python
+	@command -v $${CC:-cc} >/dev/null || { echo "No C compiler was found. On Debian: apt-get install gcc python3-dev"; exit 1; }
+	@test -x .venv-compiled/bin/python || $(BIN)/python -m venv .venv-compiled
+	@echo "Installing what compiles and tests the matcher ..."
+	@$(foreach what,run build dev compile,$(COMPILED_PIP) --require-hashes -r requirements/$(what).txt &&) true
+	@echo "Compiling ..."
+	@rm -rf .venv-compiled/source && mkdir .venv-compiled/source
+	@cp -R .gitignore pyproject.toml README.md LICENSE examples src .venv-compiled/source
+	@HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(COMPILED_PIP) --no-deps --no-build-isolation --force-reinstall .venv-compiled/source
+	@touch $@
+
+compiled: .venv-compiled/eventyard
+	@EVENTYARD_TESTS_COMPILED=1 .venv-compiled/bin/python -P -m pytest -o pythonpath=. --numprocesses $(WORKERS) --dist worksteal tests/core/test_pattern_*.py
+
 fuzz: .venv/fuzz
 	@$(BIN)/python -m tests.fuzz --seed $(SEED) --examples $(EXAMPLES)
 
@@ -86,8 +104,9 @@ lock:
 	$(LOCK) -o requirements/run.txt pyproject.toml
 	$(LOCK) --extra build -c requirements/run.txt -o requirements/build.txt pyproject.toml
 	$(LOCK) --extra dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
+	$(LOCK) --extra compile -c requirements/run.txt -c requirements/build.txt -c requirements/dev.txt -o requirements/compile.txt pyproject.toml
 	$(LOCK) --extra fuzz -c requirements/run.txt -c requirements/dev.txt -o requirements/fuzz.txt pyproject.toml
 	$(LOCK) --extra bench -c requirements/run.txt -o requirements/bench.txt pyproject.toml
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .venv .venv-compiled .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

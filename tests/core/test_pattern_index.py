@@ -1,8 +1,6 @@
 """Many rules and one event."""
 
-import pytest
-
-from eventyard.core.pattern import reading
+from eventyard.core.limits import MATCH_LOOKS_MAX
 from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import parse
 
@@ -51,16 +49,16 @@ def test_a_set_knows_its_rules() -> None:
     assert 3 not in rules
 
 
-def test_an_event_of_which_too_much_would_be_looked_at_fails_the_rules_that_ask_and_no_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(reading.Reading, "looks_left", 20)
+def test_an_event_of_which_too_much_would_be_looked_at_fails_the_rules_that_ask_and_no_others() -> None:
     searching = parse('{"data": {"tags": [{"wildcard": "*needle*"}]}}')
     together = parse('{"data": {"items": {"sku": [{"prefix": "a"}], "quantity": [{"numeric": [">", 5]}]}}}')
     rules = Index().with_rule(1, searching).with_rule(2, PAID).with_rule(3, together)
     few = {"type": "order.paid", "data": {"tags": ["a needle"], "items": [{"sku": "a1", "quantity": 6}]}}
-    many = {"type": "order.paid", "data": {"tags": ["hay"] * 21, "items": []}}
-    objects = {"type": "order.paid", "data": {"items": [{"sku": "a1", "quantity": 1}] * 11 + [{"quantity": 6}]}}
+    many = {"type": "order.paid", "data": {"tags": ["hay"] * (MATCH_LOOKS_MAX + 1), "items": []}}
+    objects = {
+        "type": "order.paid",
+        "data": {"items": [{"sku": "a1", "quantity": 1}] * (MATCH_LOOKS_MAX // 2 + 1) + [{"quantity": 6}]},
+    }
     assert rules.match_and_fail(few) == ([1, 2, 3], [])
     assert rules.match_and_fail(many) == ([2], [1])
     assert rules.match_and_fail(objects) == ([2], [3])

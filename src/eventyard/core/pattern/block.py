@@ -5,10 +5,9 @@ as soon as none is left, nothing more is asked. Where there are few, each is ask
 little and takes less memory. Tables are made when a block is first asked, so editing rules costs no more than a copied tuple.
 """
 
-import msgspec
-
 from eventyard.core.errors import PatternTooCostly
-from eventyard.core.pattern.language import Alternative, Field
+from eventyard.core.pattern.language import Field
+from eventyard.core.pattern.member import Member
 from eventyard.core.pattern.reading import MANY, Reading, holds
 from eventyard.core.pattern.table import Table, table_of
 
@@ -22,14 +21,6 @@ _KEPT_SETS = 64
 
 _Asked = tuple[int, Table, dict[str, int], int | None]
 """A field's slot, its table, the table's sets by text, and that of other texts, if they have one: most questions end there."""
-
-
-class Member(msgspec.Struct, frozen=True, gc=False):
-    """One alternative of the rule `key`, and where in a reading its fields are."""
-
-    key: int
-    alternative: Alternative
-    slots: tuple[int, ...]
 
 
 class Block:

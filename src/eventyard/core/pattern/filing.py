@@ -11,7 +11,6 @@ from enum import IntEnum
 from typing import Any
 
 from eventyard.core.pattern import letters
-from eventyard.core.pattern.block import Member
 from eventyard.core.pattern.comparison import (
     Comparison,
     EqualsIgnoreCase,
@@ -23,6 +22,7 @@ from eventyard.core.pattern.comparison import (
     is_number,
 )
 from eventyard.core.pattern.language import Field
+from eventyard.core.pattern.member import Member
 from eventyard.core.pattern.reading import Column, Loose, flattened
 
 FILED_VALUES_MAX = 16

@@ -21,8 +21,8 @@ import msgspec
 
 from eventyard.core import strict_json
 from eventyard.core.errors import PatternTooCostly
-from eventyard.core.pattern.block import Member
 from eventyard.core.pattern.language import Alternative, Pattern
+from eventyard.core.pattern.member import Member
 from eventyard.core.pattern.projection import Projection
 from eventyard.core.pattern.reading import Reading
 from eventyard.core.pattern.tree import Node

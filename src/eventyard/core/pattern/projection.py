@@ -35,13 +35,15 @@ Slots = Mapping[str, int]
 """Where in a reading each field's value is."""
 
 
-class _Key(msgspec.Struct):
-    """One step of the tree. `slot`: of the field that ends here."""
+class _Key:
+    """One step of the tree. `slot`: of the field that ends here. `joined`: keys with dots that would stand for several steps from here."""
 
-    slot: int | None = None
-    below: dict[str, "_Key"] = {}
-    joined: frozenset[str] = frozenset()
-    """Keys with dots that would stand for several steps from here."""
+    __slots__ = ("below", "joined", "slot")
+
+    def __init__(self) -> None:
+        self.slot: int | None = None
+        self.below: dict[str, _Key] = {}
+        self.joined: frozenset[str] = frozenset()
 
 
 class Projection:
@@ -109,13 +111,13 @@ class Projection:
 
 
 def _tree(slots: Slots) -> _Key:
-    root = _Key(below={})
+    root = _Key()
     for field, slot in slots.items():
         keys = field.split(".")
         node = root
         for at, key in enumerate(keys):
             node.joined |= {".".join(keys[at:end]) for end in range(at + 2, len(keys) + 1)}
-            node = node.below.setdefault(key, _Key(below={}))
+            node = node.below.setdefault(key, _Key())
         node.slot = slot
     return root
 

@@ -14,8 +14,9 @@ from typing import Any
 import immutables
 
 from eventyard.core.pattern import filing
-from eventyard.core.pattern.block import ALTERNATIVES_MAX, Block, Member
+from eventyard.core.pattern.block import ALTERNATIVES_MAX, Block
 from eventyard.core.pattern.filing import By, Key
+from eventyard.core.pattern.member import Member
 from eventyard.core.pattern.reading import Reading
 
 SPLIT_FROM = 8
