@@ -69,7 +69,7 @@ def main() -> None:
     rounds: dict[str, list[float]] = {name: [] for name in TARGETS}
     with tempfile.TemporaryDirectory(dir=options.data) as folder:
         for number in range(options.rounds):
-            for name, target in TARGETS.items():
+            for name, target in sorted(TARGETS.items(), reverse=bool(number % 2)):  # None of them always comes first.
                 announce(f"round {number + 1} of {options.rounds}: {name}")
                 rounds[name].append(measure(Path(folder) / f"{number}-{name}", options.events, target))
     announce("")
