@@ -34,7 +34,7 @@ def both(pattern: Pattern, body: bytes) -> tuple[bool, bool]:
     return judge(pattern)(body), evaluate(pattern, strict_json.decode(body))
 
 
-@settings(max_examples=500)
+@settings(max_examples=100)
 @given(patterns, members, data)
 def test_the_verdict_is_the_evaluators(pattern: Pattern, attributes: dict[str, Any], value: Any) -> None:
     by_bytes, whole = both(pattern, stored(**attributes, data=value))
