@@ -62,3 +62,9 @@ def test_an_event_of_which_too_much_would_be_looked_at_fails_the_rules_that_ask_
     assert rules.match_and_fail(few) == ([1, 2, 3], [])
     assert rules.match_and_fail(many) == ([2], [1])
     assert rules.match_and_fail(objects) == ([2], [3])
+
+
+def test_of_two_rules_with_one_pattern_object_only_the_removed_one_goes() -> None:
+    both = Index().with_rule(1, ANY_ORDER).with_rule(2, ANY_ORDER)
+    assert both.without(1).match_document({"type": "order.paid"}) == [2]
+    assert both.without(1).without(2).root.is_empty

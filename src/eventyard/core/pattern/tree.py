@@ -82,7 +82,9 @@ class Node:
     def _without_rest(self, member: Member) -> "Node":
         for at, block in enumerate(self.blocks):
             if member.key in block.keys:
-                left = tuple(other for other in block.members if other.alternative is not member.alternative)
+                left = tuple(
+                    other for other in block.members if other.key != member.key or other.alternative is not member.alternative
+                )
                 if len(left) < len(block.members):
                     return self._with_block(at, left)
         raise KeyError(member.key)
