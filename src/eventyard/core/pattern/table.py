@@ -36,6 +36,9 @@ _KEPT_TEXTS = 128
 
 _KEPT_CHARACTERS = 48
 
+_SCANNED_AS_ONE = 16
+"""Values of an array that a table looks up in the time of one look at a value."""
+
 TABLES_KEPT = 16_384
 """Tables of single fields, which rules that ask the same share."""
 
@@ -102,7 +105,7 @@ class Table:
 
     def of_many(self, slot: int, value: Any, reading: Reading) -> int:
         """As `of`, of an array. Where that would cost too much, the slot is `unknown` and every rule may be content."""
-        if self._searches and not reading.may_look(self._searches * _size(value)):
+        if not reading.may_look(_size(value) * self._searches if self._searches else _size(value) // _SCANNED_AS_ONE):
             reading.unknown |= {slot}
             return self._everyone
         return self.of(value, reading)
