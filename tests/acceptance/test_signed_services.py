@@ -4,31 +4,16 @@ import asyncio
 import base64
 import queue
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
-from eventyard.client import Client, CloudEvent, Receiver, Service
+from eventyard.client import Client, CloudEvent, Service
+from tests.support.receivers import serving
 
 WAIT_S = 30.0
 OLD, NEW, OTHER = (f"whsec_{base64.b64encode(letter * 32).decode()}" for letter in (b"o", b"n", b"x"))
-
-
-@contextmanager
-def serving(receiver: Receiver, listener: socket.socket) -> Iterator[None]:
-    server = uvicorn.Server(uvicorn.Config(receiver, log_level="warning", lifespan="on"))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(WAIT_S)
 
 
 def taking(server: str, bus: str) -> tuple[Service, "queue.Queue[CloudEvent[Any]]"]:

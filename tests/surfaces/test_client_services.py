@@ -3,29 +3,14 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
-from eventyard.client import AsyncClient, Client, CloudEvent, Patience, Receiver, Reject, Service, Unreachable
+from eventyard.client import AsyncClient, Client, CloudEvent, Patience, Reject, Service, Unreachable
 from tests.support.buses import WAIT_S, ServedBus
-
-
-@contextmanager
-def serving(receiver: Receiver, listener: socket.socket) -> Iterator[None]:
-    """The receiver behind a server of its own, with its start and its end."""
-    server = uvicorn.Server(uvicorn.Config(receiver, log_level="warning", lifespan="on"))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(WAIT_S)
+from tests.support.receivers import serving
 
 
 def publish(door: ServedBus, bus: str, *numbers: int) -> None:
