@@ -73,6 +73,8 @@ def answers(view: View, state: BusState, time: BusTime) -> Iterator[tuple[Any, A
     for name in {version.name for version in versions} | {"nobody"}:
         yield ("rules named", name), (view.rules_named(number, name, 100), view.rules_named(number, name, 1))
     for position in range(1, state.head + 1):
+        derived = (view.derived(number, position, 0, 1_000), view.derived(number, position, position + 2, 1))
+        yield ("cause and what came of", position), (view.cause_of(number, position), derived)
         yield (
             ("deliveries of", position),
             (view.deliveries_of(number, position, 0, 1_000), view.deliveries_of(number, position, 1, 2)),

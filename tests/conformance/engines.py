@@ -43,9 +43,9 @@ def event(position: int, *, id: str = "", source: str = "/s", at_ms: int = 0, no
     return StoredEvent(position, at_ms or TIME.time_ms + position, position.to_bytes(16, "big"), json, source, id, offset)
 
 
-def changes(*events: StoredEvent, bus: int = BUS, head: int | None = None) -> Changes:
+def changes(*events: StoredEvent, bus: int = BUS, head: int | None = None, **more: Any) -> Changes:
     last = max((stored.position for stored in events), default=0)
-    return Changes(bus, TIME, last if head is None else head, events=list(events))
+    return Changes(bus, TIME, last if head is None else head, events=list(events), **more)
 
 
 def record(number: int, **fields: Any) -> BusRecord:

@@ -10,6 +10,7 @@ import pytest
 
 from eventyard.core.access import EVERYTHING, AccessKey, Grant, Scope
 from eventyard.core.bus_state import Queue
+from eventyard.core.cause import Derivation
 from eventyard.core.changes import Backfill, Changes, Filter, Intent, IntentKind, Moved, Pace
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, Key, State
@@ -531,6 +532,28 @@ def test_closing_twice_is_harmless(engine: Engine) -> None:
     engine.close()
 
 
+# Causes
+
+
+def test_what_came_of_an_event_is_found_by_its_position(engine: Engine) -> None:
+    engine.commit([changes(*(event(n) for n in range(1, 9)), derivations=[Derivation(n, 2) for n in (5, 3, 8)])])
+    engine.commit([changes(*(event(n) for n in range(1, 4)), bus=2, derivations=[Derivation(3, 2)])])
+
+    assert engine.view.derived(BUS, 2, 0, 10) == [3, 5, 8]
+    assert engine.view.derived(BUS, 2, 3, 1) == [5]
+    assert engine.view.derived(BUS, 3, 0, 10) == []
+    assert [engine.view.cause_of(BUS, position) for position in (2, 5, 9)] == [None, 2, None]
+
+
+def test_a_cause_is_told_after_it_is_gone_and_goes_with_what_came_of_it(engine: Engine) -> None:
+    engine.commit([changes(*(event(n) for n in range(1, 6)), derivations=[Derivation(3, 1), Derivation(4, 1)])])
+
+    engine.commit([Changes(BUS, TIME, 5, forgotten=[(1, 3)])])
+
+    assert [engine.view.cause_of(BUS, position) for position in (3, 4)] == [None, 1]
+    assert engine.view.derived(BUS, 1, 0, 10) == [4]
+
+
 # Emptying a bus
 
 
@@ -540,6 +563,7 @@ def test_a_bus_holds_something_until_it_is_emptied(engine: Engine) -> None:
         TIME,
         30,
         events=[event(n) for n in range(1, 31)],
+        derivations=[Derivation(3, 2)],
         puts=[waiting(1), dead(2)],
         rules=[rule(1)],
         backfills=[Backfill(1, 0, 1)],

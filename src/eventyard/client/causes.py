@@ -49,8 +49,15 @@ def _completed(event: Any, cause: CloudEvent[Any], source: str, number: int) -> 
     return made | {"id": event.get("id") or _id(cause, source, str(number))}
 
 
-def _trace(cause: CloudEvent[Any]) -> dict[str, str]:
-    return {"causationid": cause.id, "correlationid": str(cause.extensions.get("correlationid") or cause.id)}
+def _trace(cause: CloudEvent[Any]) -> dict[str, str | int]:
+    """Whose, and how many hops lie behind it: the bus counts them where it knows the cause, and another bus goes by what the event says."""
+    hops = str(cause.extensions.get("eventyardhops", "0"))
+    return {
+        "causationid": cause.id,
+        "causationsource": cause.source,
+        "correlationid": str(cause.extensions.get("correlationid") or cause.id),
+        "eventyardhops": int(hops) + 1 if hops.isascii() and hops.isdigit() else 1,
+    }
 
 
 def _id(cause: CloudEvent[Any], source: str, what: str) -> str:

@@ -29,6 +29,10 @@ def read_attributes(members: Mapping[str, Any], place: Callable[[str], str]) -> 
     for name in REQUIRED:
         if name not in canonical:
             raise InvalidEvent(f"no {name}", wanted=_KNOWN[name].wanted, at=place(name))
+    if HOPS in canonical and not _HOPS_VALUE.fullmatch(canonical[HOPS]):
+        raise InvalidEvent(
+            show(canonical[HOPS]), wanted="how many hops lie behind the event: 0, or up to nine digits", at=place(HOPS)
+        )
     return canonical
 
 
@@ -143,7 +147,10 @@ _KNOWN = {
     "subject": _Known("a string that is not empty", bool),
     "time": _Known("an RFC 3339 time, such as 2024-05-01T12:00:00Z", _is_time),
 }
+_HOPS_VALUE = re.compile(r"0|[1-9][0-9]{0,8}")
 REQUIRED = ("specversion", "id", "source", "type")
+HOPS = "eventyardhops"
+"""How many events came of one another before this one (`cause`)."""
 DATA_MEMBERS = frozenset(("data", "data_base64"))
 JSON_TYPE = "application/json"
 

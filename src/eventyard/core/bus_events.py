@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from eventyard.core.cause import Cause
 from eventyard.core.event import Event, make
 from eventyard.core.rule import RuleRecord
 from eventyard.core.rule_secrets import shown
@@ -33,7 +34,17 @@ BUS_RESTORED = "io.eventyard.bus.restored"
 BUS_REPAIRED = "io.eventyard.bus.repaired"
 
 
-def bus_event(kind: str, *, bus: str, incarnation: str, position: int, time: str, subject: str, data: dict[str, Any]) -> Event:
+def bus_event(
+    kind: str,
+    *,
+    bus: str,
+    incarnation: str,
+    position: int,
+    time: str,
+    subject: str,
+    data: dict[str, Any],
+    cause: Cause | None = None,
+) -> Event:
     """An event of the bus about itself. Its id follows from the position, so a repeated step makes the same one."""
     return make(
         {
@@ -43,6 +54,7 @@ def bus_event(kind: str, *, bus: str, incarnation: str, position: int, time: str
             "type": kind,
             "subject": subject,
             "time": time,
+            **({} if cause is None else cause.attributes),
         },
         data,
     )

@@ -13,6 +13,7 @@ import msgspec
 
 from eventyard.core import limits
 from eventyard.core.access import AccessKey
+from eventyard.core.cause import Derivation
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, State, decode_note
 from eventyard.core.health import Health
@@ -179,6 +180,8 @@ class Changes(msgspec.Struct, dict=True):
     log_bytes: int = 0
     """Bytes of JSON ever accepted."""
     events: list[StoredEvent] = []
+    derivations: list[Derivation] = []
+    """Of those of `events` that came of another."""
     puts: list[Delivery] = []
     moves: list[Moved] = []
     rules: list[RuleRecord] = []

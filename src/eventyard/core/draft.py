@@ -6,10 +6,12 @@ Reads go through the draft: what the step itself changed first, then memory, the
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from eventyard.core import cause as causes
 from eventyard.core import limits
 from eventyard.core.access import AccessKey
 from eventyard.core.bus_events import bus_event
 from eventyard.core.bus_state import BusState, closed_runs, with_record
+from eventyard.core.cause import Cause, Derivation
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, Moved, QueueKey, StoredEvent
 from eventyard.core.clock import BusTime, rfc3339
 from eventyard.core.commands import Lease
@@ -63,6 +65,8 @@ class Draft:
         self._leased: dict[int, int] = {}
         self._fetched: dict[Key, Delivery | None] = {}
         self._events: list[StoredEvent] = []
+        self._derivations: list[Derivation] = []
+        self._causes: dict[int, Cause] = {}
         self._puts: dict[Key, Delivery] = {}
         self._moves: dict[Key, Moved] = {}
         self._rules: dict[int, RuleRecord] = {}
@@ -97,6 +101,7 @@ class Draft:
             floor=self.floor,
             log_bytes=self.log_bytes,
             events=self._events,
+            derivations=self._derivations,
             puts=list(self._puts.values()),
             moves=list(self._moves.values()),
             rules=list(self._rules.values()),
@@ -113,12 +118,17 @@ class Draft:
 
     # Events
 
-    def append(self, event: Event, matches: Matches | None = None) -> int:
-        """Give the event the next position and put it for every rule that it matches. The position."""
+    def append(self, event: Event, matches: Matches | None = None, *, cause: int = 0) -> int:
+        """Give the event the next position and put it for every rule that it matches. The position.
+
+        `cause`: the position of the event that it came of, 0 for none.
+        """
         matched, failed = matches or self.match(event)
         self.head += 1
         stored = StoredEvent(self.head, self.time.time_ms, event.digest, event.json, event.source, event.id, self.log_bytes)
         self._events.append(stored)
+        if cause:
+            self._derivations.append(Derivation(self.head, cause))
         self.known[event.source, event.id] = Known(self.head, self.time.time_ms, event.digest)
         size = len(event.json)
         self.bytes += size
@@ -129,19 +139,37 @@ class Draft:
             self.put_unevaluated(uid, self.rule(uid).run, self.head)
         return self.head
 
-    def append_bus_event(self, kind: str, subject: str, data: dict[str, object]) -> int:
-        """Append an event of the bus about itself."""
-        return self.append(
-            bus_event(
-                kind,
-                bus=self.state.record.name,
-                incarnation=self.state.record.incarnation,
-                position=self.head + 1,
-                time=rfc3339(self.time.time_ms),
-                subject=subject,
-                data=data,
-            )
+    def append_bus_event(self, kind: str, subject: str, data: dict[str, object], *, cause: int = 0) -> int:
+        """Append an event of the bus about itself. `cause`: the position of the event of which it comes, where there is one."""
+        found = self.cause(cause) if cause else None
+        event = bus_event(
+            kind,
+            bus=self.state.record.name,
+            incarnation=self.state.record.incarnation,
+            position=self.head + 1,
+            time=rfc3339(self.time.time_ms),
+            subject=subject,
+            data=data,
+            cause=found,
         )
+        return self.append(event, cause=0 if found is None else cause)
+
+    def cause(self, position: int) -> Cause | None:
+        """The event at `position` as a cause; None where it cannot be read."""
+        if position not in self._causes:
+            self.read_causes([position])
+        return self._causes.get(position)
+
+    def read_causes(self, positions: Sequence[int]) -> None:
+        """Read these with one question, for those who ask for each by itself."""
+        missing = sorted({position for position in positions if position not in self._causes})
+        bodies = self.bodies_at(missing) if missing else {}
+        self._causes.update((position, causes.of(position, body)) for position, body in bodies.items())
+
+    def cited(self, event: Event) -> Cause | None:
+        """What the event says it came of, as far as the bus knows it."""
+        known = None if event.cited is None else self.known.get(event.cited)
+        return None if known is None else self.cause(known.position)
 
     def match(self, event: Event) -> Matches:
         """Ask the live index; where it fails otherwise than about a rule, ask each rule by itself."""

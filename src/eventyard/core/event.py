@@ -18,9 +18,10 @@ from urllib.parse import quote
 import msgspec
 from msgspec import UNSET
 
-from eventyard.core import strict_json
+from eventyard.core import cause, strict_json
 from eventyard.core.attributes import (
     DATA_MEMBERS,
+    HOPS,
     JSON_TYPE,
     REQUIRED,
     in_document,
@@ -29,6 +30,7 @@ from eventyard.core.attributes import (
     show,
     spelling,
 )
+from eventyard.core.cause import Cited
 from eventyard.core.errors import InvalidEvent, ReservedType, TooLarge
 from eventyard.core.event_data import Data, data_bytes, data_of_body
 from eventyard.core.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, EVENT_BYTES_MAX
@@ -46,6 +48,7 @@ class Event(msgspec.Struct, frozen=True):
     door. It is matched, stored and sent as it is. `digest` (16 bytes) covers the normalised attributes and the
     data bytes, whatever the content mode, so the same event in two modes has one digest. `document` is `json`
     decoded (what a pattern sees); it is never stored, and None once the event was matched ahead (`machine.foresee`).
+    `cited` and `hops` are what its attributes say of its cause (`cause`).
     """
 
     source: str
@@ -54,6 +57,8 @@ class Event(msgspec.Struct, frozen=True):
     digest: bytes
     json: bytes
     document: dict[str, Any] | None
+    cited: Cited | None = None
+    hops: int = 0
 
 
 # The ways in.
@@ -95,6 +100,19 @@ def make(attributes: Mapping[str, str | int | bool], data: Any = UNSET) -> Event
     return from_structured(_composed({"specversion": "1.0", **attributes}, Data(member, raw, data, raw)))
 
 
+def with_hops(event: Event, hops: int) -> Event:
+    """The same event with at least so many hops behind it. Its digest stays."""
+    if hops <= event.hops:
+        return event
+    return msgspec.structs.replace(event, json=_with(event.json, HOPS, hops), document=None, hops=hops)
+
+
+def _with(json: bytes, attribute: str, value: int) -> bytes:
+    """The structured form with this attribute set; all other members keep the spelling that they have."""
+    members: dict[str, Any] = _MEMBERS.decode(json)
+    return msgspec.json.encode(members | {attribute: value})
+
+
 def split_batch(body: bytes) -> list[bytes]:
     """The elements of a batch, each as it was spelled, for `from_structured` to judge by itself.
 
@@ -120,15 +138,19 @@ def refuse_reserved(event: Event) -> None:
 
 def _sealed(attributes: dict[str, str], data: bytes, json: bytes, document: dict[str, Any]) -> Event:
     digest = _digest(attributes, data)
-    return Event(attributes["source"], attributes["id"], attributes["type"], digest, json, document)
+    source, id_, hops = attributes["source"], attributes["id"], int(attributes.get(HOPS, 0))
+    return Event(source, id_, attributes["type"], digest, json, document, cause.cited(attributes), hops)
 
 
 def _digest(attributes: dict[str, str], data: bytes) -> bytes:
     """Over the attributes as sorted JSON pairs, then the data.
 
-    JSON's content type is what an absent one means (JSON format, 3.1.1), so it counts as absent.
+    JSON's content type is what an absent one means (JSON format, 3.1.1), so it counts as absent. Hops do not count: an event that
+    comes by two ways is one.
     """
     pairs = sorted(attributes.items())
+    if HOPS in attributes:
+        pairs.remove((HOPS, attributes[HOPS]))
     if attributes.get("datacontenttype") == JSON_TYPE:
         pairs.remove(("datacontenttype", JSON_TYPE))
     return blake2b(msgspec.json.encode(pairs) + data, digest_size=16).digest()
@@ -172,6 +194,7 @@ def _ordered(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _ELSEWHERE = DATA_MEMBERS | {"datacontenttype"}
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _HEADER_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 _DETERMINISTIC = msgspec.json.Encoder(order="deterministic", decimal_format="number")
 # One field per element and one more to see that there are too many: what follows is skipped and takes no memory,

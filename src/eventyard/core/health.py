@@ -19,7 +19,7 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `is_failing`: its last attempt failed. `to_tell`: as much, by its last attempt at an event that is not the bus's own; `told`: what
     the log says. `since_ms` (bus time): when the trouble began. `failures` and `deliveries`: attempts that failed and went well since the log
-    was last told. `status` and `failure` are those of the last that failed. `failing_at_ms` and `recovered_at_ms` (work time): when
+    was last told. `status` and `failure` are those of the last that failed; `at` is the position of the event that tipped it. `failing_at_ms` and `recovered_at_ms` (work time): when
     each was told last, and is not told again for `rest_ms`.
 
     `interval_ms` (work time) is when the interval began in which `singles` dead letters were told each by itself. `untold` more wait for
@@ -35,6 +35,7 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     deliveries: int = 0
     status: int = 0
     failure: str = ""
+    at: int = 0
     failing_at_ms: int | None = None
     recovered_at_ms: int | None = None
     rest_ms: int = 0

@@ -63,7 +63,7 @@ from eventyard.core.commands import (
 )
 from eventyard.core.draft import Draft
 from eventyard.core.errors import EventConflict, Refused, TooManyMatches
-from eventyard.core.event import Event
+from eventyard.core.event import Event, with_hops
 from eventyard.core.pattern.index import Index
 from eventyard.core.view import Known
 
@@ -77,9 +77,13 @@ def conclude(draft: Draft) -> None:
 
 def prefetch(draft: Draft, commands: Sequence[Command]) -> None:
     """Ask the engine once which ids of the batch it knows; one question for all costs far less than one each."""
-    ids = [(event.source, event.id) for command in commands if isinstance(command, Publish) for event in command.events]
-    if ids:
-        draft.known.update(draft.view.find_ids(draft.bus, ids))
+    events = [event for command in commands if isinstance(command, Publish) for event in command.events]
+    if not events:
+        return
+    cited = [event.cited for event in events if event.cited is not None]
+    draft.known.update(draft.view.find_ids(draft.bus, [*((event.source, event.id) for event in events), *cited]))
+    if cited:
+        draft.read_causes([known.position for name in cited if (known := draft.known.get(name)) is not None])
 
 
 def admit(draft: Draft, command: Command) -> Any:
@@ -102,7 +106,9 @@ def foresee(live: Index, events: Sequence[Event]) -> Publish:
         matches = tuple(live.match_document(event.document) for event in events)
     except Exception:  # noqa: BLE001 - as in `Draft.match`, which is asked then
         return Publish(tuple(events))
-    lean = (Event(event.source, event.id, event.type, event.digest, event.json, None) for event in events)
+    lean = (
+        Event(event.source, event.id, event.type, event.digest, event.json, None, event.cited, event.hops) for event in events
+    )
     return Publish(tuple(lean), live, matches)
 
 
@@ -115,11 +121,13 @@ def publish(draft: Draft, command: Publish, number: int) -> Published | Refused:
     known = draft.known.get((event.source, event.id))
     if known is not None and _is_in_window(draft, known):
         return _answer_known(event, known)
-    matched = command.matched(number, draft.live)
+    matched, cause = command.matched(number, draft.live), draft.cited(event)
+    if cause is not None and event.hops <= cause.hops:
+        event, matched = with_hops(event, cause.hops + 1), None
     matches = draft.match(event) if matched is None else (matched, ())
     if len(matches[0]) + len(matches[1]) > limits.MATCHES_PER_EVENT_MAX:
         return TooManyMatches(f"found {len(matches[0])} matching rules", wanted=f"at most {limits.MATCHES_PER_EVENT_MAX}")
-    position = draft.append(event, matches)
+    position = draft.append(event, matches, cause=0 if cause is None else cause.position)
     return Published(position, event.source, event.id, is_duplicate=False)
 
 

@@ -55,6 +55,7 @@ def _learn(draft: Draft, uid: int, outcomes: Sequence[Outcome]) -> None:
             before,
             is_failing=outcomes[-1].note is not None,
             to_tell=before.to_tell if other is None else other.note is not None,
+            at=before.at if other is None else other.position,
             since_ms=before.since_ms if before.is_unwell else draft.time.time_ms,
             failures=before.failures + len(failed),
             deliveries=before.deliveries + len(outcomes) - len(failed),
@@ -169,7 +170,7 @@ class _Teller:
         kind = bus_events.DELIVERY_FAILING if health.to_tell else bus_events.DELIVERY_RECOVERED
         since = rfc3339(health.since_ms)
         data = Failing(record.name, record.uid, since, health.failures, health.deliveries, health.status, health.failure)
-        self._append(kind, record, data)
+        self._append(kind, record, data, cause=health.at)
         return health.told_at(work_ms)
 
     def _tell_deaths(self, record: RuleRecord, health: Health, deaths: Sequence[_Death]) -> Health:
@@ -181,7 +182,9 @@ class _Teller:
         for death in deaths[: max(0, left)]:
             if not self._has_room:
                 break
-            self._append(bus_events.DELIVERY_DEADLETTERED, record, self._dead_letter(record, death))
+            self._append(
+                bus_events.DELIVERY_DEADLETTERED, record, self._dead_letter(record, death), cause=death.delivery.position
+            )
             told += 1
         health = msgspec.structs.replace(health, singles=health.singles + told)
         untold = [death.delivery.position for death in deaths[told:]]
@@ -229,6 +232,6 @@ class _Teller:
             untold_since_ms=0,
         )
 
-    def _append(self, kind: str, record: RuleRecord, data: Told) -> None:
+    def _append(self, kind: str, record: RuleRecord, data: Told, *, cause: int = 0) -> None:
         self._count += 1
-        self._draft.append_bus_event(kind, record.name, msgspec.to_builtins(data))
+        self._draft.append_bus_event(kind, record.name, msgspec.to_builtins(data), cause=cause)

@@ -60,6 +60,14 @@ class View(Protocol):
         """As `position_at`, the first before which `offset` bytes or more were accepted."""
         ...
 
+    def derived(self, bus: int, cause: int, after: int, limit: int) -> list[int]:
+        """At most `limit` positions above `after` of events that came of the one at `cause`, ascending."""
+        ...
+
+    def cause_of(self, bus: int, position: int) -> int | None:
+        """The position of the event that the one at `position` came of. It outlives that event."""
+        ...
+
     # Deliveries
 
     def delivery(self, bus: int, key: Key) -> Delivery | None: ...

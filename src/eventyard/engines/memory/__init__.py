@@ -28,6 +28,7 @@ class _Bus(msgspec.Struct):
     time: BusTime = BusTime(0, 0)
     events: dict[int, StoredEvent] = {}
     ids: dict[tuple[str, str], Known] = {}
+    causes: dict[int, int] = {}
     deliveries: dict[Key, Delivery] = {}
     counts: dict[QueueKey, list[int]] = {}
     rules: dict[int, RuleRecord] = {}
@@ -119,6 +120,7 @@ class MemoryEngine:
         bus.ids.update(
             ((event.source, event.id), Known(event.position, event.accepted_ms, event.digest)) for event in changes.events
         )
+        bus.causes.update((row.position, row.cause) for row in changes.derivations)
         bus.deliveries.update((row.key, row) for row in changes.puts)
         bus.deliveries.update((move.now.key, move.now) for move in changes.moves)
         self._commit_rules(bus, changes)
@@ -179,6 +181,7 @@ class MemoryEngine:
         owed = {row.position for row in bus.deliveries.values() if row.state.is_owed}
         gone = {position for position in range(first, last + 1) if position not in owed}
         bus.events = {position: event for position, event in bus.events.items() if position not in gone}
+        bus.causes = {position: cause for position, cause in bus.causes.items() if position not in gone}
         bus.deliveries = {key: row for key, row in bus.deliveries.items() if row.position not in gone}
 
 
@@ -230,6 +233,13 @@ class MemoryView:
         held = self._bus(bus)
         later = (event.position for event in held.events.values() if event.offset >= offset)
         return min(later, default=held.head + 1)
+
+    def derived(self, bus: int, cause: int, after: int, limit: int) -> list[int]:
+        found = (position for position, of in self._bus(bus).causes.items() if of == cause and position > after)
+        return sorted(found)[:limit]
+
+    def cause_of(self, bus: int, position: int) -> int | None:
+        return self._bus(bus).causes.get(position)
 
     def delivery(self, bus: int, key: Key) -> Delivery | None:
         return self._bus(bus).deliveries.get(key)

@@ -51,6 +51,7 @@ def forget(connection: apsw.Connection, changes: Changes, first: int, last: int)
         span = places.span(changes.bus, low, high)
         insert_all(connection, "add_stub", _new_stubs(connection, changes, low, high))
         connection.execute(SQL["remove_events"], span)
+        connection.execute(SQL["remove_derivations"], (changes.bus, low, high))
         connection.execute(SQL["remove_deliveries"], (changes.bus, low, high))
     _drop_old_stubs(connection, changes)
 

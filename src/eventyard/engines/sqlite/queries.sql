@@ -53,6 +53,15 @@ SELECT place, accepted_ms, offset, digest, checksum, json FROM event WHERE place
 -- name: events_at
 SELECT place, accepted_ms, offset, digest, checksum, json FROM event WHERE place IN carray(?1)
 
+-- name: add_derivation
+INSERT INTO derivation (bus, position, cause) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET cause = excluded.cause
+
+-- name: derived
+SELECT position FROM derivation INDEXED BY derivation_cause WHERE bus = ?1 AND cause = ?2 AND position > ?3 ORDER BY position LIMIT ?4
+
+-- name: cause_of
+SELECT cause FROM derivation WHERE bus = ?1 AND position = ?2
+
 -- name: set_delivery
 INSERT INTO delivery (bus, position, rule, run, state, at_ms, attempts, leases, first_ms, lane, note)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -167,6 +176,9 @@ DELETE FROM event WHERE place BETWEEN ?1 AND ?2
 -- name: remove_deliveries
 DELETE FROM delivery WHERE bus = ?1 AND position BETWEEN ?2 AND ?3
 
+-- name: remove_derivations
+DELETE FROM derivation WHERE bus = ?1 AND position BETWEEN ?2 AND ?3
+
 -- name: add_stub
 INSERT INTO stub (place, accepted_ms, hash, digest, check_bytes) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 
@@ -270,6 +282,7 @@ SELECT record FROM health WHERE bus = ?1 ORDER BY rule
 -- name: holds
 SELECT EXISTS (SELECT 1 FROM event WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM delivery WHERE bus = ?1)
+    OR EXISTS (SELECT 1 FROM derivation WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM tally WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM rule WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM rule_version WHERE bus = ?1)
@@ -287,6 +300,11 @@ SELECT EXISTS (SELECT 1 FROM event WHERE place BETWEEN ?2 AND ?3)
 -- name: empty_delivery
 DELETE FROM delivery WHERE bus = ?1 AND position <= (
     SELECT max(position) FROM (SELECT position FROM delivery WHERE bus = ?1 ORDER BY position LIMIT ?2)
+)
+
+-- name: empty_derivation
+DELETE FROM derivation WHERE bus = ?1 AND position <= (
+    SELECT max(position) FROM (SELECT position FROM derivation WHERE bus = ?1 ORDER BY position LIMIT ?2)
 )
 
 -- name: empty_tally

@@ -16,6 +16,15 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: keep_event
 INSERT OR IGNORE INTO event (place, accepted_ms, offset, digest, checksum, json) VALUES (?, ?, ?, ?, ?, ?)
 
+-- name: walk_derivation_up
+SELECT position, bus, cause FROM derivation WHERE bus = ?3 AND position BETWEEN ?1 AND ?2 ORDER BY position
+
+-- name: walk_derivation_down
+SELECT position, bus, cause FROM derivation WHERE bus = ?3 AND position BETWEEN ?1 AND ?2 ORDER BY position DESC
+
+-- name: keep_derivation
+INSERT OR IGNORE INTO derivation (position, bus, cause) VALUES (?, ?, ?)
+
 -- name: walk_delivery_up
 SELECT position, bus, rule, run, state, at_ms, attempts, leases, first_ms, lane, note FROM delivery
 WHERE bus = ?3 AND position BETWEEN ?1 AND ?2 ORDER BY position

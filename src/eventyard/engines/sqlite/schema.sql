@@ -39,6 +39,16 @@ CREATE TABLE event (
     json        BLOB NOT NULL
 ) STRICT;
 
+-- That the event at `position` came of the one at `cause`: of those alone that came of another. It lives as long as the event at `position`.
+CREATE TABLE derivation (
+    bus      INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    cause    INTEGER NOT NULL,
+    PRIMARY KEY (bus, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX derivation_cause ON derivation (bus, cause, position);
+
 -- One row per event, rule and run, from put to end; it then stays in place, compact, as long as its event. Positions first, so that
 -- puts append. `lane` is the hash of its key where the rule keeps order, 0 elsewhere.
 CREATE TABLE delivery (

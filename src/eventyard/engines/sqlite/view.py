@@ -73,6 +73,13 @@ class SqliteView:
             return event_rows_around(self._connection, *places.span(bus, first, last), len(positions), self._damage)
         return event_rows_at(self._connection, [places.place(bus, position) for position in positions], self._damage)
 
+    def derived(self, bus: int, cause: int, after: int, limit: int) -> list[int]:
+        return [position for (position,) in rows(self._connection, "derived", bus, cause, after, limit)]
+
+    def cause_of(self, bus: int, position: int) -> int | None:
+        found = rows(self._connection, "cause_of", bus, position)
+        return found[0][0] if found else None
+
     def position_at(self, bus: int, time_ms: int) -> int:
         """Accepted time never runs backwards."""
         return self._first(bus, lambda event: event.accepted_ms >= time_ms)

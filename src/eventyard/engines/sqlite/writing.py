@@ -18,6 +18,7 @@ EMPTIED_ROWS = 2_000
 
 _EMPTY_BY_BUS = (
     "empty_delivery",
+    "empty_derivation",
     "empty_tally",
     "empty_rule",
     "empty_rule_version",
@@ -38,7 +39,7 @@ def write(connection: apsw.Connection, changes: Changes) -> None:
         SQL["set_bus_progress"], (bus, changes.head, time.time_ms, time.work_ms, changes.floor, changes.log_bytes)
     )
     if changes.events:
-        insert_all(connection, "add_event", (event_rows.to_row(bus, event) for event in changes.events))
+        _write_events(connection, changes)
     if changes.puts or changes.moves:
         delivery_rows.write(connection, changes)
     if changes.rules:
@@ -56,6 +57,13 @@ def write(connection: apsw.Connection, changes: Changes) -> None:
         version_rows.forget(connection, changes)
     if changes.emptied_bus:
         _empty(connection, changes.emptied_bus)
+
+
+def _write_events(connection: apsw.Connection, changes: Changes) -> None:
+    bus = changes.bus
+    insert_all(connection, "add_event", (event_rows.to_row(bus, event) for event in changes.events))
+    if changes.derivations:
+        insert_all(connection, "add_derivation", ((bus, row.position, row.cause) for row in changes.derivations))
 
 
 def _write_rules(connection: apsw.Connection, changes: Changes) -> None:
