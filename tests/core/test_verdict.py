@@ -1,12 +1,15 @@
 """What answers mean, when a retry comes, and what time it is for a bus."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventyard.core import clock, limits
+from eventyard.core import answer_table, clock, limits
+from eventyard.core.answer_table import Answers, Meaning
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, Reason, State, delivery_id, parse_delivery_id
+from eventyard.core.errors import InvalidRule
 from eventyard.core.retry import backoff_ms, retry_after_ms
 from eventyard.core.rule import Backoff, DeliveryPolicy
 from eventyard.core.verdict import Answer, Dead, Delivered, Gone, PushVerdict, Retry, decide
@@ -118,3 +121,65 @@ def test_a_delivery_id_names_its_key(rule: int, position: int, run: int) -> None
 )
 def test_what_is_no_delivery_id_is_none(text: str) -> None:
     assert parse_delivery_id(text) is None
+
+
+# The answer table of a rule
+
+
+def by_table(status: int, answers: Answers, *, attempts: int = 1, chance: float = 0.5, retry_after: str = "") -> PushVerdict:
+    policy = msgspec.structs.replace(POLICY, answers=answers)
+    delivery = Delivery(1, 0, 1, State.LEASED, 0, attempts=attempts, leases=attempts, first_ms=1)
+    return decide(policy, delivery, Answer(status, retry_after=retry_after), work_ms=1, time_ms=0, chance=chance)
+
+
+@pytest.mark.parametrize(
+    ("meaning", "kind"), [("delivered", Delivered), ("retry", Retry), ("slow", Retry), ("dead", Dead), ("pause", Gone)]
+)
+@pytest.mark.parametrize("status", [200, 302, 404, 410, 422, 503])
+def test_a_rule_says_what_any_status_means_and_the_line_is_kept(status: int, meaning: Meaning, kind: type) -> None:
+    verdict = by_table(status, {str(status): meaning})
+    assert isinstance(verdict, kind)
+    assert (verdict.note.line, verdict.note.status) == (f"{status}: {meaning}", status)
+
+
+def test_a_status_beats_its_class() -> None:
+    answers: Answers = {"4xx": "dead", "404": "delivered"}
+    assert (by_table(404, answers).note.line, by_table(405, answers).note.line) == ("404: delivered", "4xx: dead")
+
+
+@given(st.integers(100, 599), st.dictionaries(st.sampled_from(["404", "5xx", "200"]), st.just("dead"), max_size=3))
+def test_what_no_line_names_means_what_it_usually_does(status: int, answers: Answers) -> None:
+    if not {str(status), f"{status // 100}xx"} & answers.keys():
+        assert by_table(status, answers) == by_table(status, {})
+
+
+def test_no_table_speaks_of_no_answer() -> None:
+    policy = msgspec.structs.replace(POLICY, answers={f"{digit}xx": "delivered" for digit in range(2, 6)})
+    delivery = Delivery(1, 0, 1, State.LEASED, 0, attempts=1, leases=1, first_ms=1)
+    silent = decide(policy, delivery, Answer(0, failure="timed out"), work_ms=1, time_ms=0, chance=0.5)
+    forbidden = decide(policy, delivery, Answer(0, is_refused=True), work_ms=1, time_ms=0, chance=0.5)
+    assert (type(silent), type(forbidden)) == (Retry, Dead)
+
+
+def test_slow_waits_for_half_the_longest_backoff_at_least() -> None:
+    for chance in (0.0, 0.999):
+        slow = by_table(500, {"500": "slow"}, chance=chance)
+        assert isinstance(slow, Retry)
+        assert 5_000 <= slow.delay_ms <= 10_000
+    later = by_table(500, {"500": "slow"}, retry_after="20")
+    assert isinstance(later, Retry)
+    assert later.delay_ms == 20_000
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_who_is_not_let_in_tries_again_and_not_soon(status: int) -> None:
+    answer = verdict(Answer(status), chance=0.0)
+    assert isinstance(answer, Retry)
+    assert answer.delay_ms >= 5_000
+
+
+@pytest.mark.parametrize("line", ["4", "40", "4040", "4XX", "1xx", "199", "600", "6xx", "xx", "40x", "404\n", "", "٤٠٤"])
+def test_a_line_that_names_no_status_is_refused_where_it_stands(line: str) -> None:
+    with pytest.raises(InvalidRule) as refused:
+        answer_table.check({line: "dead"}, at="/delivery/answers")
+    assert refused.value.at == f"/delivery/answers/{line}"

@@ -33,7 +33,7 @@ class Edit(msgspec.Struct, frozen=True):
 class Handed(msgspec.Struct):
     """One delivery as its target got it by a push, or its consumer by a receive.
 
-    `at_ms` is true time, `bus_ms` what the bus took it for; `ends_ms`: when its lease ends; `replay`: as what replay it came. Of a push: `answered_ms` and `status`, once the house got the answer (0: none came). Of a receive:
+    `at_ms` is true time, `bus_ms` what the bus took it for; `ends_ms`: when its lease ends; `replay`: as what replay it came. Of a push: `answered_ms`, `status` and what that means for its rule, once the house got the answer (0: none came). Of a receive:
     `lease` numbers it; `acknowledged_ms` and `rejected_ms`, when that was first said; `freed_ms`, from when it may be handed out again
     because its consumer said so; `is_settled`, whether an acknowledgement was answered ok; `is_uncounted`, whether the attempt counts not.
     `is_redriven`: somebody asked for the dead letters of its rule since.
@@ -53,6 +53,7 @@ class Handed(msgspec.Struct):
     lease: int = 0
     answered_ms: int | None = None
     status: int = 0
+    meaning: str = "retry"
     acknowledged_ms: int | None = None
     rejected_ms: int | None = None
     freed_ms: int | None = None
@@ -63,7 +64,7 @@ class Handed(msgspec.Struct):
     @property
     def is_taken(self) -> bool:
         """Whether the house was told that it is done."""
-        return 200 <= self.status < 300 or self.acknowledged_ms is not None
+        return self.meaning == "delivered" or self.acknowledged_ms is not None
 
 
 HandedKey = tuple[str, Key]
@@ -130,7 +131,7 @@ def _check_again(before: list[Handed], handed: Handed, *, was_pushed: bool) -> N
 
 def _check_count(last: Handed, handed: Handed) -> None:
     """Attempts are counted over restarts, and begin anew where somebody asks for it."""
-    is_counted = not (last.is_uncounted or last.status == 410)
+    is_counted = not (last.is_uncounted or last.meaning == "pause")
     if handed.attempt < last.attempt + is_counted and not last.is_redriven:
         raise BrokenPromise(f"an attempt was not counted: {last} {handed}")
 

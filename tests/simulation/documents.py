@@ -16,6 +16,13 @@ SECRETS = ("whsec_b25lIG9mIHR3bywgaW4gdGhlIHNpbXVsYXRpb24=", "whsec_dGhlIG90aGVy
 SIGNED = {"alpha": SECRETS[:1], "beta": SECRETS, "gamma": ()}
 """What pushes to a host are signed with, so that a target knows without the rule."""
 
+ANSWERS: dict[str, dict[str, str]] = {
+    "alpha": {},
+    "beta": {"404": "dead", "5xx": "slow", "422": "retry", "503": "retry"},
+    "gamma": {"302": "delivered", "503": "pause", "204": "retry", "500": "dead", "4xx": "delivered"},
+}
+"""What rules say that the answers of a host mean."""
+
 
 class Documents:
     """The shares are drawn from the seed, so that some stories are all queues and some all lanes."""
@@ -28,7 +35,8 @@ class Documents:
 
     def write(self, name: str, before: RuleRecord | None, start: Any) -> bytes:
         """A document for the rule `name`, which mostly keeps the order that it has."""
-        document: dict[str, Any] = {"pattern": self.pattern(), "target": self._target(name), "delivery": self._delivery(before)}
+        target = self._target(name)
+        document: dict[str, Any] = {"pattern": self.pattern(), "target": target, "delivery": self._delivery(before, target)}
         if start is not None:
             document["start"] = start
         if self._rng.random() < 0.5:
@@ -37,7 +45,9 @@ class Documents:
 
     def simple(self, name: str) -> bytes:
         """All events of clients, pushed, from now on."""
-        document = {"pattern": {"source": [{"prefix": "/client/"}]}, "target": self._pushed(name)}
+        target = self._pushed(name)
+        delivery = {"answers": _answers(target)}
+        document = {"pattern": {"source": [{"prefix": "/client/"}]}, "target": target, "delivery": delivery}
         return json.dumps(document).encode()
 
     def pattern(self) -> dict[str, Any]:
@@ -75,13 +85,14 @@ class Documents:
             http["signing"] = {"secrets": [{"secret": secret} for secret in SIGNED[host]]}
         return {"http": http}
 
-    def _delivery(self, before: RuleRecord | None) -> dict[str, Any]:
+    def _delivery(self, before: RuleRecord | None, target: dict[str, Any]) -> dict[str, Any]:
         rng = self._rng
         policy: dict[str, Any] = {
             "max_attempts": rng.choice((1, 3, 50)),
             "max_age_s": rng.choice((60, 86_400)),
             "backoff": {"initial_s": 1, "factor": 2, "max_s": 30},
             "concurrency": rng.choice((1, 2, 16)),
+            "answers": _answers(target),
         }
         if rng.random() < self._capped_share:
             policy["backlog"] = {"max_bytes": rng.choice((400, 2_000, 10**9)), "max_age_s": rng.choice((10, 300, 604_800))}
@@ -92,6 +103,10 @@ class Documents:
         if rng.random() < self._ordered_share:
             return {"order": "key", "key": rng.choice(("", "", "data.key", "data.kind", "source", "data.key.a"))}
         return {"order": "none"}
+
+
+def _answers(target: dict[str, Any]) -> dict[str, str]:
+    return ANSWERS[target["http"]["url"].split("/")[2]] if "http" in target else {}
 
 
 def _order_of(before: RuleRecord) -> dict[str, Any]:

@@ -8,8 +8,6 @@ from tests.simulation.chronicle import RuleLife
 from tests.simulation.ledger import BusLedger
 from tests.simulation.reading import key_of
 
-DEAD_AT_ONCE = {400, 413, 415, 422}
-
 
 class Fates:
     def __init__(self, bus: BusLedger, books: Books) -> None:
@@ -58,7 +56,7 @@ class Fates:
     def _check_dead(self, rule: RuleLife, row: Delivery, handed: list[Handed]) -> None:
         reason = decode_note(row.note).reason
         is_shown = {
-            Reason.ANSWER: any(one.status in DEAD_AT_ONCE for one in handed),
+            Reason.ANSWER: any(one.meaning == "dead" for one in handed),
             Reason.REJECTED: any(one.rejected_ms is not None for one in handed),
             Reason.ATTEMPTS: bool(handed) and row.attempts >= min(_policies(rule, "max_attempts")),
             Reason.AGE: bool(handed),

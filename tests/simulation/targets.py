@@ -12,7 +12,7 @@ from eventyard.core.delivery import parse_delivery_id
 from eventyard.core.limits import PUSH_LEASE_MARGIN_MS
 from eventyard.ports import PushAnswer, PushRequest
 from tests.simulation.books import BrokenPromise, Handed
-from tests.simulation.documents import SECRETS
+from tests.simulation.documents import ANSWERS, SECRETS
 from tests.simulation.handing import Gate
 from tests.simulation.world import World
 
@@ -61,6 +61,15 @@ def _check_signatures(headers: dict[str, str], body: bytes, now_ms: int) -> None
         raise BrokenPromise(f"a push says another time than it is, {now_ms}: {headers}")
 
 
+def _meaning(status: int, answers: Mapping[str, str]) -> str:
+    """By the documentation, and not by the code that decides."""
+    if 200 <= status < 300:
+        usual = "delivered"
+    else:
+        usual = {400: "dead", 413: "dead", 415: "dead", 422: "dead", 410: "pause"}.get(status, "retry")
+    return answers.get(str(status), answers.get(f"{status // 100}xx", usual))
+
+
 class Targets:
     """The transport of the house, and all targets behind it, each in a mood of its own (by host name)."""
 
@@ -79,7 +88,7 @@ class Targets:
         push = self._note(request)
         host = request.url.split("/")[2]
         reaction = self._react(self.moods.get(host, "ok"), request.timeout_s)
-        self._world.later(reaction.delay_ms, lambda: self._answer(push, reaction, done))
+        self._world.later(reaction.delay_ms, lambda: self._answer(push, host, reaction, done))
 
     def _note(self, request: PushRequest) -> Handed:
         headers = dict(request.headers)
@@ -113,9 +122,10 @@ class Targets:
         is_lost = mood == "hang" or (mood == "lossy" and rng.random() < 0.5)
         return Reaction(0 if mood == "hang" else 200, delays_ms.get(mood, quick_ms), is_lost=is_lost)
 
-    def _answer(self, push: Handed, reaction: Reaction, done: Callable[[PushAnswer], None]) -> None:
+    def _answer(self, push: Handed, host: str, reaction: Reaction, done: Callable[[PushAnswer], None]) -> None:
         push.answered_ms = self._world.now_ms
         push.status = 0 if reaction.is_lost else reaction.status
+        push.meaning = _meaning(push.status, ANSWERS.get(host, {}))
         self._world.note(f"answer {push.status} for {push.key} attempt {push.attempt}")
         failure = "" if push.status else "timed out"
         done(PushAnswer(push.status, reaction.headers, reaction.body, failure))

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from eventyard import explaining
 from eventyard.core import limits
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import DeleteRule, Publish, SetPaused
 from eventyard.core.delivery import State
 from eventyard.core.errors import StorageFull
+from eventyard.core.explain.facts import DeliveryTold
 from eventyard.dispatch import Dispatch
 from eventyard.writer import Writer
 from tests.stages.test_writer import FlakyEngine
@@ -45,6 +47,14 @@ class Pushing:
     def counts(self, name: str) -> list[int]:
         state = self.writer.states[1]
         return state.queues[state.by_name[name].uid].counts
+
+    def told(self, name: str, position: int) -> DeliveryTold:
+        """What explain says of the rule's only delivery of an event."""
+        stored = self.engine.view.event(1, position)
+        assert stored is not None
+        (found,) = explaining.of_rule(self.engine.view, self.writer.states[1], stored, self.writer.now(), name).rules
+        (told,) = found.deliveries
+        return told
 
     def answer(self, status: int, **fields: Any) -> Any:
         request = self.transport.answer(status, **fields)
@@ -154,3 +164,44 @@ def test_an_answer_after_giving_up_counts_no_more(house: Pushing) -> None:
     house.dispatch.abandon()
     house.answer(0, failure="closed")
     assert house.counts("paid")[State.LEASED] == 1
+
+
+# The answer table of a rule
+
+
+def test_a_rule_that_says_so_takes_a_404_for_delivered_and_explains_by_which_line(house: Pushing) -> None:
+    house.do(put_rule("paid", delivery={"answers": {"4xx": "delivered"}}), Publish((an_event(1),)))
+    house.answer(404)
+    assert house.counts("paid")[State.DELIVERED] == 1
+    told = house.told("paid", 2)
+    assert told.why.endswith("at the first attempt; the answer was 404 (by the rule's answers, 4xx: delivered)")
+    assert [(one.status, one.line) for one in told.attempts] == [(404, "4xx: delivered")]
+
+
+def test_a_rule_may_take_a_2xx_for_a_failure(house: Pushing) -> None:
+    house.do(put_rule("paid", delivery={"answers": {"202": "dead"}}), Publish((an_event(1),)))
+    house.answer(202, body=b"later, perhaps")
+    assert house.counts("paid")[State.DEAD] == 1
+    assert house.told("paid", 2).why.endswith('the last answer was 202: "later, perhaps" (by the rule\'s answers, 202: dead)')
+
+
+def test_an_answer_that_pauses_does_so_with_its_status_and_costs_no_attempt(house: Pushing) -> None:
+    house.do(put_rule("paid", delivery={"answers": {"503": "pause"}, "max_attempts": 1}), Publish((an_event(1),)))
+    house.answer(503)
+    assert house.writer.states[1].by_name["paid"].is_paused
+    assert b"the target answered 503" in house.engine.view.event(1, 3).json  # type: ignore[union-attr]
+    house.do(SetPaused("paid", is_paused=False))
+    assert dict(house.answer(204).headers)["eventyard-attempt"] == "1"
+
+
+def test_attempts_that_one_line_decided_and_another_did_not_are_told_apart(house: Pushing) -> None:
+    house.do(put_rule("paid"), Publish((an_event(1),)))
+    house.answer(500)
+    house.do(put_rule("paid", delivery={"answers": {"500": "retry"}}))
+    house.clock.advance(1_000)
+    house.quiet()
+    house.answer(500)
+    assert [(one.status, one.line, one.count) for one in house.told("paid", 2).attempts] == [
+        (500, "", 1),
+        (500, "500: retry", 1),
+    ]

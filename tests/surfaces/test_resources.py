@@ -137,6 +137,7 @@ def test_a_rule_answers_as_its_document_with_its_state(door: ServedBus, name: st
             "key": "",
             "concurrency": 16,
             "backlog": {"max_bytes": 10 * 1024**3, "max_age_s": 604_800.0},
+            "answers": {},
         },
         "replay": "mark",
         "description": "",

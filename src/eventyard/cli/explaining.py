@@ -160,6 +160,7 @@ def _run(run: int, *, is_replay: bool) -> str:
 def _attempt(answer: "AttemptAnswer") -> str:
     came = f"{answer.status} {answer.body}" if answer.status else answer.failure or answer.body
     died = f"; it died of it ({answer.reason})" if answer.reason else ""
+    died = f" (by the rule's answers, {answer.line}){died}" if answer.line else died
     if answer.count == 1:
         return f"{answer.last}  {came.strip()}{died}"
     return f"{answer.first} to {answer.last}  {answer.count} times {came.strip()}{died}"

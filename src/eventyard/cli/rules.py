@@ -85,11 +85,18 @@ def _rows(rule: "Rule") -> list[tuple[str, Any]]:
         ("target", text(rule.target)),
         ("start", text(rule.start)),
         ("delivery", text(rule.delivery)),
+        ("answers", _answers(rule)),
         ("replay", rule.replay),
         ("state", _state(rule)),
         ("created", rule.state.created),
         ("changed", f"{rule.state.changed} (version {rule.state.version})"),
     ]
+
+
+def _answers(rule: "Rule") -> str | None:
+    """The lines of the answer table that the rule has written anew."""
+    lines = [f"{status}: {means}" for status, means in rule.delivery.get("answers", {}).items()]
+    return ", ".join(lines) + "; else as usual" if lines else None
 
 
 @app.command("put")

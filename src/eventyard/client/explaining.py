@@ -26,6 +26,8 @@ class AttemptAnswer(msgspec.Struct, frozen=True):
     body: str = ""
     reason: str = ""
     """Why the delivery died of it, where it did."""
+    line: str = ""
+    """Of the rule's own `answers`, what decided, as `404: dead`; empty where the usual table did."""
 
 
 class ExplainedDelivery(msgspec.Struct, frozen=True):

@@ -104,7 +104,7 @@ Key = tuple[int, int, int]
 class Attempt(msgspec.Struct, frozen=True, array_like=True):
     """What came of an attempt, or of `count` in a row that ended alike, from `first_ms` to `at_ms` (bus time).
 
-    `reason` is why the delivery died of it, where it did and was put back since.
+    `reason` is why the delivery died of it, where it did and was put back since. `line`: of the rule's own answers, what decided.
     """
 
     at_ms: int
@@ -114,12 +114,14 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
     reason: str = ""
     count: int = 1
     first_ms: int = 0
+    line: str = ""
 
 
 class Note(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why a delivery is where it is. `answer` is the start of the target's last answer, as text.
 
-    `earlier`: what came of the attempts before, the last ones of them (`following`).
+    `line` is that of the rule's own answers which decided what the status means, as `404: dead`; empty where none did. `earlier`: what came
+    of the attempts before, the last ones of them (`following`).
     """
 
     reason: str = ""
@@ -129,6 +131,7 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
     at_ms: int = 0
     by: str = ""
     earlier: tuple[Attempt, ...] = ()
+    line: str = ""
 
     @property
     def is_of_attempt(self) -> bool:
@@ -140,7 +143,7 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
         """What it tells of an attempt; None where it tells of none."""
         if not self.is_of_attempt:
             return None
-        return Attempt(self.at_ms, self.status, self.failure, self.answer, self.reason, first_ms=self.at_ms)
+        return Attempt(self.at_ms, self.status, self.failure, self.answer, self.reason, first_ms=self.at_ms, line=self.line)
 
 
 def encode_note(note: Note) -> bytes:
@@ -164,20 +167,22 @@ def following(before: bytes, note: Note) -> Note:
     last = decode_note(before)
     earlier = _with(last.earlier, last) if last.is_of_attempt else last.earlier
     # Spelled out here and below, as in `Delivery.leased`: a dead target has it done for every attempt.
-    return Note(note.reason, note.status, note.failure, note.answer, note.at_ms, note.by, earlier[-limits.ATTEMPTS_KEPT :])
+    kept = earlier[-limits.ATTEMPTS_KEPT :]
+    return Note(note.reason, note.status, note.failure, note.answer, note.at_ms, note.by, kept, note.line)
 
 
 def _with(earlier: tuple[Attempt, ...], last: Note) -> tuple[Attempt, ...]:
     failure, answer = last.failure[: limits.ATTEMPT_CHARACTERS_KEPT], last.answer[: limits.ATTEMPT_CHARACTERS_KEPT]
     before = earlier[-1] if earlier else None
-    if before is None or (before.status, before.failure, before.answer, before.reason) != (
+    if before is None or (before.status, before.failure, before.answer, before.reason, before.line) != (
         last.status,
         failure,
         answer,
         last.reason,
+        last.line,
     ):
-        return (*earlier, Attempt(last.at_ms, last.status, failure, answer, last.reason, 1, last.at_ms))
-    again = Attempt(last.at_ms, last.status, failure, answer, last.reason, before.count + 1, before.first_ms)
+        return (*earlier, Attempt(last.at_ms, last.status, failure, answer, last.reason, 1, last.at_ms, last.line))
+    again = Attempt(last.at_ms, last.status, failure, answer, last.reason, before.count + 1, before.first_ms, last.line)
     return (*earlier[:-1], again)
 
 

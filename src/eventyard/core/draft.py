@@ -265,8 +265,10 @@ class Draft:
             self.forget(now.position, now.position)
 
     def end(self, delivery: Delivery, state: State, note: Note) -> None:
-        """An ended delivery is one compact row: one that was delivered at once has no note, and what its target said was 2xx."""
-        if state is DELIVERED:
+        """An ended delivery is one compact row: one that was delivered at once has no note, and what its target said was 2xx; unless the rule
+        itself says that what it answered means delivered.
+        """
+        if state is DELIVERED and not note.line:
             kept = delivery.note and encode_note(following(delivery.note, Note()))
         else:
             kept = encode_note(following(delivery.note, note))

@@ -262,8 +262,9 @@ def read_report(body: bytes) -> Report:
         raise InvalidRequest(f"found {count} verdicts", wanted=f"at most {limits.PUSHES_UNDER_WAY_MAX}")
     for number, of_bus in enumerate(report.by_bus):
         for index, settled in enumerate(of_bus.settled):
-            if not isinstance(settled.verdict, Delivered):  # Of these nothing is kept but that they are.
-                _check_note(settled.verdict.note, f"/1/{number}/2/{index}/4")
+            verdict = settled.verdict
+            if verdict.note.line or not isinstance(verdict, Delivered):  # Else nothing is kept but that it was delivered.
+                _check_note(verdict.note, f"/1/{number}/2/{index}/4")
     return report
 
 
@@ -272,7 +273,7 @@ _REPORT = msgspec.msgpack.Decoder(Report)
 
 def _check_note(note: Note, at: str) -> None:
     """It is kept with the delivery and shown again."""
-    size = len(note.reason) + len(note.failure) + len(note.answer) + len(note.by)
+    size = len(note.reason) + len(note.failure) + len(note.answer) + len(note.by) + len(note.line)
     if size > limits.NOTE_CHARACTERS_MAX:
         raise InvalidRequest(f"found a note of {size} characters", wanted=f"at most {limits.NOTE_CHARACTERS_MAX}", at=at)
     if not 0 <= note.at_ms <= limits.NOTE_AT_MS_MAX or not 0 <= note.status <= 599:

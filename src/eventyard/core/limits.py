@@ -202,6 +202,9 @@ PUSHES_UNDER_WAY_MAX = 4_096
 PUSH_BYTES_UNDER_WAY_MAX = 128 * 1024 * 1024
 """Event bytes held by pushes under way: a hundred largest events, or a hundred thousand usual ones."""
 
+ANSWER_LINES_MAX = 100
+"""Statuses of which a rule says otherwise than the answer table: there are sixty in use, and classes for the rest."""
+
 ANSWER_KEPT_BYTES = 1_024
 """How much of a target's last answer a dead letter keeps: enough to read the error, too little to store a page."""
 

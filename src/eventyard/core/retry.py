@@ -22,6 +22,11 @@ def backoff_ms(backoff: Backoff, attempts: int, chance: float) -> int:
     return int(bound_s * 1000 * chance)
 
 
+def slow_ms(backoff: Backoff, attempts: int, chance: float) -> int:
+    """The wait where trying soon is of no use, as until somebody has put a password right: half of `max_s` to all of it."""
+    return max(backoff_ms(backoff, attempts, chance), int(backoff.max_s * 500 * (1 + chance)))
+
+
 def retry_after_ms(text: str, time_ms: int) -> int | None:
     """The wait that a `Retry-After` header asks for at `time_ms` (RFC 9110 10.2.3), cut to the limit; None: not readable."""
     text = text.strip()

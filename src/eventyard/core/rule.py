@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from eventyard.core import auth, document, limits, signature, transform
+from eventyard.core import answer_table, auth, document, limits, signature, transform
+from eventyard.core.answer_table import Answers
 from eventyard.core.auth import Auth
 from eventyard.core.errors import InvalidName, InvalidRule
 from eventyard.core.pattern import language
@@ -44,7 +45,8 @@ class DeliveryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A delivery dies at `max_attempts` or at `max_age_s` after its first attempt, whichever comes first.
 
     The default 185 attempts in 24 hours are those of EventBridge. `key` is the path of the key for `order: key`, as `data.order_id`;
-    empty for `partitionkey`, or else `subject`. `concurrency` bounds pushes; a pull queue has `max_leases`.
+    empty for `partitionkey`, or else `subject`. `concurrency` bounds pushes; a pull queue has `max_leases`. `answers`: what a status of the
+    target means ("404", or a class as "5xx"), where it is not what it usually does.
     """
 
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 185
@@ -54,6 +56,15 @@ class DeliveryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: Annotated[str, msgspec.Meta(max_length=limits.KEY_PATH_LENGTH_MAX)] = ""
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=limits.CONCURRENCY_MAX)] = 16
     backlog: BacklogCap = BacklogCap()
+    answers: Annotated[
+        Answers,
+        msgspec.Meta(
+            extra_json_schema={
+                "propertyNames": {"pattern": answer_table.KEY_PATTERN},
+                "maxProperties": limits.ANSWER_LINES_MAX,
+            }
+        ),
+    ] = {}
 
 
 Method = Literal["POST", "PUT", "PATCH", "DELETE", "GET"]
@@ -189,7 +200,7 @@ class Alike:
     """What rules have in common, kept once: hundreds of thousands may be read from a store, most with one policy and one target."""
 
     def __init__(self) -> None:
-        self._policies: dict[DeliveryPolicy, DeliveryPolicy] = {}
+        self._policies: dict[bytes, DeliveryPolicy] = {}
         self._targets: dict[Any, Target] = {}
 
     def kept(self, record: RuleRecord) -> RuleRecord:
@@ -201,8 +212,12 @@ class Alike:
             rule,
             pattern=rule.pattern.copy(),
             target=self._target(rule.target),
-            delivery=self._policies.setdefault(rule.delivery, rule.delivery),
+            delivery=self._policy(rule.delivery),
         )
+
+    def _policy(self, policy: DeliveryPolicy) -> DeliveryPolicy:
+        """Known by its text: the answers are a dictionary, which is no key."""
+        return self._policies.setdefault(msgspec.json.encode(policy), policy)
 
     def _target(self, target: Target) -> Target:
         """What holds a dictionary is no key, and what holds a secret is nobody else's: such a one is kept by itself."""
@@ -250,6 +265,7 @@ def parse(body: bytes) -> tuple[Rule, "language.Pattern"]:
     pattern = _parse_pattern(bytes(rule.pattern))
     _check_target(rule.target)
     _check_order(rule.delivery)
+    answer_table.check(rule.delivery.answers, at="/delivery/answers")
     check_place(rule.start, at="/start")
     return Alike().kept_rule(msgspec.structs.replace(rule, pattern=msgspec.Raw(bytes(rule.pattern)))), pattern
 

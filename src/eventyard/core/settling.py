@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from eventyard.core import limits, rule_edits
+from eventyard.core.answer_table import GONE
 from eventyard.core.changes import QueueKey
 from eventyard.core.commands import Expire, Release, Settle, Settlement
 from eventyard.core.delivery import (
@@ -88,8 +89,13 @@ def _settle_pending(draft: Draft, delivery: Delivery, record: RuleRecord, settle
         case Gone(note):
             _put_back(draft, delivery, 0, note, is_counted=False)
             draft.health.failed(delivery, note)
-            rule_edits.pause_for(draft, record, because="the target answered 410 Gone")
+            rule_edits.pause_for(draft, record, because=_paused_by(note))
     return None
+
+
+def _paused_by(note: Note) -> str:
+    """A worker of before says no status: then it was the one that always paused."""
+    return f"the target answered {note.status}" if note.status not in {0, GONE} else "the target answered 410 Gone"
 
 
 def kill(draft: Draft, delivery: Delivery, record: RuleRecord, note: Note) -> None:

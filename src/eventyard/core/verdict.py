@@ -1,26 +1,20 @@
-"""What an answer means for a delivery: the table of DESIGN.md section 7, and where retrying ends.
+"""What an answer means for a delivery, and where retrying ends.
 
-| answer                                                        | meaning                                              |
-| ------------------------------------------------------------- | ---------------------------------------------------- |
-| 2xx                                                           | delivered                                            |
-| 3xx                                                           | failure, never followed: retried                     |
-| 400, 413, 415, 422                                            | dead letter at once: the same event would fail again |
-| 410                                                           | the rule is paused; the delivery waits, not counted  |
-| any other, or none                                            | retried, `Retry-After` honoured                      |
-| an address that the operator forbids                          | dead letter at once, nothing was sent                |
+| answer                                 | meaning                                                               |
+| -------------------------------------- | --------------------------------------------------------------------- |
+| a status                               | as the rule's answers say, else as usual (`answer_table`)             |
+| none                                   | retried, as what means `retry`; `Retry-After` honoured where there is |
+| an address that the operator forbids   | dead letter at once, nothing was sent                                 |
 """
 
 from typing import Annotated
 
 import msgspec
 
-from eventyard.core import limits
+from eventyard.core import answer_table, limits
 from eventyard.core.delivery import Delivery, Note, Reason
-from eventyard.core.retry import backoff_ms, retry_after_ms
+from eventyard.core.retry import backoff_ms, retry_after_ms, slow_ms
 from eventyard.core.rule import DeliveryPolicy
-
-DEAD_AT_ONCE = frozenset({400, 413, 415, 422})
-GONE = 410
 
 
 class Delivered(msgspec.Struct, frozen=True, array_like=True, tag="delivered"):
@@ -77,15 +71,23 @@ def decide(
     policy: DeliveryPolicy, delivery: Delivery, answer: Answer, *, work_ms: int, time_ms: int, chance: float
 ) -> PushVerdict:
     """What becomes of `delivery` (as leased, its attempt counted) after `answer`."""
-    if 200 <= answer.status < 300:
+    if not policy.answers and 200 <= answer.status < 300:
         return Delivered(Note(status=answer.status, at_ms=time_ms))
     if answer.is_refused:
         return Dead(_note(Reason.FORBIDDEN_TARGET, answer, time_ms))
-    if answer.status in DEAD_AT_ONCE:
-        return Dead(_note(Reason.ANSWER, answer, time_ms))
-    if answer.status == GONE:
-        return Gone(_note("", answer, time_ms))
-    return _retry_or_end(policy, delivery, answer, work_ms=work_ms, time_ms=time_ms, chance=chance)
+    meaning, line = answer_table.meaning(policy.answers, answer.status) if answer.status else ("retry", "")
+    match meaning:
+        case "delivered":
+            return Delivered(Note(status=answer.status, at_ms=time_ms, line=line))
+        case "dead":
+            return Dead(_note(Reason.ANSWER, answer, time_ms, line))
+        case "pause":
+            return Gone(_note("", answer, time_ms, line))
+        case "slow":
+            delay_ms = slow_ms(policy.backoff, delivery.attempts, chance)
+        case "retry":
+            delay_ms = backoff_ms(policy.backoff, delivery.attempts, chance)
+    return _retry_or_end(policy, delivery, answer, line, delay_ms, work_ms=work_ms, time_ms=time_ms)
 
 
 def used_up(policy: DeliveryPolicy, delivery: Delivery, work_ms: int) -> Reason | None:
@@ -98,20 +100,19 @@ def used_up(policy: DeliveryPolicy, delivery: Delivery, work_ms: int) -> Reason 
 
 
 def _retry_or_end(
-    policy: DeliveryPolicy, delivery: Delivery, answer: Answer, *, work_ms: int, time_ms: int, chance: float
+    policy: DeliveryPolicy, delivery: Delivery, answer: Answer, line: str, delay_ms: int, *, work_ms: int, time_ms: int
 ) -> PushVerdict:
     if delivery.attempts >= policy.max_attempts:
-        return Dead(_note(Reason.ATTEMPTS, answer, time_ms))
-    delay_ms = backoff_ms(policy.backoff, delivery.attempts, chance)
+        return Dead(_note(Reason.ATTEMPTS, answer, time_ms, line))
     if answer.retry_after:
         delay_ms = max(delay_ms, retry_after_ms(answer.retry_after, time_ms) or 0)
     ends_ms = delivery.first_ms + int(policy.max_age_s * 1000)
     if work_ms >= ends_ms:
-        return Dead(_note(Reason.AGE, answer, time_ms))
+        return Dead(_note(Reason.AGE, answer, time_ms, line))
     # The last attempt is made at the end of the age, not skipped because the backoff reaches past it.
-    return Retry(min(delay_ms, ends_ms - work_ms), _note("", answer, time_ms))
+    return Retry(min(delay_ms, ends_ms - work_ms), _note("", answer, time_ms, line))
 
 
-def _note(reason: str, answer: Answer, time_ms: int) -> Note:
+def _note(reason: str, answer: Answer, time_ms: int, line: str = "") -> Note:
     text = answer.body[: limits.ANSWER_KEPT_BYTES].decode("utf-8", "replace")
-    return Note(reason=str(reason), status=answer.status, failure=answer.failure, answer=text, at_ms=time_ms)
+    return Note(reason=str(reason), status=answer.status, failure=answer.failure, answer=text, at_ms=time_ms, line=line)

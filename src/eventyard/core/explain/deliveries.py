@@ -78,7 +78,8 @@ def _due_ms(facts: Facts, row: Delivery) -> int | None:
 def _sentence(facts: Facts, row: Delivery, outcome: Outcome, note: Note) -> str:  # noqa: PLR0911 - one return for each outcome
     match outcome:
         case Outcome.DELIVERED:
-            return f"delivered at {rfc3339(row.at_ms)}, {_attempt_number(row)}"
+            by = f"; the answer was {note.status}{_by_line(note.line)}" if note.line else ""
+            return f"delivered at {rfc3339(row.at_ms)}, {_attempt_number(row)}{by}"
         case Outcome.DEAD:
             return _dead(row, note)
         case Outcome.DISCARDED:
@@ -134,12 +135,17 @@ def _came_of(attempt: Attempt) -> str:
     """What an attempt ended with, as a clause."""
     if attempt.status:
         said = f': "{_line(attempt.answer)}"' if attempt.answer else ""
-        return f"the last answer was {attempt.status}{said}"
+        return f"the last answer was {attempt.status}{said}{_by_line(attempt.line)}"
     if attempt.failure == RELEASED:
         return "its consumer gave it back"
     if attempt.failure:
         return f"the last attempt failed: {attempt.failure}"
     return f'its consumer said: "{_line(attempt.answer)}"'
+
+
+def _by_line(line: str) -> str:
+    """Which line of the rule's own answers decided what the status means."""
+    return f" (by the rule's answers, {line})" if line else ""
 
 
 def _line(text: str) -> str:

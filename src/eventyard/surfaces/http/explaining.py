@@ -32,7 +32,7 @@ class JudgedAnswer(msgspec.Struct, frozen=True):
 
 class AttemptAnswer(msgspec.Struct, frozen=True):
     """What came of an attempt, or of `count` in a row that came to the same: an HTTP status (0: no answer, and `failure` says why) and the
-    start of its body. `reason` is why the delivery died of it.
+    start of its body. `reason` is why the delivery died of it; `line`, of the rule's `answers`, what decided, as `404: dead`.
     """
 
     first: Time
@@ -42,13 +42,14 @@ class AttemptAnswer(msgspec.Struct, frozen=True):
     failure: str
     body: str
     reason: str
+    line: str
 
 
 class DeliveryAnswer(msgspec.Struct, frozen=True):
     """One delivery of the event, in a word and in a sentence.
 
     `attempts` are those that the rule's policy counts; of `answers` the last are kept, and that of the attempt that delivered it is not,
-    for it was 2xx. `due`: when it is next tried, or its lease ends; `ended`: when it ended. `reason`, `by`: why and by whom it ended.
+    for it was 2xx, unless the rule's own `answers` decided. `due`: when it is next tried, or its lease ends; `ended`: when it ended. `reason`, `by`: why and by whom it ended.
     """
 
     id: str
@@ -170,4 +171,5 @@ def _attempt(attempt: Attempt) -> AttemptAnswer:
         failure=attempt.failure,
         body=attempt.answer,
         reason=attempt.reason,
+        line=attempt.line,
     )
