@@ -1,7 +1,7 @@
 """The keeper: carries out, in bounded steps, what commands have only recorded, and what time alone brings about.
 
 Redrives, emptied queues and deleted buses are continued; leases that ran out are taken back; what is parked past its limit is
-trimmed; trouble that the log could not be told at once is told. Retries that fall due need no keeper: the writer finds them by their time.
+trimmed; trouble that the log could not be told at once is told; holds of detectors end. Retries that fall due need no keeper: the writer finds them by their time.
 """
 
 import itertools
@@ -12,7 +12,17 @@ from eventyard.core import limits
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import Intent, IntentKind
 from eventyard.core.clock import BusTime
-from eventyard.core.commands import Command, ContinueIntent, EmptyBus, Expire, ForgetTombstones, TellTrouble, TrimParked
+from eventyard.core.commands import (
+    Command,
+    ContinueIntent,
+    EmptyBus,
+    Expire,
+    ForgetTombstones,
+    RunTimers,
+    Sweep,
+    TellTrouble,
+    TrimParked,
+)
 from eventyard.core.system import SYSTEM_BUS
 
 Submit = Callable[[int, Command, Callable[[Any], None]], None]
@@ -54,6 +64,8 @@ class Keeper:
                 yield number, Expire(limits.LEASES_PER_STEP_MAX)
             if are_leases_due and (rules := _in_trouble(state, work_ms)):
                 yield number, TellTrouble(rules)
+            if _is_any_key_due(state, work_ms):
+                yield number, RunTimers(limits.TIMERS_PER_STEP)
             if are_tombstones_due and state.tombstones:
                 yield number, ForgetTombstones()
         if are_tombstones_due:
@@ -70,6 +82,13 @@ def _of_bus(state: BusState) -> Iterator[Command]:
         if _has_room(state, intent):
             yield ContinueIntent(intent.number)
     yield from map(TrimParked, state.overparked.copy())
+    yield from map(Sweep, state.emitters.sweeping)
+
+
+def _is_any_key_due(state: BusState, work_ms: int) -> bool:
+    """Whether a hold may end, or a key be forgotten."""
+    due_ms = state.emitters.due_ms
+    return due_ms is not None and due_ms <= work_ms and work_ms >= state.emitters.rest_until_ms
 
 
 def _in_trouble(state: BusState, work_ms: int) -> tuple[int, ...]:

@@ -28,6 +28,8 @@ def plain(loaded: Loaded) -> Any:
         intents=tuple(sorted(loaded.intents, key=lambda intent: intent.number)),
         keys=tuple(sorted(loaded.keys, key=lambda key: key.id)),
         health=tuple(sorted(loaded.health, key=lambda health: health.rule)),
+        emitters=tuple(sorted(loaded.emitters, key=lambda record: record.uid)),
+        emitter_tallies=tuple(sorted(loaded.emitter_tallies, key=lambda tally: tally.owner)),
     )
 
 
@@ -48,6 +50,8 @@ def facts(state: BusState) -> Any:
         (state.record, state.head, state.by_uid, state.by_name, state.leased, state.buses, state.backfills, state.intents),
         state.keys,
         (state.health, state.unwell),
+        (state.emitters.by_uid, state.emitters.by_name, state.emitters.names, state.emitters.tallies),
+        (sorted(state.emitters.plans), dict(state.emitters.listening.items())),
         dict(state.live.items()),
         counts,
     )
@@ -79,6 +83,11 @@ def answers(view: View, state: BusState, time: BusTime) -> Iterator[tuple[Any, A
             ("deliveries of", position),
             (view.deliveries_of(number, position, 0, 1_000), view.deliveries_of(number, position, 1, 2)),
         )
+    yield "kept due", (view.kept_due(number, 1_000), view.kept_due(number, 2))
+    for owner in state.emitters.by_uid:
+        rows = view.kept_after(number, owner, "", 1_000)
+        yield ("kept", owner), (rows, view.kept_after(number, owner, "k1", 1))
+        yield ("kept of", owner), [view.kept(number, owner, key) for key in (*(row.key for row in rows), "none")]
     for uid, record in state.by_uid.items():
         for run in state.queues[uid].runs:
             yield ("due", uid, run), view.due(number, uid, run, time.work_ms + 400, 7)

@@ -14,6 +14,7 @@ from eventyard.core.cause import Derivation
 from eventyard.core.changes import Backfill, Changes, Filter, Intent, IntentKind, Moved, Pace
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, Key, State
+from eventyard.core.emitter import EmitterRecord, EmitterTally, Kept, Kind
 from eventyard.core.health import Health
 from eventyard.core.rule import Status, Tombstone
 from eventyard.core.view import Known
@@ -421,6 +422,40 @@ def test_rules_in_trouble_load_until_they_are_removed(engine: Engine) -> None:
     assert engine.load()[1].health == ()
 
 
+def test_emitters_load_until_they_are_removed(engine: Engine) -> None:
+    one = EmitterRecord(3, Kind.DETECTOR, "one", 3, msgspec.Raw(b'{"a":1}'), 5, 6, swept="k")
+    other = EmitterRecord(4, Kind.DETECTOR, "two", 4, msgspec.Raw(b"{}"), 5, 6)
+    tally = EmitterTally(3, {"keys": 2})
+    engine.commit([founding(1), Changes(BUS, TIME, 9, emitters=[one, other], emitter_tallies=[tally])])
+    loaded = engine.load()[1]
+    assert loaded.emitters == (one, other)
+    assert [tally.counts for tally in loaded.emitter_tallies if tally.counts] == [{"keys": 2}]
+
+    changed = msgspec.structs.replace(one, swept=None)
+    removed = msgspec.structs.replace(other, is_removed=True)
+    engine.commit([Changes(BUS, TIME, 9, emitters=[changed, removed], kept=[Kept(4, "k", None, b"")])])
+    loaded = engine.load()[1]
+    assert loaded.emitters == (changed,)
+    assert [tally.counts for tally in loaded.emitter_tallies] == [{"keys": 2}]
+
+
+def test_what_is_kept_of_keys_is_found_by_key_in_its_order_and_by_time(engine: Engine) -> None:
+    rows = [Kept(3, "b", 70, b"1"), Kept(3, "B", None, b"2"), Kept(4, "b", 70, b"3"), Kept(3, "é", 50, b"4")]
+    engine.commit([founding(1, 2), Changes(BUS, TIME, 9, kept=rows), Changes(2, TIME, 9, kept=[Kept(3, "b", 1, b"5")])])
+    view = engine.view
+    assert [view.kept(BUS, 3, key) for key in ("b", "none")] == [rows[0], None]
+    assert [row.key for row in view.kept_after(BUS, 3, "", 9)] == ["B", "b", "é"]
+    assert [row.key for row in view.kept_after(BUS, 3, "B", 1)] == ["b"]
+    assert view.kept_due(BUS, 9) == [rows[3], rows[0], rows[2]]
+    assert view.kept_due(BUS, 1) == [rows[3]]
+    assert engine.load()[1].kept_due_ms == 50
+
+    engine.commit([Changes(BUS, TIME, 9, kept=[Kept(3, "é", None, b""), Kept(3, "b", None, b"6"), Kept(9, "x", None, b"")])])
+    assert view.kept_due(BUS, 9) == [rows[2]]
+    assert view.kept(BUS, 3, "b") == Kept(3, "b", None, b"6")
+    assert view.kept(BUS, 3, "é") is None
+
+
 def test_what_stands_in_lanes_loads_for_rules_that_keep_order(engine: Engine) -> None:
     rows = [waiting(1, lane=5), blocked(2, lane=5), dead(3, lane=6), leased(4, lane=7), waiting(8)]
     ended = Delivery(RULE, 0, 9, State.DELIVERED, 1, lane=5)
@@ -569,6 +604,8 @@ def test_a_bus_holds_something_until_it_is_emptied(engine: Engine) -> None:
         backfills=[Backfill(1, 0, 1)],
         intents=[Intent(3, 1, IntentKind.DISCARD)],
         health=[Health(1), Health(2)],
+        emitters=[EmitterRecord(1, Kind.DETECTOR, "d", 1, msgspec.Raw(b"{}"), 1, 1)],
+        kept=[Kept(1, "k", 1, b"1"), Kept(1, "l", 1, b"1")],
     )
     engine.commit([founding(1, 2), full, msgspec.structs.replace(full, bus=1)])
     assert engine.view.holds(2)

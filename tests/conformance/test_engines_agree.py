@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from eventyard.core import access, limits, machine
+from eventyard.core import access, detector_document, limits, machine
 from eventyard.core import event as events
 from eventyard.core.bus_state import BusState, Loaded
 from eventyard.core.changes import BusRecord, Changes, Filter, Retention
@@ -31,6 +31,7 @@ from eventyard.core.commands import (
     CreateBus,
     CreateKey,
     DeleteBus,
+    DeleteEmitter,
     DeleteRule,
     Demand,
     EmptyBus,
@@ -42,23 +43,28 @@ from eventyard.core.commands import (
     Publish,
     Purge,
     Put,
+    PutEmitter,
     PutRule,
     Redrive,
     Release,
     Replay,
     Retain,
     RevokeKey,
+    RunTimers,
     Seek,
     SetPaused,
     SetRetention,
     Settle,
     Settlement,
     Skip,
+    Sweep,
     TellTrouble,
     TrimParked,
 )
 from eventyard.core.delivery import Key, Note, State
+from eventyard.core.detector import KeyState
 from eventyard.core.draft import Draft
+from eventyard.core.emitter import Kind
 from eventyard.core.errors import Refused, StorageFailed
 from eventyard.core.event import Event
 from eventyard.core.grants import Demands
@@ -94,6 +100,10 @@ SMALL_LIMITS = {
     "DEAD_LETTERS_TOLD_EACH": 2,
     "DEAD_LETTERS_TOLD_EVERY_MS": 3_000,
     "TROUBLE_EVENTS_PER_STEP": 2,
+    "KEPT_CACHED_MAX": 1,
+    "SWEEP_KEYS_PER_STEP": 1,
+    "HOLDS_REST_MS": 0,
+    "DETECTOR_EDGES_BURST_S": 2,
 }
 PATTERNS = [
     '{"type":["a"]}',
@@ -299,6 +309,44 @@ class EnginesAgree(RuleBasedStateMachine):
     def tell_trouble(self) -> None:
         self.step({1: [TellTrouble(tuple(self.states[1].health))]})
 
+    @rule(
+        name=names,
+        when=st.sampled_from(['{"data":{"n":[1]}}', '{"data":{"n":[2]}}', '{"type":["b"]}']),
+        waits=st.sampled_from([(0.0, 0.0, None), (0.05, 1.0, None), (0.0, 0.0, 1.0), (1.0, 0.0, 2.0)]),
+        more=st.sampled_from([{}, {"first": "fire"}, {"max_keys": 1}, {"max_edges_per_s": 0.5}]),
+        batch=st.lists(published, max_size=2),
+    )
+    def put_detector(
+        self, name: str, when: str, waits: tuple[float, float, float | None], more: dict[str, Any], batch: list[Event]
+    ) -> None:
+        self.ids |= {(event.source, event.id) for event in batch}
+        for_s, keep_for_s, forget_after_s = waits
+        document: dict[str, Any] = {
+            "for_s": for_s,
+            "keep_for_s": keep_for_s,
+            "forget_after_s": forget_after_s,
+            "on": {"type": ["a", "b"]},
+        }
+        document |= {"when": msgspec.Raw(when.encode()), "emit": {"rise": {"type": "up"}, "fall": {"type": f"down-{name}"}}}
+        detector = detector_document.parse(msgspec.json.encode(document | more))
+        put = PutEmitter(Kind.DETECTOR, name, msgspec.Raw(msgspec.json.encode(detector)))
+        self.step({1: [Publish(tuple(batch)), put, Publish(tuple(batch[::-1]))]})
+
+    @rule(name=names)
+    def delete_detector(self, name: str) -> None:
+        self.step({1: [DeleteEmitter(Kind.DETECTOR, name)]})
+
+    @precondition(lambda self: 1 in self.states and self.states[1].emitters.due_ms is not None)
+    @rule(limit=st.integers(1, 4), batch=st.lists(published, max_size=2))
+    def run_timers(self, limit: int, batch: list[Event]) -> None:
+        self.ids |= {(event.source, event.id) for event in batch}
+        self.step({1: [RunTimers(limit), Publish(tuple(batch)), RunTimers(limit)]})
+
+    @precondition(lambda self: 1 in self.states and self.states[1].emitters.sweeping)
+    @rule()
+    def sweep(self) -> None:
+        self.step({1: [Sweep(uid) for uid in self.states[1].emitters.sweeping]})
+
     @rule(max_bytes=st.integers(1, 3))
     def set_retention(self, max_bytes: int) -> None:
         self.step({SYSTEM_BUS: [SetRetention("default", Retention(max_bytes=max_bytes))]})
@@ -385,6 +433,17 @@ class EnginesAgree(RuleBasedStateMachine):
                     assert queue.due_ms is None or (bound is not None and bound <= queue.due_ms)
                 bound, due_ms = live.due.get(uid), rebuilt.due.get(uid)
                 assert due_ms is None or (bound is not None and bound <= due_ms)
+            bound, due_ms = live.emitters.due_ms, rebuilt.emitters.due_ms
+            assert due_ms is None or (bound is not None and bound <= due_ms)
+
+    @invariant()
+    def count_what_is_kept(self) -> None:
+        for number, state in self.states.items():
+            for uid in state.emitters.plans:
+                rows = self.memory.view.kept_after(number, uid, "", 1_000)
+                waiting = [row for row in rows if msgspec.json.decode(row.record, type=KeyState).phase.is_waiting]
+                counts = state.emitters.counts(uid)
+                assert (counts.get("keys", 0), counts.get("pending", 0)) == (len(rows), len(waiting))
 
     @invariant()
     def every_pending_delivery_has_its_rule(self) -> None:

@@ -17,6 +17,7 @@ from eventyard.core.commands import (
     CreateBus,
     CreateKey,
     DeleteBus,
+    DeleteEmitter,
     DeleteRule,
     EndReplay,
     EnforceCap,
@@ -32,9 +33,10 @@ from eventyard.core.commands import (
     TrimParked,
 )
 from eventyard.core.delivery import Note, Reason
+from eventyard.core.emitter import Kind
 from eventyard.core.event import Event
 from eventyard.core.verdict import Dead, Delivered, Gone, Verdict
-from tests.support.builders import an_event
+from tests.support.builders import an_event, put_detector
 from tests.support.houses import House
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "events.md").read_text(encoding="utf-8")
@@ -165,7 +167,14 @@ def lives(bus: House) -> list[Event]:
     return [*restored.events, *repaired.events]  # type: ignore[list-item]  # as stored
 
 
-STORIES: list[Callable[[House], list[Event]]] = [edits, dead_letters, trouble, caps, systems, lives]
+def detectors(bus: House) -> list[Event]:
+    bus.do(put_detector("d"))
+    bus.do(put_detector("d", description="another"))
+    bus.do(DeleteEmitter(Kind.DETECTOR, "d"))
+    return []
+
+
+STORIES: list[Callable[[House], list[Event]]] = [edits, dead_letters, trouble, caps, systems, lives, detectors]
 
 
 # What the page says

@@ -7,10 +7,12 @@ from typing import Any
 
 import msgspec
 
+from eventyard.core import detector_document
 from eventyard.core import event as events
 from eventyard.core import rule as rules
 from eventyard.core.clock import BusTime
-from eventyard.core.commands import Command, Demand, Expire, Lease, PutRule, Settle, Settlement
+from eventyard.core.commands import Command, Demand, Expire, Lease, PutEmitter, PutRule, Settle, Settlement
+from eventyard.core.emitter import Kind
 from eventyard.core.event import Event
 from eventyard.core.verdict import Verdict
 from eventyard.engines.memory import MemoryEngine
@@ -38,6 +40,20 @@ def a_rule_document(**changes: Any) -> bytes:
 
 def put_rule(name: str, **changes: Any) -> PutRule:
     return PutRule(name, *rules.parse(a_rule_document(**changes)))
+
+
+def a_detector_document(**changes: Any) -> bytes:
+    document = {
+        "on": {"type": ["car.updated"]},
+        "when": {"data": {"status": ["sold"]}},
+        "emit": {"rise": {"type": "car.sold"}, "fall": {"type": "car.back"}},
+    }
+    return json.dumps(document | changes).encode()
+
+
+def put_detector(name: str, *, version: int | None = None, **changes: Any) -> PutEmitter:
+    detector = detector_document.parse(a_detector_document(**changes))
+    return PutEmitter(Kind.DETECTOR, name, msgspec.Raw(msgspec.json.encode(detector)), version=version)
 
 
 class ManualClock:
@@ -97,9 +113,9 @@ class ManualReceiver:
 class Stepped:
     """A writer on an engine, stepped by hand: `do` submits one command to the default bus and steps until it is answered."""
 
-    def __init__(self, engine: Engine | None = None) -> None:
+    def __init__(self, engine: Engine | None = None, clock: ManualClock | None = None) -> None:
         self.engine = engine or MemoryEngine()
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         self.receiver = ManualReceiver()
         numbers = itertools.count()
         self.writer = Writer(self.engine, self.clock, _receiver(self.receiver))

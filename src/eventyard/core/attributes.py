@@ -41,6 +41,11 @@ def is_member(name: str) -> bool:
     return name in DATA_MEMBERS or _NAME.fullmatch(name) is not None
 
 
+def is_value(text: str) -> bool:
+    """Whether a text that is not empty may stand as the value of an attribute."""
+    return bool(text) and not _FORBIDDEN.search(text) and len(text.encode(errors="replace")) <= ATTRIBUTE_VALUE_BYTES_MAX
+
+
 def _canonical(value: Any, known: "_Known | None", name: str, place: Callable[[str], str]) -> str:
     """The value's canonical string representation (CloudEvents, 3.1), if the value may stand there."""
     if type(value) is str:

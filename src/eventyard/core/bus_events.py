@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from eventyard.core.cause import Cause
+from eventyard.core.emitter import Kind
 from eventyard.core.event import Event, make
 from eventyard.core.rule import RuleRecord
 from eventyard.core.rule_secrets import shown
@@ -25,6 +26,9 @@ DELIVERY_FAILING = "io.eventyard.delivery.failing"
 DELIVERY_RECOVERED = "io.eventyard.delivery.recovered"
 DELIVERY_DEADLETTERED = "io.eventyard.delivery.deadlettered"
 RETENTION_CAP = "io.eventyard.retention.cap"
+DETECTOR_CREATED = "io.eventyard.detector.created"
+DETECTOR_CHANGED = "io.eventyard.detector.changed"
+DETECTOR_DELETED = "io.eventyard.detector.deleted"
 BUS_CREATED = "io.eventyard.bus.created"
 BUS_CHANGED = "io.eventyard.bus.changed"
 BUS_DELETED = "io.eventyard.bus.deleted"
@@ -66,6 +70,11 @@ def source(bus: str) -> str:
 
 def own_id(incarnation: str, position: int) -> str:
     return f"{incarnation}-{position}"
+
+
+def of_emitter(kind: Kind, what: str) -> str:
+    """The type of the event that records an edit of an emitter."""
+    return f"io.eventyard.{kind}.{what}"
 
 
 def rule_data(record: RuleRecord, principal: str) -> dict[str, Any]:

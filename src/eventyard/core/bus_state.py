@@ -15,6 +15,8 @@ from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, QueueKe
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import LEASED, Delivery, State
 from eventyard.core.due import Due
+from eventyard.core.emitter import EmitterRecord, EmitterTally
+from eventyard.core.emitter_state import EmitterState
 from eventyard.core.health import Health
 from eventyard.core.loss import Gap
 from eventyard.core.order import Lanes
@@ -89,6 +91,10 @@ class Loaded(msgspec.Struct, frozen=True):
     gaps: tuple[Gap, ...] = ()
     """Positions that a repair has given up, in order."""
     health: tuple[Health, ...] = ()
+    emitters: tuple[EmitterRecord, ...] = ()
+    emitter_tallies: tuple[EmitterTally, ...] = ()
+    kept_due_ms: int | None = None
+    """When a key of any emitter is due first."""
 
 
 class BusState:
@@ -134,6 +140,8 @@ class BusState:
         """Rules in trouble."""
         self.unwell = {health.rule for health in loaded.health if health.is_unwell}
         """Those of them of which a success is news."""
+        rest_until_ms = loaded.time.work_ms + limits.HOLDS_REST_MS if loaded.emitters else 0
+        self.emitters = EmitterState(loaded.emitters, loaded.emitter_tallies, loaded.kept_due_ms, rest_until_ms)
         self._apply_backfills(loaded.backfills)
         for record in sorted(loaded.rules, key=lambda record: record.uid):
             self.live = with_record(self.live, self._place_rule(record), record)
@@ -201,6 +209,7 @@ class BusState:
         self._apply_intents(changes.intents)
         self._apply_tombstones(changes.tombstones)
         self._apply_health(changes.health)
+        self.emitters.apply(changes)
         self._apply_buses(changes.buses)
         self._apply_keys(changes.keys)
 

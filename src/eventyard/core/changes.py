@@ -16,6 +16,7 @@ from eventyard.core.access import AccessKey
 from eventyard.core.cause import Derivation
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, State, decode_note
+from eventyard.core.emitter import EmitterRecord, EmitterTally, Kept, Looked
 from eventyard.core.health import Health
 from eventyard.core.rule import RuleRecord, Tombstone
 from eventyard.core.rule_history import RuleVersion
@@ -191,6 +192,11 @@ class Changes(msgspec.Struct, dict=True):
     backfills: list[Backfill] = []
     intents: list[Intent] = []
     health: list[Health] = []
+    emitters: list[EmitterRecord] = []
+    kept: list[Kept] = []
+    emitter_tallies: list[EmitterTally] = []
+    looked: Looked | None = None
+    """For memory alone: a store knows what is due."""
     buses: list[BusRecord] = []
     keys: list[AccessKey] = []
     forgotten: list[tuple[int, int]] = []
@@ -210,6 +216,10 @@ class Changes(msgspec.Struct, dict=True):
             or self.backfills
             or self.intents
             or self.health
+            or self.emitters
+            or self.kept
+            or self.emitter_tallies
+            or self.looked
             or self.buses
             or self.keys
             or self.forgotten

@@ -10,6 +10,7 @@ import msgspec
 from eventyard.core.access import AccessKey
 from eventyard.core.changes import Filter, Retention
 from eventyard.core.delivery import Delivery, Key
+from eventyard.core.emitter import EmitterRecord, Kind
 from eventyard.core.event import Event
 from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import Pattern
@@ -240,6 +241,43 @@ class TrimParked(msgspec.Struct, frozen=True):
     rule: int
 
 
+class PutEmitter(msgspec.Struct, frozen=True):
+    """Create or change the emitter `name` of a kind, whose `document` was read. Answered with an `EmitterPut`. `version` as in `PutRule`."""
+
+    kind: Kind
+    name: str
+    document: msgspec.Raw
+    principal: str = ""
+    version: int | None = None
+
+
+class EmitterPut(msgspec.Struct, frozen=True):
+    record: EmitterRecord
+    is_created: bool
+    is_changed: bool
+
+
+class DeleteEmitter(msgspec.Struct, frozen=True):
+    """Delete the emitter `name` of a kind; what it keeps of keys goes in bounded steps. Its last record."""
+
+    kind: Kind
+    name: str
+    principal: str = ""
+    version: int | None = None
+
+
+class Sweep(msgspec.Struct, frozen=True):
+    """One bounded step through the keys of the emitter `uid` after an edit. Answered true when it is done."""
+
+    uid: int
+
+
+class RunTimers(msgspec.Struct, frozen=True):
+    """Look at up to `limit` keys of emitters that are due. Answered with how many were."""
+
+    limit: int
+
+
 class Retain(msgspec.Struct, frozen=True):
     """One bounded step of retention towards the floor `floor`. Answered with the floor reached."""
 
@@ -344,6 +382,10 @@ Command = (
     | SetRetention
     | DeleteBus
     | EmptyBus
+    | PutEmitter
+    | DeleteEmitter
+    | Sweep
+    | RunTimers
     | CreateKey
     | RevokeKey
 )

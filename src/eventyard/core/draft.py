@@ -16,6 +16,7 @@ from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, Moved, 
 from eventyard.core.clock import BusTime, rfc3339
 from eventyard.core.commands import Lease
 from eventyard.core.delivery import DELIVERED, LEASED, Delivery, Key, Note, Reason, State, encode_note, following
+from eventyard.core.emitter_draft import EmitterDraft
 from eventyard.core.event import Event
 from eventyard.core.grants import Demands, Grants, Ledger
 from eventyard.core.health import HealthDraft
@@ -50,6 +51,7 @@ class Draft:
         self.live = state.live
         self.lanes = LanesDraft(state.lanes)
         self.health = HealthDraft(state.health, state.unwell)
+        self.emitters = EmitterDraft(state.emitters, view, state.record.number, time.work_ms)
         self.grants = Grants(demands, ledger or Ledger([limits.STEP_CHANGES_MAX] * len(demands)))
         self.leases: list[Lease] = []
         self.drained: list[tuple[int, int]] = []
@@ -89,7 +91,7 @@ class Draft:
         """Whether the step has reached its bound; what is left waits for the next one."""
         return (
             len(self._events) >= limits.STEP_EVENTS_MAX
-            or len(self._puts) + len(self._moves) >= limits.STEP_CHANGES_MAX
+            or len(self._puts) + len(self._moves) + self.emitters.count >= limits.STEP_CHANGES_MAX
             or self.bytes >= limits.STEP_BYTES_MAX
         )
 
@@ -110,6 +112,10 @@ class Draft:
             backfills=list(self._backfills.values()),
             intents=list(self._intents.values()),
             health=self.health.changed,
+            emitters=self.emitters.changed_records,
+            kept=self.emitters.changed_kept,
+            emitter_tallies=self.emitters.changed_tallies,
+            looked=self.emitters.looked,
             buses=list(self._buses.values()),
             keys=list(self._keys.values()),
             forgotten=self._forgotten,
@@ -137,6 +143,8 @@ class Draft:
             self.put(uid, self.head, event.json)
         for uid in failed:
             self.put_unevaluated(uid, self.rule(uid).run, self.head)
+        if self.emitters.listening:
+            self.emitters.hear(stored, decode(event.json) if event.document is None else event.document)
         return self.head
 
     def append_bus_event(self, kind: str, subject: str, data: dict[str, object], *, cause: int = 0) -> int:

@@ -83,6 +83,10 @@ class InvalidRule(Refused):
     code, title = "invalid-rule", "The rule cannot be used"
 
 
+class InvalidDetector(Refused):
+    code, title = "invalid-detector", "The detector cannot be used"
+
+
 class ForbiddenTarget(Refused):
     code, title = "forbidden-target", "The target's address is not one this bus may call"
 

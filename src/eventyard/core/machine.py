@@ -10,7 +10,8 @@ After the commands come the demands: receivers that wait for deliveries of a rul
 where a receiver waits and nobody is before it in the queue, so a push costs no second commit on its way out.
 
 Publishing stands here. `leasing` and `settling` are what queues give out and take back, `order` its lanes; `rule_edits` and `runs`
-what is asked of rules; `backfilling`, `intents` and `retention` bounded work on what is old; `trouble` what the log is told of failures;
+what is asked of rules; `backfilling`, `intents` and `retention` bounded work on what is old; `detecting` what detectors make of what was appended, `emitter_edits`
+edits of them; `trouble` what the log is told of failures;
 `system` the list of buses, `key_edits` access keys.
 """
 
@@ -19,6 +20,8 @@ from typing import Any
 
 from eventyard.core import (
     backfilling,
+    detecting,
+    emitter_edits,
     intents,
     key_edits,
     leasing,
@@ -37,6 +40,7 @@ from eventyard.core.commands import (
     CreateBus,
     CreateKey,
     DeleteBus,
+    DeleteEmitter,
     DeleteRule,
     EmptyBus,
     EndReplay,
@@ -46,6 +50,7 @@ from eventyard.core.commands import (
     Publish,
     Published,
     Purge,
+    PutEmitter,
     PutRule,
     Redrive,
     Release,
@@ -53,11 +58,13 @@ from eventyard.core.commands import (
     Reseal,
     Retain,
     RevokeKey,
+    RunTimers,
     Seek,
     SetPaused,
     SetRetention,
     Settle,
     Skip,
+    Sweep,
     TellTrouble,
     TrimParked,
 )
@@ -72,6 +79,7 @@ def conclude(draft: Draft) -> None:
     """What every step ends with. Trouble is told last, so that what leasing finds damaged is in it."""
     leasing.lease(draft)
     trouble.tell(draft)
+    detecting.attend(draft)
     leasing.leave_live(draft)
 
 
@@ -88,7 +96,9 @@ def prefetch(draft: Draft, commands: Sequence[Command]) -> None:
 
 def admit(draft: Draft, command: Command) -> Any:
     """Carry out one command on the draft. Its answer, or a `Refused` raised with the draft untouched."""
-    return _STEPS[type(command)](draft, command)
+    answer = _STEPS[type(command)](draft, command)
+    detecting.attend(draft)
+    return answer
 
 
 def publish_all(draft: Draft, command: Publish) -> list[Published | Refused]:
@@ -128,6 +138,7 @@ def publish(draft: Draft, command: Publish, number: int) -> Published | Refused:
     if len(matches[0]) + len(matches[1]) > limits.MATCHES_PER_EVENT_MAX:
         return TooManyMatches(f"found {len(matches[0])} matching rules", wanted=f"at most {limits.MATCHES_PER_EVENT_MAX}")
     position = draft.append(event, matches, cause=0 if cause is None else cause.position)
+    detecting.attend(draft)
     return Published(position, event.source, event.id, is_duplicate=False)
 
 
@@ -173,6 +184,10 @@ _STEPS: dict[type, Callable[[Draft, Any], Any]] = {
     SetRetention: system.set_retention,
     DeleteBus: system.delete_bus,
     EmptyBus: system.empty_bus,
+    PutEmitter: emitter_edits.put,
+    DeleteEmitter: emitter_edits.delete,
+    Sweep: emitter_edits.sweep,
+    RunTimers: detecting.run_timers,
     CreateKey: key_edits.create,
     RevokeKey: key_edits.revoke,
 }

@@ -40,6 +40,18 @@ def lane_of_key(key: Any) -> int:
     return _hash("s" + key if isinstance(key, str) else "j" + _canonical(key))
 
 
+def is_path(text: str) -> bool:
+    """Whether it can name the place of a key in an event, as `data.order_id` does."""
+    return all(text.split(".")) and text.isprintable() and '"' not in text and "\\" not in text
+
+
+def scalar_text(value: Any) -> str | None:
+    """A string, number or boolean as the text of a key, the same for every spelling of one number; None for all else."""
+    if isinstance(value, str):
+        return value
+    return _canonical(value) if isinstance(value, bool | int | float | Decimal) else None
+
+
 @lru_cache(_KEYS_REMEMBERED)
 def _hash(text: str) -> int:
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") >> 1 or 1

@@ -10,6 +10,7 @@ import msgspec
 
 from eventyard.core.changes import StoredEvent
 from eventyard.core.delivery import Delivery, Key
+from eventyard.core.emitter import Kept
 from eventyard.core.rule_history import RuleVersion, VersionKey
 
 
@@ -128,6 +129,18 @@ class View(Protocol):
 
     def rules_named(self, bus: int, name: str, limit: int) -> list[int]:
         """The last `limit` rules of that name that edits tell of, deleted ones included, ascending."""
+        ...
+
+    # Emitters
+
+    def kept(self, bus: int, owner: int, key: str) -> Kept | None: ...
+
+    def kept_after(self, bus: int, owner: int, after: str, limit: int) -> list[Kept]:
+        """What is kept of up to `limit` keys above `after`, by the bytes of their UTF-8."""
+        ...
+
+    def kept_due(self, bus: int, limit: int) -> list[Kept]:
+        """The keys of all emitters that are due first, `limit` at the most, by time, owner and key."""
         ...
 
     def holds(self, bus: int) -> bool:

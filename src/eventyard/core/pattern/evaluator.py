@@ -57,6 +57,19 @@ def why(pattern: Pattern, document: Any) -> Why:
     return Why(matches=False, sentence=_summary(failures), failures=failures)
 
 
+def reason(pattern: Pattern, document: Any) -> str:
+    """Why it matches, field by field, or why not: `data.total 25 is >= 20`."""
+    for alternative in pattern.alternatives:
+        if _holds(alternative, document):
+            return listing([_right(field, document) for field in alternative.fields], "and")
+    return why(pattern, document).sentence
+
+
+def _right(field: Field, document: Any) -> str:
+    values = [value for value, _ in values_at(field.steps, document) if is_any_right(field.comparisons, value)]
+    return f"{field.name} {shown(values[0])} is {_wanted(field)}" if values else f"{field.name} is absent"
+
+
 def _holds(alternative: Alternative, document: Any) -> bool:
     demands: list[Demand] = []
     for field in alternative.fields:

@@ -12,6 +12,7 @@ from eventyard.core.bus_state import Loaded, Queue
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, QueueKey, StoredEvent
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, Key, State
+from eventyard.core.emitter import EmitterRecord, EmitterTally, Kept
 from eventyard.core.health import Health
 from eventyard.core.loss import Losses, Verified
 from eventyard.core.rule import RuleRecord, Status, Tombstone
@@ -38,6 +39,9 @@ class _Bus(msgspec.Struct):
     intents: dict[int, Intent] = {}
     keys: dict[str, AccessKey] = {}
     health: dict[int, Health] = {}
+    emitters: dict[int, EmitterRecord] = {}
+    emitter_tallies: dict[int, EmitterTally] = {}
+    kept: dict[tuple[int, str], Kept] = {}
 
 
 class MemoryEngine:
@@ -96,6 +100,9 @@ class MemoryEngine:
             backfills=tuple(bus.backfills.values()),
             intents=tuple(bus.intents.values()),
             health=tuple(bus.health.values()),
+            emitters=tuple(bus.emitters.values()),
+            emitter_tallies=tuple(bus.emitter_tallies.values()),
+            kept_due_ms=min((row.due_ms for row in bus.kept.values() if row.due_ms is not None), default=None),
             queues={key: Queue(list(counts), self._view.next_due(number, *key)) for key, counts in bus.counts.items()},
             leased=tuple(row for row in rows if row.state is State.LEASED),
             buses=tuple(r for r in self._records.values() if r.number != SYSTEM_BUS) if number == SYSTEM_BUS else (),
@@ -125,6 +132,7 @@ class MemoryEngine:
         bus.deliveries.update((move.now.key, move.now) for move in changes.moves)
         self._commit_rules(bus, changes)
         self._commit_work(bus, changes)
+        self._commit_emitters(bus, changes)
         self._commit_buses(changes)
         for version in changes.versions:
             self._commit_version(bus, version)
@@ -167,6 +175,20 @@ class MemoryEngine:
         bus.health.update((health.rule, health) for health in changes.health)
         bus.health = {key: health for key, health in bus.health.items() if not health.is_removed}
         bus.intents = {key: intent for key, intent in bus.intents.items() if not intent.is_done}
+
+    def _commit_emitters(self, bus: _Bus, changes: Changes) -> None:
+        bus.emitter_tallies.update((tally.owner, tally) for tally in changes.emitter_tallies)
+        for record in changes.emitters:
+            if record.is_removed:
+                bus.emitters.pop(record.uid, None)
+                bus.emitter_tallies.pop(record.uid, None)
+            else:
+                bus.emitters[record.uid] = record
+        for row in changes.kept:
+            if row.record:
+                bus.kept[row.owner, row.key] = row
+            else:
+                bus.kept.pop((row.owner, row.key), None)
 
     def _commit_buses(self, changes: Changes) -> None:
         for record in changes.buses:
@@ -292,6 +314,17 @@ class MemoryView:
     def rules_named(self, bus: int, name: str, limit: int) -> list[int]:
         held = self._bus(bus).versions
         return sorted(uid for uid, own in held.items() if own[0].name == name)[-limit:]
+
+    def kept(self, bus: int, owner: int, key: str) -> Kept | None:
+        return self._bus(bus).kept.get((owner, key))
+
+    def kept_after(self, bus: int, owner: int, after: str, limit: int) -> list[Kept]:
+        own = (row for row in self._bus(bus).kept.values() if row.owner == owner and row.key > after)
+        return sorted(own, key=lambda row: row.key)[:limit]
+
+    def kept_due(self, bus: int, limit: int) -> list[Kept]:
+        due = [(row.due_ms, row.owner, row.key, row) for row in self._bus(bus).kept.values() if row.due_ms is not None]
+        return [row for *_, row in sorted(due, key=lambda one: one[:3])][:limit]
 
     def holds(self, bus: int) -> bool:
         return bus in self._buses

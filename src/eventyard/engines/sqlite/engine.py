@@ -14,7 +14,7 @@ publishers that were told to come back find, at worst, their events already acce
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import apsw
 import msgspec
@@ -25,6 +25,7 @@ from eventyard.core.bus_state import Loaded, Queue
 from eventyard.core.changes import Backfill, BusRecord, Changes, Intent, QueueKey
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, State
+from eventyard.core.emitter import EmitterRecord, EmitterTally
 from eventyard.core.errors import Damaged, InvalidSettings
 from eventyard.core.health import Health
 from eventyard.core.loss import Loss, Losses, Verified
@@ -32,7 +33,7 @@ from eventyard.core.rule import Alike, RuleRecord, Tombstone
 from eventyard.core.system import SYSTEM_BUS
 from eventyard.core.view import View
 from eventyard.engines.sqlite import connection as connections
-from eventyard.engines.sqlite import files, log_tail, writing
+from eventyard.engines.sqlite import files, log_tail, record_rows, writing
 from eventyard.engines.sqlite.connection import Synchronous, failure, rows
 from eventyard.engines.sqlite.damage import DamageLog
 from eventyard.engines.sqlite.ids import LAYOUT, IdIndex, Layout, Staged
@@ -328,7 +329,18 @@ class SqliteEngine:
             ordered=tuple(row for rule in rules if rule.is_ordered for row in self._view.ordered(bus, rule.uid)),
             gaps=load_gaps(self._connection, bus),
             health=tuple(self._records("healths", bus, Health)),
+            **self._emitters(bus),
         )
+
+    def _emitters(self, bus: int) -> dict[str, Any]:
+        found = rows(self._connection, "emitters", bus)
+        return {
+            "emitters": tuple(decode(record, EmitterRecord, self._path) for record, *_ in found),
+            "emitter_tallies": tuple(
+                EmitterTally(uid, counts) for _, uid, text in found if (counts := record_rows.counts(text))
+            ),
+            "kept_due_ms": rows(self._connection, "kept_due_first", bus)[0][0],
+        }
 
     def _leased(self, bus: int, queues: dict[QueueKey, Queue]) -> Iterator[Delivery]:
         for rule in sorted({rule for (rule, _), queue in queues.items() if queue.counts[State.LEASED]}):

@@ -279,6 +279,40 @@ DELETE FROM health WHERE bus = ?1 AND rule = ?2
 -- name: healths
 SELECT record FROM health WHERE bus = ?1 ORDER BY rule
 
+-- Emitters and what they keep.
+
+-- name: set_emitter
+INSERT INTO emitter (bus, uid, record) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET record = ?3
+
+-- name: set_emitter_counts
+UPDATE emitter SET counts = ?3 WHERE bus = ?1 AND uid = ?2
+
+-- name: remove_emitter
+DELETE FROM emitter WHERE bus = ?1 AND uid = ?2
+
+-- name: emitters
+SELECT record, uid, counts FROM emitter WHERE bus = ?1 ORDER BY uid
+
+-- name: set_kept
+INSERT INTO kept (bus, owner, key, due_ms, record) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET due_ms = excluded.due_ms, record = excluded.record
+
+-- name: remove_kept
+DELETE FROM kept WHERE bus = ?1 AND owner = ?2 AND key = ?3
+
+-- name: kept
+SELECT owner, key, due_ms, record FROM kept WHERE bus = ?1 AND owner = ?2 AND key = ?3
+
+-- name: kept_after
+SELECT owner, key, due_ms, record FROM kept WHERE bus = ?1 AND owner = ?2 AND key > ?3 ORDER BY key LIMIT ?4
+
+-- name: kept_due
+SELECT owner, key, due_ms, record FROM kept INDEXED BY kept_due
+WHERE bus = ?1 AND due_ms IS NOT NULL ORDER BY due_ms, owner, key LIMIT ?2
+
+-- name: kept_due_first
+SELECT min(due_ms) FROM kept INDEXED BY kept_due WHERE bus = ?1 AND due_ms IS NOT NULL
+
 -- name: holds
 SELECT EXISTS (SELECT 1 FROM event WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM delivery WHERE bus = ?1)
@@ -290,6 +324,8 @@ SELECT EXISTS (SELECT 1 FROM event WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM intent WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM tombstone WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM health WHERE bus = ?1)
+    OR EXISTS (SELECT 1 FROM emitter WHERE bus = ?1)
+    OR EXISTS (SELECT 1 FROM kept WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM stub WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM id_segment WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM id_bucket WHERE place BETWEEN ?2 AND ?3)
@@ -341,6 +377,14 @@ DELETE FROM tombstone WHERE bus = ?1 AND name <= (
 DELETE FROM health WHERE bus = ?1 AND rule <= (
     SELECT max(rule) FROM (SELECT rule FROM health WHERE bus = ?1 ORDER BY rule LIMIT ?2)
 )
+
+-- name: empty_emitter
+DELETE FROM emitter WHERE bus = ?1 AND uid <= (
+    SELECT max(uid) FROM (SELECT uid FROM emitter WHERE bus = ?1 ORDER BY uid LIMIT ?2)
+)
+
+-- name: empty_kept
+DELETE FROM kept WHERE (bus, owner, key) IN (SELECT bus, owner, key FROM kept WHERE bus = ?1 LIMIT ?2)
 
 -- name: empty_stub
 DELETE FROM stub WHERE place BETWEEN ?1 AND (

@@ -9,13 +9,14 @@ import msgspec
 
 from eventyard.core.access import AccessKey
 from eventyard.core.changes import Backfill, BusRecord, Intent
+from eventyard.core.emitter import EmitterRecord
 from eventyard.core.errors import Damaged
 from eventyard.core.health import Health
 from eventyard.core.rule import RuleRecord, Tombstone
 from eventyard.core.rule_history import RuleVersion
 from eventyard.engines.sqlite import files
 
-Record = TypeVar("Record", BusRecord, RuleRecord, RuleVersion, Backfill, Intent, Tombstone, AccessKey, Health)
+Record = TypeVar("Record", BusRecord, RuleRecord, RuleVersion, Backfill, Intent, Tombstone, AccessKey, Health, EmitterRecord)
 
 KINDS: Final = MappingProxyType(
     {
@@ -27,6 +28,7 @@ KINDS: Final = MappingProxyType(
         "tombstone": Tombstone,
         "access_key": AccessKey,
         "health": Health,
+        "emitter": EmitterRecord,
     }
 )
 """What the column `record` of each table holds."""
@@ -41,6 +43,14 @@ def decode(text: Any, kind: type[Record], path: str) -> Record:
             f"found a {kind.__name__} in {path} that cannot be read",
             wanted=f"it as it was written; {files.repair_command(path)}",
         ) from error
+
+
+def counts(text: Any) -> dict[str, int]:
+    """What was counted of an emitter. Counts that cannot be read begin anew: nothing rests on them but what people are told."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, int])
+    except (TypeError, msgspec.MsgspecError):
+        return {}
 
 
 def is_readable(table: str, text: Any) -> bool:

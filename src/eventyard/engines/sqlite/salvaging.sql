@@ -94,6 +94,24 @@ SELECT rule, bus, record FROM health WHERE bus = ?3 AND rule BETWEEN ?1 AND ?2 O
 -- name: keep_health
 INSERT OR IGNORE INTO health (rule, bus, record) VALUES (?, ?, ?)
 
+-- name: walk_emitter_up
+SELECT uid, bus, counts, record FROM emitter WHERE bus = ?3 AND uid BETWEEN ?1 AND ?2 ORDER BY uid
+
+-- name: walk_emitter_down
+SELECT uid, bus, counts, record FROM emitter WHERE bus = ?3 AND uid BETWEEN ?1 AND ?2 ORDER BY uid DESC
+
+-- name: keep_emitter
+INSERT OR IGNORE INTO emitter (uid, bus, counts, record) VALUES (?, ?, ?, ?)
+
+-- name: walk_kept_up
+SELECT owner, bus, key, due_ms, record FROM kept WHERE bus = ?3 AND owner BETWEEN ?1 AND ?2 ORDER BY owner, key
+
+-- name: walk_kept_down
+SELECT owner, bus, key, due_ms, record FROM kept WHERE bus = ?3 AND owner BETWEEN ?1 AND ?2 ORDER BY owner DESC, key DESC
+
+-- name: keep_kept
+INSERT OR IGNORE INTO kept (owner, bus, key, due_ms, record) VALUES (?, ?, ?, ?, ?)
+
 -- name: walk_gap_up
 SELECT first, bus, last, reason, recorded_ms FROM gap WHERE bus = ?3 AND first BETWEEN ?1 AND ?2 ORDER BY first
 

@@ -186,3 +186,25 @@ CREATE TABLE health (
     record BLOB NOT NULL,
     PRIMARY KEY (bus, rule)
 ) STRICT, WITHOUT ROWID;
+
+-- What publishes by itself: `record` is JSON (EmitterRecord), `counts` what was counted of it, by name.
+CREATE TABLE emitter (
+    bus    INTEGER NOT NULL,
+    uid    INTEGER NOT NULL,
+    record BLOB NOT NULL,
+    counts BLOB NOT NULL DEFAULT X'7B7D',
+    PRIMARY KEY (bus, uid)
+) STRICT, WITHOUT ROWID;
+
+-- What an emitter keeps of each of its keys, as its kind spells it. `due_ms`: the work time at which somebody has to look at it.
+CREATE TABLE kept (
+    bus    INTEGER NOT NULL,
+    owner  INTEGER NOT NULL,
+    key    TEXT NOT NULL,
+    due_ms INTEGER,
+    record BLOB NOT NULL,
+    PRIMARY KEY (bus, owner, key)
+) STRICT, WITHOUT ROWID;
+
+-- A table without rowid ends each entry of an index with its key: so this one is by time, owner and key.
+CREATE INDEX kept_due ON kept (bus, due_ms) WHERE due_ms IS NOT NULL;

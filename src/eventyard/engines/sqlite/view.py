@@ -9,6 +9,7 @@ import apsw
 
 from eventyard.core.changes import StoredEvent
 from eventyard.core.delivery import Delivery, Key, State
+from eventyard.core.emitter import Kept
 from eventyard.core.rule_history import RuleVersion, VersionKey
 from eventyard.core.view import Known
 from eventyard.engines.sqlite import event_rows, record_rows
@@ -166,6 +167,16 @@ class SqliteView:
 
     def rules_named(self, bus: int, name: str, limit: int) -> list[int]:
         return [uid for (uid,) in rows(self._connection, "rules_named", bus, name, limit)][::-1]
+
+    def kept(self, bus: int, owner: int, key: str) -> Kept | None:
+        found = rows(self._connection, "kept", bus, owner, key)
+        return Kept(*found[0]) if found else None
+
+    def kept_after(self, bus: int, owner: int, after: str, limit: int) -> list[Kept]:
+        return [Kept(*row) for row in rows(self._connection, "kept_after", bus, owner, after, limit)]
+
+    def kept_due(self, bus: int, limit: int) -> list[Kept]:
+        return [Kept(*row) for row in rows(self._connection, "kept_due", bus, limit)]
 
     def holds(self, bus: int) -> bool:
         return bool(rows(self._connection, "holds", bus, *places.span(bus))[0][0])

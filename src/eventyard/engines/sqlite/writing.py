@@ -26,6 +26,8 @@ _EMPTY_BY_BUS = (
     "empty_intent",
     "empty_tombstone",
     "empty_health",
+    "empty_emitter",
+    "empty_kept",
 )
 _EMPTY_BY_PLACE = ("empty_event", "empty_stub", "empty_id_segment", "empty_id_bucket", "empty_id_slice")
 
@@ -47,6 +49,7 @@ def write(connection: apsw.Connection, changes: Changes) -> None:
     if changes.versions:
         version_rows.write(connection, changes)
     _write_work(connection, changes)
+    _write_emitters(connection, changes)
     for record in changes.buses:
         _write_bus(connection, record)
     for key in changes.keys:
@@ -97,6 +100,22 @@ def _write_work(connection: apsw.Connection, changes: Changes) -> None:
             connection.execute(SQL["remove_health"], (changes.bus, health.rule))
         else:
             connection.execute(SQL["set_health"], (changes.bus, health.rule, _encode(health)))
+
+
+def _write_emitters(connection: apsw.Connection, changes: Changes) -> None:
+    bus = changes.bus
+    for record in changes.emitters:
+        if record.is_removed:
+            connection.execute(SQL["remove_emitter"], (bus, record.uid))
+        else:
+            connection.execute(SQL["set_emitter"], (bus, record.uid, _encode(record)))
+    for tally in changes.emitter_tallies:
+        connection.execute(SQL["set_emitter_counts"], (bus, tally.owner, _encode(tally.counts)))
+    rows = [(bus, row.owner, row.key, row.due_ms, row.record) for row in changes.kept if row.record]
+    insert_all(connection, "set_kept", rows)
+    for row in changes.kept:
+        if not row.record:
+            connection.execute(SQL["remove_kept"], (bus, row.owner, row.key))
 
 
 def _write_bus(connection: apsw.Connection, record: BusRecord) -> None:

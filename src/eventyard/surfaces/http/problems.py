@@ -51,6 +51,7 @@ STATUSES: dict[type[EventyardError], int] = {
     errors.InvalidPattern: 400,
     errors.PatternTooCostly: 400,
     errors.InvalidRule: 400,
+    errors.InvalidDetector: 400,
     errors.ForbiddenTarget: 400,
     errors.InvalidName: 400,
     errors.InvalidRequest: 400,

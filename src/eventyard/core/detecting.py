@@ -1,0 +1,251 @@
+"""Detectors at work in a step: what they make of the events that it appended, and of the holds that time has ended.
+
+An edge is appended to the log in the step that brings it about, behind the observation; so the observation, the key's new state and the edge
+are durable together or not at all. What it says, and its id, follow from the detector, its version and the observation that the edge
+goes back to, whenever the step is made. Other detectors may observe it in the same step.
+"""
+
+from typing import Any
+
+import msgspec
+
+from eventyard.core import detector, emitter_graph, emitter_plan, limits
+from eventyard.core.clock import rfc3339
+from eventyard.core.commands import RunTimers
+from eventyard.core.detector import Act, Flip, KeyState, Observation, Signal
+from eventyard.core.detector_plan import DetectorPlan
+from eventyard.core.draft import Draft
+from eventyard.core.emitter import Kept
+from eventyard.core.emitter_draft import Heard
+from eventyard.core.errors import InvalidDetector, PatternTooCostly
+from eventyard.core.event import Event, make
+from eventyard.core.strict_json import decode
+
+_decode = msgspec.json.Decoder(KeyState).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def attend(draft: Draft) -> None:
+    """Let every emitter that an appended event concerns have it, and those that what they publish concerns, until nothing is left."""
+    heard = draft.emitters.heard
+    while heard:
+        _attend_to(draft, heard.popleft())
+
+
+def _attend_to(draft: Draft, heard: Heard) -> None:
+    for key in heard.failed:
+        _count(draft, emitter_plan.owner_of(key)[0], "failed")
+    for key in heard.ears:
+        plan = draft.emitters.plan(emitter_plan.owner_of(key)[0])
+        if isinstance(plan, DetectorPlan):
+            _observe(draft, plan, heard)
+
+
+def run_timers(draft: Draft, command: RunTimers) -> int:
+    """Look at keys that are due. How many there were."""
+    rows = draft.emitters.due(draft.emitters.hold_clock_ms, command.limit)
+    for row in draft.emitters.now(rows):
+        plan = draft.emitters.plan(row.owner)
+        if isinstance(plan, DetectorPlan):
+            _wake(draft, plan, row)
+            attend(draft)
+        elif plan is None:
+            draft.emitters.forget(row.owner, row.key)
+    return len(rows)
+
+
+# Observations
+
+
+def _observe(draft: Draft, plan: DetectorPlan, heard: Heard) -> None:
+    uid = plan.record.uid
+    key = plan.key(heard.document)
+    if key is None:
+        _count(draft, uid, "unkeyed")
+        return
+    seen = plan.observation(
+        heard.document,
+        position=heard.event.position,
+        accepted_ms=heard.event.accepted_ms,
+        work_ms=draft.time.work_ms,
+    )
+    try:
+        signal = plan.signal(heard.document)
+    except PatternTooCostly:
+        signal = None
+    if seen is None or signal is None:
+        _count(draft, uid, "unordered" if seen is None else "failed")
+        return
+    _take(draft, plan, key, seen, signal)
+
+
+def _take(draft: Draft, plan: DetectorPlan, key: str, seen: Observation, signal: Signal) -> None:
+    uid, clock_ms = plan.record.uid, draft.emitters.hold_clock_ms
+    before = _known(draft, plan, key)
+    if before is None and draft.emitters.tally(uid).get("keys", 0) >= plan.detector.max_keys:
+        _count(draft, uid, "over_max_keys")
+        return
+    if before is not None and detector.is_late(before, seen.mark):
+        _count(draft, uid, "late")
+        return
+    _count(draft, uid, "observations")
+    now = _ended(draft, plan, key, before or KeyState(plan.record.version))
+    if before is not None and detector.is_forgotten(now, plan.terms, clock_ms):
+        now = KeyState(plan.record.version)
+        _count(draft, uid, "forgotten")
+    now, act = detector.observed(now, signal, seen, plan.terms)
+    if act is Act.CANCEL:
+        _count(draft, uid, "cancelled")
+    _keep(draft, plan, key, before, _ended(draft, plan, key, now))
+
+
+def _known(draft: Draft, plan: DetectorPlan, key: str) -> KeyState | None:
+    row = draft.emitters.kept(plan.record.uid, key)
+    return None if row is None else _in_force(draft, plan, row)
+
+
+def _in_force(draft: Draft, plan: DetectorPlan, row: Kept) -> KeyState:
+    """What is known of a key, judged by the version in force; nothing, where the row cannot be read any more."""
+    try:
+        known = _decode(row.record)
+    except msgspec.MsgspecError:
+        return KeyState(plan.record.version)
+    if known.version == plan.record.version:
+        return known
+    signal = _last_said(draft, plan, known)
+    after, is_turned = detector.rejudged(known, plan.record.version, signal, plan.terms, draft.time.time_ms)
+    if is_turned:
+        _count(draft, plan.record.uid, "turned")
+    _keep(draft, plan, row.key, known, after)
+    return after
+
+
+def _last_said(draft: Draft, plan: DetectorPlan, known: KeyState) -> Signal | None:
+    """What the last observation of a key says to the version in force; None where the log does not have it any more, or it is none now."""
+    event = draft.event(known.position) if known.position else None
+    if event is None:
+        return None
+    document = decode(event.json)
+    return plan.signal_of(document)
+
+
+# Holds
+
+
+def _wake(draft: Draft, plan: DetectorPlan, row: Kept) -> None:
+    """A key's time has come, or was thought to."""
+    uid, before = row.owner, _in_force(draft, plan, row)
+    after = _ended(draft, plan, row.key, before)
+    if not detector.is_forgotten(after, plan.terms, draft.emitters.hold_clock_ms):
+        _keep(draft, plan, row.key, before, after)
+        return
+    _count(draft, uid, "forgotten")
+    _count(draft, uid, "keys", -1)
+    _count(draft, uid, "pending", -before.phase.is_waiting)
+    draft.emitters.forget(uid, row.key)
+
+
+def _ended(draft: Draft, plan: DetectorPlan, key: str, known: KeyState) -> KeyState:
+    """The key, its hold ended and told where it is due and the detector may tell one more edge now."""
+    if not detector.is_due(known, draft.emitters.hold_clock_ms):
+        return known
+    if not known.is_put_off and (until_ms := _turn_ms(draft, plan)) > draft.time.work_ms:
+        _count(draft, plan.record.uid, "put_off")
+        return detector.put_off(known, until_ms)
+    after, flip = detector.flipped(known, plan.terms)
+    _count(draft, plan.record.uid, "rises" if flip.act is Act.RISE else "falls")
+    _tell(draft, plan, key, flip)
+    return after
+
+
+def _turn_ms(draft: Draft, plan: DetectorPlan) -> int:
+    """The work time at which the detector may tell its next edge, which is taken by this call (a leaky bucket, by its virtual time)."""
+    counts = draft.emitters.tally(plan.record.uid)
+    every_us = round(1_000_000 / plan.detector.max_edges_per_s)
+    burst_us = limits.DETECTOR_EDGES_BURST_S * 1_000_000
+    paced_us = max(counts.get("paced_us", 0), draft.time.work_ms * 1000)
+    counts["paced_us"] = paced_us + every_us
+    return -((burst_us - paced_us) // 1000)
+
+
+def _keep(draft: Draft, plan: DetectorPlan, key: str, before: KeyState | None, after: KeyState) -> None:
+    uid = plan.record.uid
+    if before is None:
+        _count(draft, uid, "keys")
+    _count(draft, uid, "pending", after.phase.is_waiting - (before is not None and before.phase.is_waiting))
+    draft.emitters.keep(Kept(uid, key, detector.wake_ms(after, plan.terms), _encode(after)))
+
+
+def _count(draft: Draft, uid: int, name: str, more: int = 1) -> None:
+    if more:
+        counts = draft.emitters.tally(uid)
+        counts[name] = counts.get(name, 0) + more
+
+
+# Telling an edge
+
+
+class Edge(msgspec.Struct, frozen=True):
+    """The data of the event that an edge is."""
+
+    detector: str
+    key: str
+    edge: str
+    before: Any
+    after: Any
+    since: str
+    held_for_s: float
+    cause: dict[str, Any]
+    why: str
+
+
+def _tell(draft: Draft, plan: DetectorPlan, key: str, flip: Flip) -> None:
+    kind = plan.emitted_type(flip.act)
+    if kind is not None:
+        draft.append(_event(draft, plan, kind, key, flip), cause=flip.cause.position)
+
+
+def _event(draft: Draft, plan: DetectorPlan, kind: str, key: str, flip: Flip) -> Event:
+    bus, record, cause = draft.state.record, plan.record, flip.cause
+    return make(
+        {
+            "id": f"{bus.incarnation}-{record.uid}-{record.version}-{cause.position}",
+            "source": emitter_graph.source(plan, bus.name),
+            "type": kind,
+            "subject": key,
+            "time": rfc3339(flip.time_ms),
+            **cause.cause.attributes,
+        },
+        Edge(
+            detector=record.name,
+            key=key,
+            edge=flip.act,
+            before=_said(flip.before),
+            after=_said(flip.after),
+            since=rfc3339(flip.since_ms),
+            held_for_s=flip.held_ms / 1000,
+            cause={"position": cause.position, "source": cause.source, "id": cause.id, "type": cause.type},
+            why=plan.why(flip.act, flip.after),
+        ),
+    )
+
+
+def _said(values: str) -> msgspec.Raw | None:
+    return msgspec.Raw(values.encode()) if values else None
+
+
+# Edits
+
+
+def check_change(before: DetectorPlan, after: DetectorPlan) -> None:
+    """What is kept is of keys, in an order: of other keys, or in another order, it would say nothing."""
+    for name in ("key", "order_by"):
+        old, new = getattr(before.detector, name), getattr(after.detector, name)
+        if old != new:
+            wanted = "the same; delete the detector and create it again"
+            raise InvalidDetector(f'found "{new}", and it was created with "{old}"', wanted=wanted, at=f"/{name}")
+
+
+def judge_anew(draft: Draft, plan: DetectorPlan, row: Kept) -> None:
+    """A key under the version in force."""
+    _in_force(draft, plan, row)
