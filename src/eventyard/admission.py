@@ -12,7 +12,7 @@ from typing import Any, cast
 import msgspec
 
 from eventyard import logbook
-from eventyard.core import limits, machine
+from eventyard.core import limits, machine, publishing
 from eventyard.core.bus_state import BusState
 from eventyard.core.commands import Command, Publish, Settle
 from eventyard.core.draft import Draft
@@ -130,6 +130,6 @@ def _admit_events(draft: Draft, ticket: Ticket, command: Publish) -> bool:
     for number in range(len(ticket.answers), len(command.events)):
         if draft.is_full:
             return False
-        ticket.answers.append(machine.publish(draft, command, number))
+        ticket.answers.append(publishing.publish(draft, command, number))
     ticket.answer = ticket.answers
     return True

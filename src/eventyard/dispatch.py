@@ -24,12 +24,13 @@ from eventyard.core.commands import Demand, Lease, Settle, Settlement
 from eventyard.core.delivery import Note, Reason
 from eventyard.core.errors import Corrupt, EventyardError, SecretLost, Unavailable
 from eventyard.core.grants import Demands
+from eventyard.core.reply import Reply
 from eventyard.core.rule import RuleRecord
 from eventyard.core.transform import TransformFailed
 from eventyard.core.transform.jsonata import Program
 from eventyard.core.transform.shaped import Shaped
 from eventyard.core.transform.shapes import Shapes, facts
-from eventyard.core.verdict import Answer, Dead, PushVerdict, Retry, decide
+from eventyard.core.verdict import Answer, Dead, Delivered, PushVerdict, Retry, decide
 from eventyard.metering import Meter
 from eventyard.ports import ExpressionFailed, Expressions, Outcome, PushAnswer, PutOff, Tracing, Transport, Values
 
@@ -189,11 +190,13 @@ class Dispatch:
         """What was leased is on its way already."""
 
     def collect(self) -> Iterable[tuple[int, Settle, Callable[[Any], None]]]:
-        """All verdicts that are in, a command for each bus: at full speed one commit carries many."""
+        """All verdicts that are in, a command for each bus: at full speed one commit carries many. Of replies, as many as a step bears."""
         pushes: dict[int, list[_Push]] = {}
-        while self._settled:
+        reply_bytes = 0
+        while self._settled and reply_bytes < limits.REPLIES_PER_STEP_BYTES:
             push = self._settled.popleft()
             pushes.setdefault(push.bus.number, []).append(push)
+            reply_bytes += _reply_bytes(push)
         for number, settled in pushes.items():
             settlements = tuple(push.settlement for push in settled if push.settlement is not None)
             yield number, Settle(settlements), partial(self._written, settled)
@@ -257,6 +260,8 @@ class Dispatch:
             time_ms=time.time_ms,
             chance=self._rng.random(),
         )
+        if isinstance(verdict, Delivered) and (reply := pushing.answered(push.bus, push.lease, answer)) is not None:
+            verdict = Delivered(verdict.note, reply)
         self._settle(push, verdict)
 
     def _settle(self, push: _Push, verdict: PushVerdict) -> None:
@@ -297,6 +302,11 @@ class Dispatch:
     def give_up(self) -> None:
         """As `abandon`, where somebody else goes on: what the transport gives up is due again at once, its attempt counted."""
         self._is_draining = self._is_giving_up = True
+
+
+def _reply_bytes(push: _Push) -> int:
+    verdict = None if push.settlement is None else push.settlement.verdict
+    return len(verdict.reply.event.json) if isinstance(verdict, Delivered) and isinstance(verdict.reply, Reply) else 0
 
 
 def _claim(bus: int, rule: int) -> int:

@@ -21,6 +21,7 @@ from eventyard.core.changes import BusRecord, Changes
 from eventyard.core.commands import Publish, Published
 from eventyard.core.delivery import DELIVERED, LEASED, State
 from eventyard.core.errors import Refused
+from eventyard.core.reply import ReplyOutcome
 from eventyard.core.rule import RuleRecord, Status
 from eventyard.inbox import Ticket
 
@@ -64,7 +65,7 @@ class BusMeter(msgspec.Struct, eq=False):
 
 
 class RuleMeter(msgspec.Struct, eq=False):
-    """Deliveries of one rule. `failed`: attempts after which another follows."""
+    """Deliveries of one rule. `failed`: attempts after which another follows. `replies`: by what became of them."""
 
     bus: str
     name: str
@@ -72,6 +73,7 @@ class RuleMeter(msgspec.Struct, eq=False):
     failed: int = 0
     dead: int = 0
     discarded: int = 0
+    replies: dict[ReplyOutcome, int] = msgspec.field(default_factory=lambda: defaultdict(int))
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -169,6 +171,8 @@ class Meter:
         if changes.rules:
             self.follow(bus, changes.rules)
         self._count_deliveries(self._rules[bus.number], changes)
+        for uid, outcome in changes.replies:
+            self._rules[bus.number][uid].replies[outcome] += 1
         for record in changes.rules:
             if record.status is Status.DELETED:
                 self._forget_rule(bus, record.uid)

@@ -5,17 +5,19 @@ from typing import NamedTuple
 
 import msgspec
 
-from eventyard.core import auth, signature
+from eventyard.core import auth, limits, reply, signature
+from eventyard.core import cause as causes
 from eventyard.core import event as events
 from eventyard.core.changes import BusRecord
 from eventyard.core.commands import Lease
 from eventyard.core.delivery import Delivery, delivery_id
 from eventyard.core.errors import SecretLost
+from eventyard.core.reply import RefusedReply, Reply
 from eventyard.core.rule import WITHOUT_EVENT, HttpTarget, RuleRecord
 from eventyard.core.rule_secrets import BEARER, CLIENT_SECRET, PASSWORD, SIGNING
 from eventyard.core.secret import Secret, context
 from eventyard.core.transform.shaped import Shaped, address
-from eventyard.ports import PushRequest
+from eventyard.ports import PushAnswer, PushRequest
 
 Headers = Sequence[tuple[str, str]]
 
@@ -54,10 +56,23 @@ def push(
         raise TypeError(f"rule {record.name} is pulled, not pushed")
     if _is_marked(lease):
         more = (*more, ("eventyard-replay", str(lease.delivery.run)))
+    if target.reply:
+        more = (*more, reply.OFFER)
     opened = _open(bus, record, target, open_secret)
-    return _request(
+    request = _request(
         bus, record, lease.delivery, lease.event, target=target, shaped=shaped, more=more, opened=opened, time_s=time_s
     )
+    return msgspec.structs.replace(request, answer_bytes_max=limits.REPLY_BYTES_MAX + 1) if target.reply else request
+
+
+def answered(bus: BusRecord, lease: Lease, answer: PushAnswer) -> Reply | RefusedReply | None:
+    """The reply that an answer to a push is, where the rule takes replies."""
+    target, delivery = lease.record.rule.target.http, lease.delivery
+    if target is None or not target.reply:
+        return None
+    identity = delivery_id(bus.incarnation, delivery.rule, delivery.position, delivery.run)
+    cause = causes.of(delivery.position, lease.event)
+    return reply.read(answer.status, answer.headers, answer.body, cause=cause, delivery=identity)
 
 
 def _is_marked(lease: Lease) -> bool:
@@ -114,6 +129,7 @@ def _request(
         ("eventyard-position", str(delivery.position)),
         ("eventyard-bus", bus.name),
         ("eventyard-rule", record.name),
+        ("eventyard-hops", str(causes.hops(event))),
         *more,
         *opened.headers,
     ]

@@ -20,6 +20,7 @@ from eventyard import entrance, logbook, process
 from eventyard import settings as settings_module
 from eventyard.bus import Eventyard
 from eventyard.bus.figures import Holdings
+from eventyard.core import limits
 from eventyard.core.errors import InvalidSettings, StorageFailed, StorageFull
 from eventyard.core.network import Policy
 from eventyard.engines.sqlite import DATABASE, SqliteEngine, hold
@@ -88,6 +89,7 @@ def compose(
     is_pushing: bool = True,
     trace_endpoint: str = "",
     trace_ratio: float = 0.0,
+    hops_max: int = limits.HOPS_MAX_DEFAULT,
 ) -> Eventyard:
     """A bus on the file at `path`, not started. `secrets_key_file`: empty for the one beside it."""
     vault = KeyFile(Path(secrets_key_file or Path(path).with_name(SECRETS_KEY_FILE)))
@@ -102,6 +104,7 @@ def compose(
         tracing=tracing,
         vault=vault,
         expressions=Evaluators(),
+        hops_max=hops_max,
     )
 
 
@@ -148,6 +151,7 @@ async def _started(settings: Settings) -> Eventyard:
         is_pushing=settings.dispatch,
         trace_endpoint=settings.trace_endpoint,
         trace_ratio=settings.trace_ratio,
+        hops_max=settings.hops_max,
     )
     try:
         await asyncio.to_thread(_open, yard, settings)

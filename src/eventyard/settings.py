@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from eventyard.core import access
+from eventyard.core import access, limits
 from eventyard.core.access import Grant, Scope
 from eventyard.core.errors import InvalidSettings, Refused
 from eventyard.core.network import Policy
@@ -45,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """The file with the keys for what is secret in rules; empty: `secrets.key` in the data folder."""
     dispatch: bool = True
     """Whether this server pushes itself; else workers do, which lease from it."""
+    hops_max: Annotated[int, msgspec.Meta(ge=1, le=limits.HOPS_MAX)] = limits.HOPS_MAX_DEFAULT
+    """How many events may come of one another."""
     trace_endpoint: str = ""
     """Where spans are sent, OTLP over HTTP; empty: none are made."""
     trace_ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01

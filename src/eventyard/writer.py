@@ -73,7 +73,15 @@ class Receiver(Protocol):
 
 
 class Writer:
-    def __init__(self, engine: Engine, clock: Clock, *receivers: Receiver, meter: Meter | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        *receivers: Receiver,
+        meter: Meter | None = None,
+        hops_max: int = limits.HOPS_MAX_DEFAULT,
+    ) -> None:
+        self._hops_max = hops_max
         self._engine = engine
         self._clock = clock
         self._receivers = receivers
@@ -301,7 +309,7 @@ class Writer:
     def _admit_bus(self, state: BusState, ledger: Ledger) -> Admission:
         number = state.record.number
         waiting = self._waiting.pop(number, None) or Waiting()
-        draft = Draft(state, self._engine.view, self._time, self._demands(number), ledger)
+        draft = Draft(state, self._engine.view, self._time, self._demands(number), ledger, hops_max=self._hops_max)
         admission = admit(draft, waiting)
         if waiting:
             self._waiting[number] = waiting

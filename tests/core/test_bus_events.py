@@ -34,7 +34,8 @@ from eventyard.core.commands import (
 )
 from eventyard.core.delivery import Note, Reason
 from eventyard.core.emitter import Kind
-from eventyard.core.event import Event
+from eventyard.core.event import Event, make
+from eventyard.core.reply import RefusedReply, Reply
 from eventyard.core.verdict import Dead, Delivered, Gone, Verdict
 from tests.support.builders import an_event, put_detector
 from tests.support.houses import House
@@ -132,6 +133,16 @@ def trouble(bus: House) -> list[Event]:
     return []
 
 
+def replies(bus: House) -> list[Event]:
+    uid = bus.put("r").uid
+    far = make({"id": "far", "source": "/s", "type": "t", "eventyardhops": limits.HOPS_MAX_DEFAULT + 1})
+    replies: tuple[Reply | RefusedReply, ...] = (RefusedReply("too-large", "found too much"), Reply(far))
+    for number, reply in enumerate(replies):
+        given(bus, uid, an_event(number))
+        settle_all(bus, Delivered(Note(status=200), reply))
+    return []
+
+
 def caps(bus: House) -> list[Event]:
     uid = bus.put("r", delivery=ORDERED).uid
     given(bus, uid, an_event(1, data={"key": 1}))
@@ -174,7 +185,7 @@ def detectors(bus: House) -> list[Event]:
     return []
 
 
-STORIES: list[Callable[[House], list[Event]]] = [edits, dead_letters, trouble, caps, systems, lives, detectors]
+STORIES: list[Callable[[House], list[Event]]] = [edits, dead_letters, trouble, replies, caps, systems, lives, detectors]
 
 
 # What the page says

@@ -588,3 +588,49 @@ def test_what_the_bus_refuses_ends_the_work() -> None:
 
     with pytest.raises(ProblemError):
         asyncio.run(Shop(bus=Refusing()).service.work())
+
+
+# Replies
+
+ASKED = STRUCTURED | {"eventyard-reply": "true"}
+
+
+def test_where_a_reply_is_welcome_the_event_that_a_handler_returns_is_the_answer() -> None:
+    shop = Shop(returned={"type": "a", "data": 1})
+    answer = shop.post(EVENT, ASKED)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/cloudevents+json")
+    assert {name: answer.json()[name] for name in ("type", "source", "causationid", "causationsource", "eventyardhops")} == {
+        "type": "a",
+        "source": "/shop",
+        "causationid": "1",
+        "causationsource": EVENT["source"],
+        "eventyardhops": 1,
+    }
+    assert shop.bus.published == []
+    assert shop.post(EVENT, ASKED).json() == answer.json()
+
+
+def test_nothing_is_answered_where_nothing_came_of_it() -> None:
+    answer = Shop().post(EVENT, ASKED)
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+@pytest.mark.parametrize("returned", [[{"type": "a"}, {"type": "b"}], {"type": "a", "data": "x" * 262_144}])
+def test_what_is_no_single_small_event_is_published_as_ever(returned: Any) -> None:
+    shop = Shop(returned=returned)
+    assert shop.post(EVENT, ASKED).status_code == 204
+    assert len(shop.bus.published) == (2 if isinstance(returned, list) else 1)
+
+
+def test_the_events_of_a_batch_have_no_answer_of_their_own() -> None:
+    shop = Shop(returned={"type": "a"})
+    headers = ASKED | {"content-type": "application/cloudevents-batch+json"}
+    assert shop.post([EVENT], headers).status_code == 200
+    assert len(shop.bus.published) == 1
+
+
+def test_what_is_refused_as_a_loop_fails_no_delivery(caplog: pytest.LogCaptureFixture) -> None:
+    shop = Shop(returned={"type": "a"})
+    shop.bus.refuses = problem(422, "too-many-hops")
+    assert shop.post(EVENT, STRUCTURED).status_code == 204
+    assert "it is in a loop" in caplog.text

@@ -1,5 +1,6 @@
 """Dispatch: what it sends, what it has under way, what it makes of answers."""
 
+import json
 import random
 from typing import Any
 
@@ -205,3 +206,88 @@ def test_attempts_that_one_line_decided_and_another_did_not_are_told_apart(house
         (500, "", 1),
         (500, "500: retry", 1),
     ]
+
+
+# Replies
+
+
+def takes_replies(**http: Any) -> Any:
+    return put_rule("paid", target={"http": {"url": "http://127.0.0.1:9/", "reply": True, **http}})
+
+
+def types(house: Pushing) -> list[str]:
+    events = house.engine.view.events(1, 1, house.writer.states[1].head, 100)
+    return [json.loads(event.json)["type"] for event in events]
+
+
+ANSWER = {"headers": {"content-type": "application/cloudevents+json"}}
+PACKED = b'{"specversion":"1.0","id":"p1","source":"/packing","type":"order.packed"}'
+
+
+def test_an_answer_with_an_event_is_in_the_log_when_its_delivery_is_settled(house: Pushing) -> None:
+    house.do(takes_replies(), Publish((an_event(1),)))
+    request = house.answer(200, body=PACKED, **ANSWER)
+    headers = dict(request.headers)
+    assert (headers["eventyard-reply"], headers["eventyard-hops"]) == ("true", "0")
+    assert request.answer_bytes_max == limits.REPLY_BYTES_MAX + 1
+    assert types(house) == ["io.eventyard.rule.created", "order.paid", "order.packed"]
+    assert house.engine.view.cause_of(1, 3) == 2
+    assert house.counts("paid")[State.DELIVERED] == 1
+
+
+def test_what_comes_of_a_reply_is_told_how_many_hops_lie_behind_it(house: Pushing) -> None:
+    house.do(takes_replies(), put_rule("packed", pattern={"type": ["order.packed"]}), Publish((an_event(1),)))
+    house.answer(200, body=PACKED, **ANSWER)
+    [(request, _)] = house.transport.sent
+    assert dict(request.headers)["eventyard-hops"] == "1"
+
+
+def test_without_reply_in_its_rule_an_answer_is_no_more_than_that(house: Pushing) -> None:
+    house.do(put_rule("paid"), Publish((an_event(1),)))
+    request = house.answer(200, body=PACKED, **ANSWER)
+    assert "eventyard-reply" not in dict(request.headers)
+    assert types(house) == ["io.eventyard.rule.created", "order.paid"]
+
+
+@pytest.mark.parametrize(("status", "body"), [(202, PACKED), (204, b""), (200, b"")])
+def test_an_answer_that_is_no_reply_is_a_delivery_and_nothing_else(house: Pushing, status: int, body: bytes) -> None:
+    house.do(takes_replies(), Publish((an_event(1),)))
+    house.answer(status, body=body, **ANSWER)
+    assert types(house) == ["io.eventyard.rule.created", "order.paid"]
+    assert house.counts("paid")[State.DELIVERED] == 1
+
+
+def test_a_reply_that_is_no_event_leaves_its_delivery_delivered(house: Pushing) -> None:
+    house.do(takes_replies(), Publish((an_event(1),)))
+    house.answer(200, body=b"thanks", headers={"content-type": "text/plain"})
+    assert types(house)[-1] == "io.eventyard.reply.refused"
+    assert house.counts("paid")[State.DELIVERED] == 1
+
+
+def test_a_verdict_with_its_reply_that_the_disk_refused_is_written_later_and_once(house: Pushing) -> None:
+    house.do(takes_replies(), Publish((an_event(1),)))
+    house.engine.error = StorageFull("found no room")
+    house.answer(200, body=PACKED, **ANSWER)
+    assert "order.packed" not in types(house)
+    house.engine.error = None
+    assert house.dispatch.step()
+    house.quiet()
+    assert types(house).count("order.packed") == 1
+    assert house.counts("paid")[State.DELIVERED] == 1
+
+
+def test_verdicts_with_more_replies_than_a_step_bears_are_taken_in_parts(house: Pushing) -> None:
+    house.do(put_rule("paid", **TAKES_MANY), Publish(tuple(an_event(number) for number in range(40))))
+    large = PACKED[:-1] + b',"data":"' + b"x" * (limits.REPLY_BYTES_MAX - 200) + b'"}'
+    for number in range(40):
+        house.transport.answer(200, body=large.replace(b'"p1"', b'"p%d"' % number), **ANSWER)
+    first = [len(command.settlements) for _, command, _ in house.dispatch.collect()]
+    assert first == [17]
+    house.quiet()
+    assert house.dispatch.verdicts == 0
+
+
+TAKES_MANY: dict[str, Any] = {
+    "target": {"http": {"url": "http://127.0.0.1:9/", "reply": True}},
+    "delivery": {"concurrency": 100},
+}

@@ -81,7 +81,7 @@ def test_a_defect_fails_its_batch_and_not_the_bus(bus: Stepped, monkeypatch: pyt
     def explode(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("eventyard.core.machine.publish", explode)
+    monkeypatch.setattr("eventyard.core.publishing.publish", explode)
     assert isinstance(bus.do(Publish((an_event(1),))), Failed)
     monkeypatch.undo()
     assert bus.do(Publish((an_event(1),)))[0].position == 1

@@ -126,6 +126,7 @@ def test_a_rule_answers_as_its_document_with_its_state(door: ServedBus, name: st
                 "method": "POST",
                 "signing": None,
                 "auth": None,
+                "reply": False,
             }
         },
         "start": "earliest",

@@ -23,7 +23,7 @@ from eventyard.bus.figures import Figures, Holdings, Reading, Waiting, Watch
 from eventyard.bus.keys import KeyCalls
 from eventyard.bus.workers import WorkerCalls
 from eventyard.consumers import Consumers
-from eventyard.core import handout, machine, network, rule
+from eventyard.core import handout, limits, machine, network, rule
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import BusRecord, Retention, StoredEvent
 from eventyard.core.commands import CreateBus, DeleteBus, Published, SetRetention
@@ -61,6 +61,7 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, BacktestCalls, KeyCa
         tracing: Tracing | None = None,
         vault: Vault | None = None,
         expressions: Expressions | None = None,
+        hops_max: int = limits.HOPS_MAX_DEFAULT,
     ) -> None:
         """`is_pushing`: false where push rules are left to workers, which lease from here. `vault`: without one no rule has secrets.
 
@@ -92,7 +93,7 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, BacktestCalls, KeyCa
         )
         self._consumers = Consumers(self._wake)
         self._records = handout.Records(self._open_secret)
-        super().__init__(engine, Writer(engine, clock, self._dispatch, self._consumers, meter=self.meter))
+        super().__init__(engine, Writer(engine, clock, self._dispatch, self._consumers, meter=self.meter, hops_max=hops_max))
         self._writer.after_step = self._after_step
         self._streams = Streams(self._writer.states, self._read_now)
         if not is_pushing:

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from eventyard.client import requests
 from eventyard.client.received import Came
-from eventyard.client.requests import Answer, NotTaken, answer_to, batch_answer, events_of, mode_of, refusal
+from eventyard.client.requests import (
+    Answer,
+    NotTaken,
+    answer_to,
+    batch_answer,
+    events_of,
+    mode_of,
+    refusal,
+    replied,
+    reply_bytes_max,
+)
 from eventyard.client.signatures import (
     Fields,
     InvalidSignature,
@@ -106,7 +116,8 @@ class Receiver:
             return refusal(UNAUTHORIZED, str(error))
         except NotTaken as error:
             return refusal(error.status, error.reason)
-        answers = [await self._handled(handler, event) for event in events]
+        room = reply_bytes_max(fields)
+        answers = [await self._handled(handler, event, room) for event in events]
         return batch_answer(events, answers) if mode_of(fields) == "batched" else answers[0]
 
     def _verified(self, fields: Fields, body: bytes) -> str:
@@ -117,12 +128,12 @@ class Receiver:
             return verify_event_headers(fields, body, self._secrets)
         return verify_webhook(fields, body, self._secrets)
 
-    async def _handled(self, handler: "Handler", event: Came) -> Answer:
+    async def _handled(self, handler: "Handler", event: Came, room: int) -> Answer:
         try:
-            await self._service.handle(handler, event)
+            reply = await self._service.handle(handler, event, reply_bytes_max=room)
         except Exception as failure:  # noqa: BLE001 - told to the bus, which knows what to do about each
             return answer_to(failure)
-        return answer_to(None)
+        return answer_to(None) if reply is None else replied(reply)
 
 
 async def _body(receive: Receive) -> bytes:

@@ -22,10 +22,13 @@ BATCHED = "application/cloudevents-batch+json"
 BODY_BYTES_MAX = 8 * 1024 * 1024
 """A batch as large as a bus takes one."""
 
+REPLY_BYTES_MAX = 256 * 1024
+"""What a bus takes as a reply; what is larger is published."""
+
 REASON_LENGTH_MAX = 500
 """A bus keeps the start of an answer with a dead letter; no more is needed there."""
 
-DONE, BAD_REQUEST, UNSUPPORTED, REFUSED, FAILED, LATER = 204, 400, 415, 422, 500, 503
+REPLIED, DONE, BAD_REQUEST, UNSUPPORTED, REFUSED, FAILED, LATER = 200, 204, 400, 415, 422, 500, 503
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -67,6 +70,16 @@ def events_of(fields: Fields, body: bytes, delivery: str = "") -> list[Came]:
             return [Came(_structured(fields, body), delivery, attempt, position)]
         case _:
             return [Came(bytes(each)) for each in _batch(body)]
+
+
+def reply_bytes_max(fields: Fields) -> int:
+    """How large a reply may be; 0 where whoever sent this takes none."""
+    return REPLY_BYTES_MAX if _value(fields, "eventyard-reply") == "true" and mode_of(fields) != "batched" else 0
+
+
+def replied(event: bytes) -> Answer:
+    """Done, and this came of it."""
+    return Answer(REPLIED, event, (("content-type", STRUCTURED),))
 
 
 def answer_to(failure: Exception | None) -> Answer:

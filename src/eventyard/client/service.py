@@ -29,6 +29,7 @@ from eventyard.client.building import Document, text_of
 from eventyard.client.causes import caused, error_event
 from eventyard.client.consuming import STOP_S, Stop
 from eventyard.client.errors import ClientError, ProblemError, Reject, Retry
+from eventyard.client.event import encode_json
 from eventyard.client.patience import Patience
 from eventyard.client.received import Came, CloudEvent, Reader, Unreadable
 from eventyard.client.shells import DEFAULT_URL, AsyncClient
@@ -235,16 +236,23 @@ class Service:
 
     # What a handler does, pulled or pushed
 
-    async def handle(self, handler: Handler, came: Came) -> None:
-        """Have the event handled, and publish what was returned. Raises what the handler did, or Unreadable."""
+    async def handle(self, handler: Handler, came: Came, *, reply_bytes_max: int = 0) -> bytes | None:
+        """Have the event handled, and publish what was returned. Raises what the handler did, or Unreadable.
+
+        Where one event was returned, and is no larger than `reply_bytes_max`, it is not published but given back, to be the reply.
+        """
         event = self._read(handler, came)
         try:
             returned = await self._counted(handler.function, event)
-            for made in caused(returned, event, source=self.source):
+            all_made = caused(returned, event, source=self.source)
+            if len(all_made) == 1 and reply_bytes_max and len(reply := encode_json(all_made[0])) <= reply_bytes_max:
+                return reply
+            for made in all_made:
                 await self._publish(made)
         except Exception as failure:
             await self._tell(failure, event)
             raise
+        return None
 
     def _read(self, handler: Handler, came: Came) -> CloudEvent[Any]:
         try:
@@ -270,13 +278,16 @@ class Service:
         return await returned if inspect.isawaitable(returned) else returned
 
     async def _publish(self, made: dict[str, Any]) -> None:
-        """An event of that id with other content came of the same cause before; the first one stands."""
+        """An event of that id with other content came of the same cause before; the first one stands. One too many in a loop is not made."""
         try:
             await self.client.publish(made, bus=self.bus)
         except ProblemError as error:
-            if error.code != "event-conflict":
+            if error.code == "too-many-hops":
+                log.error("what came of event %s is not published, for it is in a loop: %s", made["causationid"], error)  # noqa: TRY400
+            elif error.code == "event-conflict":
+                log.warning("what came of event %s was published before, and differed: %s", made["causationid"], error)
+            else:
                 raise
-            log.warning("what came of event %s was published before, and differed: %s", made["causationid"], error)
 
     async def _tell(self, failure: Exception, event: CloudEvent[Any]) -> None:
         """Publish the failure, if that is asked for. An error event's own failure is not told: it would never end."""
@@ -294,6 +305,8 @@ class Service:
 
     def receiver(self, push_url: str = "", *, secrets: str | Iterable[str] = (), **http: Any) -> "Receiver":
         """An ASGI application that takes pushed events at `.../RULE`. With `push_url` it puts the rules when it starts, see `register`.
+
+        With `reply=True` the rules take replies: the one event that a handler returns is the answer, and needs no way back to the bus.
 
         With `secrets` (`whsec_...`, the newest first) only requests that are signed with one of them are taken, and its rules sign with
         the first two.

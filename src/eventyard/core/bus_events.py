@@ -25,6 +25,8 @@ REPLAY_CANCELLED = "io.eventyard.replay.cancelled"
 DELIVERY_FAILING = "io.eventyard.delivery.failing"
 DELIVERY_RECOVERED = "io.eventyard.delivery.recovered"
 DELIVERY_DEADLETTERED = "io.eventyard.delivery.deadlettered"
+REPLY_REFUSED = "io.eventyard.reply.refused"
+LOOP_STOPPED = "io.eventyard.loop.stopped"
 RETENTION_CAP = "io.eventyard.retention.cap"
 DETECTOR_CREATED = "io.eventyard.detector.created"
 DETECTOR_CHANGED = "io.eventyard.detector.changed"
@@ -130,6 +132,29 @@ class DeadLetter(msgspec.Struct, frozen=True):
     failure: str
 
 
+class ReplyRefused(msgspec.Struct, frozen=True):
+    """A reply that was not taken; the delivery that it answers is delivered. `reason` is the code of an error, `detail` what it says."""
+
+    name: str
+    uid: int
+    delivery: str
+    event: Named
+    reason: str
+    detail: str
+
+
+class LoopStopped(msgspec.Struct, frozen=True):
+    """What would have come of an event was not made, for `hops` events came of one another before it, and `hops_max` may."""
+
+    name: str
+    uid: int
+    delivery: str
+    event: Named
+    made: str
+    hops: int
+    hops_max: int
+
+
 class DeadLetters(msgspec.Struct, frozen=True):
     """`count` deliveries that died since `since`, at events from the position `first` to `last`."""
 
@@ -141,4 +166,4 @@ class DeadLetters(msgspec.Struct, frozen=True):
     since: str
 
 
-Told = Failing | DeadLetter | DeadLetters
+Told = Failing | DeadLetter | DeadLetters | ReplyRefused | LoopStopped

@@ -18,6 +18,7 @@ from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, State, decode_note
 from eventyard.core.emitter import EmitterRecord, EmitterTally, Kept, Looked
 from eventyard.core.health import Health
+from eventyard.core.reply import ReplyOutcome
 from eventyard.core.rule import RuleRecord, Tombstone
 from eventyard.core.rule_history import RuleVersion
 
@@ -183,6 +184,8 @@ class Changes(msgspec.Struct, dict=True):
     events: list[StoredEvent] = []
     derivations: list[Derivation] = []
     """Of those of `events` that came of another."""
+    replies: list[tuple[int, ReplyOutcome]] = []
+    """By rule, what became of its replies: to be counted, not kept."""
     puts: list[Delivery] = []
     moves: list[Moved] = []
     rules: list[RuleRecord] = []

@@ -24,6 +24,7 @@ from eventyard.core.order import LanesDraft
 from eventyard.core.order_key import lane_of
 from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.pattern.language import Pattern
+from eventyard.core.reply import ReplyOutcome
 from eventyard.core.rule import RuleRecord, Status, Tombstone
 from eventyard.core.rule_history import RuleVersion
 from eventyard.core.strict_json import decode
@@ -41,10 +42,14 @@ class Draft:
         time: BusTime,
         demands: Sequence[Demands] = (),
         ledger: Ledger | None = None,
+        *,
+        hops_max: int = limits.HOPS_MAX_DEFAULT,
     ) -> None:
         self.state = state
         self.view = view
         self.time = time
+        self.hops_max = hops_max
+        """How many hops may lie behind an event of this bus."""
         self.head = state.head
         self.floor = state.floor
         self.log_bytes = state.log_bytes
@@ -69,6 +74,8 @@ class Draft:
         self._events: list[StoredEvent] = []
         self._derivations: list[Derivation] = []
         self._causes: dict[int, Cause] = {}
+        self.replies = list[tuple[int, ReplyOutcome]]()
+        """By rule, what became of its replies."""
         self._puts: dict[Key, Delivery] = {}
         self._moves: dict[Key, Moved] = {}
         self._rules: dict[int, RuleRecord] = {}
@@ -104,6 +111,7 @@ class Draft:
             log_bytes=self.log_bytes,
             events=self._events,
             derivations=self._derivations,
+            replies=self.replies,
             puts=list(self._puts.values()),
             moves=list(self._moves.values()),
             rules=list(self._rules.values()),
@@ -161,6 +169,10 @@ class Draft:
             cause=found,
         )
         return self.append(event, cause=0 if found is None else cause)
+
+    def find_ids(self, ids: Sequence[tuple[str, str]]) -> None:
+        """Ask the engine which of these it knows, with one question."""
+        self.known = self.view.find_ids(self.bus, ids) | self.known
 
     def cause(self, position: int) -> Cause | None:
         """The event at `position` as a cause; None where it cannot be read."""

@@ -71,6 +71,10 @@ class TooManyMatches(Refused):
     code, title = "too-many-matches", "The event matches more rules than one step carries"
 
 
+class TooManyHops(Refused):
+    code, title = "too-many-hops", "Too many events came of one another before this one"
+
+
 class InvalidPattern(Refused):
     code, title = "invalid-pattern", "The pattern cannot be used"
 

@@ -104,13 +104,23 @@ def with_hops(event: Event, hops: int) -> Event:
     """The same event with at least so many hops behind it. Its digest stays."""
     if hops <= event.hops:
         return event
-    return msgspec.structs.replace(event, json=_with(event.json, HOPS, hops), document=None, hops=hops)
+    return msgspec.structs.replace(event, json=with_attribute(event.json, HOPS, hops), document=None, hops=hops)
 
 
-def _with(json: bytes, attribute: str, value: int) -> bytes:
-    """The structured form with this attribute set; all other members keep the spelling that they have."""
+def with_attribute(json: bytes, name: str, value: str | int) -> bytes:
+    """A structured form that was read before, with this attribute set; all other members keep the spelling that they have."""
     members: dict[str, Any] = _MEMBERS.decode(json)
-    return msgspec.json.encode(members | {attribute: value})
+    return msgspec.json.encode(members | {name: value})
+
+
+def with_attributes(event: Event, more: Mapping[str, str | int]) -> Event:
+    """The event with these attributes set, which is another event: its digest covers them. Raises InvalidEvent or TooLarge."""
+    members: dict[str, Any] = _MEMBERS.decode(event.json)
+    json = msgspec.json.encode(members | {**more})
+    _check_size(json, EVENT_BYTES_MAX)
+    document: dict[str, Any] = msgspec.json.decode(json) if event.document is None else {**event.document, **more}
+    attributes = read_attributes(document, in_document)
+    return _sealed(attributes, data_bytes(json, document, attributes.get("datacontenttype")), json, document)
 
 
 def split_batch(body: bytes) -> list[bytes]:

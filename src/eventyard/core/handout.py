@@ -12,12 +12,13 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from eventyard.core import limits
+from eventyard.core import limits, reply
 from eventyard.core.changes import BusRecord
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Lease, Settlement
 from eventyard.core.delivery import Delivery, Note, State
 from eventyard.core.errors import InvalidRequest, SecretLost
+from eventyard.core.reply import RefusedReply, Reply
 from eventyard.core.rule import RuleRecord
 from eventyard.core.rule_secrets import Place as SecretPlace
 from eventyard.core.rule_secrets import with_secrets
@@ -265,7 +266,24 @@ def read_report(body: bytes) -> Report:
             verdict = settled.verdict
             if verdict.note.line or not isinstance(verdict, Delivered):  # Else nothing is kept but that it was delivered.
                 _check_note(verdict.note, f"/1/{number}/2/{index}/4")
-    return report
+    return msgspec.structs.replace(report, by_bus=[_with_replies_read(of_bus) for of_bus in report.by_bus])
+
+
+def _with_replies_read(of_bus: Verdicts) -> Verdicts:
+    """What a worker says is an event is read here once more."""
+    if not any(isinstance(settled.verdict, Delivered) and settled.verdict.reply for settled in of_bus.settled):
+        return of_bus
+    return msgspec.structs.replace(of_bus, settled=[_with_reply_read(settled) for settled in of_bus.settled])
+
+
+def _with_reply_read(settled: Settled) -> Settled:
+    match settled.verdict:
+        case Delivered(note, Reply() as given):
+            return msgspec.structs.replace(settled, verdict=Delivered(note, reply.check(given)))
+        case Delivered(note, RefusedReply(code, detail)):
+            cut = RefusedReply(code[: limits.NAME_LENGTH_MAX], detail[: limits.FAILURE_TOLD_CHARACTERS])
+            return msgspec.structs.replace(settled, verdict=Delivered(note, cut))
+    return settled
 
 
 _REPORT = msgspec.msgpack.Decoder(Report)

@@ -44,6 +44,19 @@ BUSES_MAX = 10_000
 BUS_NUMBER_MAX = 2**19 - 1
 """Creations and deletions of buses over the life of a store: a bus's number shares 63 bits with positions up to 2^44."""
 
+HOPS_MAX_DEFAULT = 16
+"""How many events may come of one another, by default: an operator may change it. Longer chains than a dozen services are hardly ever meant, and
+a loop that makes two of each event is at 65,000 by then; AWS Lambda ends loops at 16, too."""
+
+HOPS_MAX = 1_000
+"""The most that an operator may allow: a loop is to end some time."""
+
+REPLY_BYTES_MAX = 256 * 1024
+"""One reply, as EventBridge takes one event. It is in memory from the answer to its step, and thousands may be under way."""
+
+REPLIES_PER_STEP_BYTES = 4 * 1024 * 1024
+"""Of replies whose verdicts are taken into one step, or one report of a worker: past it the next one has the rest."""
+
 STEP_EVENTS_MAX = 2_000
 STEP_BYTES_MAX = 16 * 1024 * 1024
 STEP_CHANGES_MAX = 20_000

@@ -9,9 +9,9 @@ and the queues, and the position of an edit event is exactly where the edit take
 After the commands come the demands: receivers that wait for deliveries of a rule. A fresh delivery is put already leased
 where a receiver waits and nobody is before it in the queue, so a push costs no second commit on its way out.
 
-Publishing stands here. `leasing` and `settling` are what queues give out and take back, `order` its lanes; `rule_edits` and `runs`
-what is asked of rules; `backfilling`, `intents` and `retention` bounded work on what is old; `detecting` what detectors make of what was appended, `emitter_edits`
-edits of them; `trouble` what the log is told of failures;
+`publishing` is what becomes of an event, `replying` of a reply. `leasing` and `settling` are what queues give out and take back, `order` its lanes;
+`rule_edits` and `runs` what is asked of rules; `backfilling`, `intents` and `retention` bounded work on what is old; `detecting` what detectors make of what
+was appended, `emitter_edits` edits of them; `trouble` what the log is told of failures;
 `system` the list of buses, `key_edits` access keys.
 """
 
@@ -25,7 +25,6 @@ from eventyard.core import (
     intents,
     key_edits,
     leasing,
-    limits,
     retention,
     rule_edits,
     runs,
@@ -69,10 +68,10 @@ from eventyard.core.commands import (
     TrimParked,
 )
 from eventyard.core.draft import Draft
-from eventyard.core.errors import EventConflict, Refused, TooManyMatches
-from eventyard.core.event import Event, with_hops
+from eventyard.core.errors import Refused
+from eventyard.core.event import Event
 from eventyard.core.pattern.index import Index
-from eventyard.core.view import Known
+from eventyard.core.publishing import publish
 
 
 def conclude(draft: Draft) -> None:
@@ -89,7 +88,7 @@ def prefetch(draft: Draft, commands: Sequence[Command]) -> None:
     if not events:
         return
     cited = [event.cited for event in events if event.cited is not None]
-    draft.known.update(draft.view.find_ids(draft.bus, [*((event.source, event.id) for event in events), *cited]))
+    draft.find_ids([*((event.source, event.id) for event in events), *cited])
     if cited:
         draft.read_causes([known.position for name in cited if (known := draft.known.get(name)) is not None])
 
@@ -120,42 +119,6 @@ def foresee(live: Index, events: Sequence[Event]) -> Publish:
         Event(event.source, event.id, event.type, event.digest, event.json, None, event.cited, event.hops) for event in events
     )
     return Publish(tuple(lean), live, matches)
-
-
-def publish(draft: Draft, command: Publish, number: int) -> Published | Refused:
-    """Append one event of the command unless its source and id are known.
-
-    An expected refusal is a value: a batch goes on past it.
-    """
-    event = command.events[number]
-    known = draft.known.get((event.source, event.id))
-    if known is not None and _is_in_window(draft, known):
-        return _answer_known(event, known)
-    matched, cause = command.matched(number, draft.live), draft.cited(event)
-    if cause is not None and event.hops <= cause.hops:
-        event, matched = with_hops(event, cause.hops + 1), None
-    matches = draft.match(event) if matched is None else (matched, ())
-    if len(matches[0]) + len(matches[1]) > limits.MATCHES_PER_EVENT_MAX:
-        return TooManyMatches(f"found {len(matches[0])} matching rules", wanted=f"at most {limits.MATCHES_PER_EVENT_MAX}")
-    position = draft.append(event, matches, cause=0 if cause is None else cause.position)
-    detecting.attend(draft)
-    return Published(position, event.source, event.id, is_duplicate=False)
-
-
-def _is_in_window(draft: Draft, known: Known) -> bool:
-    return (
-        known.position > draft.head - limits.DEDUP_WINDOW_IDS
-        and known.accepted_ms > draft.time.time_ms - limits.DEDUP_WINDOW_MS
-    )
-
-
-def _answer_known(event: Event, known: Known) -> Published | EventConflict:
-    if known.digest != event.digest:
-        return EventConflict(
-            f'found other content under source "{event.source}" and id "{event.id}" than at position {known.position}',
-            wanted="the same attributes and data, or a new id",
-        )
-    return Published(known.position, event.source, event.id, is_duplicate=True)
 
 
 _STEPS: dict[type, Callable[[Draft, Any], Any]] = {

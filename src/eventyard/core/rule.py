@@ -77,7 +77,7 @@ class HttpTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Push: one request per event. `timeout_s` bounds the whole exchange. `headers` go with each; a value may be {"secret": "..."}.
 
     `transform` makes the request out of the event; left out, the target gets the event itself, as `mode` says. `signing`: each is signed, as
-    Standard Webhooks has it. `auth`: how each says who sends it.
+    Standard Webhooks has it. `auth`: how each says who sends it. `reply`: an event that it answers 200 with enters the bus (`reply`).
     """
 
     url: str
@@ -88,6 +88,7 @@ class HttpTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transform: Transform | msgspec.UnsetType = msgspec.UNSET
     signing: Signing | None = None
     auth: Auth | None = None
+    reply: bool = False
 
 
 class QueueTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from eventyard.core import limits, rule_edits
+from eventyard.core import limits, replying, rule_edits
 from eventyard.core.answer_table import GONE
 from eventyard.core.changes import QueueKey
 from eventyard.core.commands import Expire, Release, Settle, Settlement
@@ -28,9 +28,16 @@ from eventyard.core.verdict import Dead, Delivered, GivenBack, Gone, Renewed, Re
 
 
 def settle_all(draft: Draft, command: Settle) -> list[StaleLease | None]:
+    """One answer for each, in their order; fewer where replies filled the step, and the rest is for the next one."""
     draft.fetch([settlement.key for settlement in command.settlements])
+    has_replies = replying.prefetch(draft, command.settlements)
     closed = draft.closed
-    return [_settle(draft, settlement, closed) for settlement in command.settlements]
+    answers: list[StaleLease | None] = []
+    for settlement in command.settlements:
+        answers.append(_settle(draft, settlement, closed))
+        if has_replies and draft.is_full:
+            break
+    return answers
 
 
 def _settle(draft: Draft, settlement: Settlement, closed: Mapping[QueueKey, str]) -> StaleLease | None:
@@ -76,6 +83,8 @@ def _settle_pending(draft: Draft, delivery: Delivery, record: RuleRecord, settle
             draft.end(delivery, DELIVERED, settlement.verdict.note)
             if delivery.rule in draft.health.unwell:
                 draft.health.delivered(delivery)
+            if settlement.verdict.reply is not None:
+                replying.take(draft, delivery, record, settlement.verdict.reply)
         case Dead(note):
             kill(draft, delivery, record, note)
         case Renewed(lease_ms):

@@ -13,12 +13,16 @@ import msgspec
 
 from eventyard.core import answer_table, limits
 from eventyard.core.delivery import Delivery, Note, Reason
+from eventyard.core.reply import RefusedReply, Reply
 from eventyard.core.retry import backoff_ms, retry_after_ms, slow_ms
 from eventyard.core.rule import DeliveryPolicy
 
 
 class Delivered(msgspec.Struct, frozen=True, array_like=True, tag="delivered"):
+    """`reply`: what the target answered with, where its rule takes that."""
+
     note: Note
+    reply: Reply | RefusedReply | None = None
 
 
 class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry"):

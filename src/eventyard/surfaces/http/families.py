@@ -116,6 +116,17 @@ FAMILIES = (
         "Deliveries that ended as discarded: by a skip, a purge, a seek, a deleted rule, a cap.",
         _of_rules(lambda rule: rule.discarded),
     ),
+    Family(
+        "eventyard_replies_total",
+        "counter",
+        (*_RULE, "outcome"),
+        "Answers of a rule's target that were replies, by what became of them: accepted, duplicate, refused, or stopped as a loop.",
+        lambda figures: [
+            ((*rule.labels, outcome.value), count)
+            for rule in figures.meter.all_rules
+            for outcome, count in sorted(rule.replies.copy().items())
+        ],
+    ),
     Family("eventyard_deliveries", "gauge", (*_RULE, "state"), "Deliveries that are pending or dead, by state.", _states),
     Family(
         "eventyard_deliveries_parked",

@@ -63,6 +63,7 @@ STATUSES: dict[type[EventyardError], int] = {
     TooSlow: 408,
     errors.EventConflict: 409,
     errors.TooManyMatches: 409,
+    errors.TooManyHops: 422,
     errors.NameTaken: 409,
     errors.StaleLease: 409,
     errors.VersionConflict: 412,

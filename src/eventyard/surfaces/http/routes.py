@@ -72,7 +72,14 @@ PUBLISH = Route(
     ((202, publishing.Accepted, "Durable"), (202, publishing.AcceptedBatch, "A batch: one verdict for each event")),
     (
         *(errors.NotFound, errors.InvalidJSON, errors.InvalidEvent, errors.ReservedType, errors.EventConflict),
-        *(errors.TooManyMatches, errors.TooLarge, errors.UnsupportedContentType, errors.Overloaded, errors.StorageFull),
+        *(
+            errors.TooManyMatches,
+            errors.TooManyHops,
+            errors.TooLarge,
+            errors.UnsupportedContentType,
+            errors.Overloaded,
+            errors.StorageFull,
+        ),
     ),
     body=_EVENTS,
     scope=Scope.PUBLISH,
