@@ -60,6 +60,15 @@ class Receiver:
         if self._secrets:
             keys_of(self._secrets)
 
+    @property
+    def service(self) -> "Service":
+        return self._service
+
+    @property
+    def push_url(self) -> str:
+        """Where its rules push to; empty where it puts none."""
+        return self._push_url
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
@@ -125,8 +134,8 @@ class Receiver:
         if not self._secrets:
             return ""
         if mode_of(fields) == "binary":
-            return verify_event_headers(fields, body, self._secrets)
-        return verify_webhook(fields, body, self._secrets)
+            return verify_event_headers(fields, body, self._secrets, now=self._service.now())
+        return verify_webhook(fields, body, self._secrets, now=self._service.now())
 
     async def _handled(self, handler: "Handler", event: Came, room: int) -> Answer:
         try:

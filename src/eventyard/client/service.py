@@ -13,12 +13,14 @@ Each function has one rule, whose name is the service's and its own. Either way 
 """
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import inspect
 import logging
+import time
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -92,6 +94,7 @@ class Service:
         self.error_type = error_type
         self._make_client = functools.partial(AsyncClient, url, key=key, patience=STEADFAST)
         self._given = client
+        self._wall_s: Callable[[], float] = time.time
         self._made: AsyncClient | None = None
         self._handlers: dict[str, Handler] = {}
         self._threads: ThreadPoolExecutor | None = None
@@ -101,6 +104,20 @@ class Service:
     def handlers(self) -> Mapping[str, Handler]:
         """By the names of their rules."""
         return self._handlers
+
+    @contextlib.contextmanager
+    def attached(self, client: AsyncClient, wall_s: Callable[[], float] = time.time) -> Iterator[None]:
+        """Within the block it speaks by `client`, and takes `wall_s` for the time (Unix seconds) by which signatures are judged."""
+        before = self._given, self._wall_s
+        self._given, self._wall_s = client, wall_s
+        try:
+            yield
+        finally:
+            self._given, self._wall_s = before
+
+    def now(self) -> float:
+        """Unix time in seconds."""
+        return self._wall_s()
 
     @property
     def client(self) -> AsyncClient:

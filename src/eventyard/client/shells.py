@@ -103,7 +103,8 @@ class Client(Methods):
         working.work(self, wanted)
 
     def _make(self, attempt: Attempt) -> Outcome:
-        time.sleep(attempt.delay_s)
+        if attempt.delay_s:  # Even sleeping for no time gives the processor away.
+            time.sleep(attempt.delay_s)
         try:
             return _response(self._http.send(_request(self._http, attempt.request)))
         except httpx.TransportError as error:

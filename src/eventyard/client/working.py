@@ -158,12 +158,16 @@ def _renewing(client: Sender, leases: Leases) -> Iterator[None]:
 
 
 async def work_async(client: AsyncSender, wanted: Consume) -> None:
-    """`concurrency` conversations, a task each; one of them in the task that called. Raises what the first one ended in."""
-    leases = Leases(wanted, time.monotonic)
+    """`concurrency` conversations, a task each; one of them in the task that called. Raises what the first one ended in.
+
+    By the loop's clock, which is not the machine's where a test has one of its own.
+    """
+    now = asyncio.get_running_loop().time
+    leases = Leases(wanted, now)
     renewing = asyncio.create_task(_renew_async(client, leases))
     try:
         if wanted.concurrency == 1:
-            await _converse_async(client, wanted, consuming(wanted, leases, time.monotonic))
+            await _converse_async(client, wanted, consuming(wanted, leases, now))
         else:
             await _converse_in_tasks(client, wanted, leases)
     finally:
@@ -192,10 +196,11 @@ async def _converse_in_tasks(client: AsyncSender, wanted: Consume, leases: Lease
     stopping = Stopping(wanted.stop)
     each = _stopped_by(wanted, stopping)
     failures: list[BaseException] = []
+    now = asyncio.get_running_loop().time
 
     async def run() -> None:
         try:
-            await _converse_async(client, each, consuming(each, leases, time.monotonic))
+            await _converse_async(client, each, consuming(each, leases, now))
         except BaseException as failure:
             failures.append(failure)
             stopping.set()
@@ -213,9 +218,10 @@ async def _converse_in_tasks(client: AsyncSender, wanted: Consume, leases: Lease
 
 
 async def _renew_async(client: AsyncSender, leases: Leases) -> None:
+    now = asyncio.get_running_loop().time
     while True:
         await asyncio.sleep(leases.renew_every_s)
-        since = time.monotonic()
+        since = now()
         with _renewal_trouble():
             for call in leases.renewals():
                 leases.renewed(await client.send(call), since)
