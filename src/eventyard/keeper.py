@@ -54,6 +54,13 @@ class Keeper:
             self._submit(*key, self._done(key))
         return bool(wanted)
 
+    def idle_ms(self) -> int | None:
+        """How long until it has something to look at that time brings about, now that a step found nothing; None: nothing does."""
+        states = list(self._states.values())
+        looked = [max(at_ms, self._leases_ms) for state in states for at_ms in _looked_for(state)]
+        at_ms = min([*looked, *(at_ms for state in states for at_ms in _timed(state))], default=None)
+        return None if at_ms is None else max(0, at_ms - self._now().work_ms)
+
     def _wanted(self, work_ms: int) -> Iterator[tuple[int, Command]]:
         are_tombstones_due, are_leases_due = work_ms >= self._tombstones_ms, work_ms >= self._leases_ms
         if are_leases_due:
@@ -89,6 +96,18 @@ def _is_any_key_due(state: BusState, work_ms: int) -> bool:
     """Whether a hold may end, or a key be forgotten."""
     due_ms = state.emitters.due_ms
     return due_ms is not None and due_ms <= work_ms and work_ms >= state.emitters.rest_until_ms
+
+
+def _looked_for(state: BusState) -> Iterator[int]:
+    """Work times at which a lease runs out, or trouble is to be told: what is looked for now and then."""
+    yield from (lease.at_ms for lease in state.leased.copy().values())
+    yield from (row.due_ms for row in (state.health.copy().values() if state.health else ()) if row.due_ms is not None)
+
+
+def _timed(state: BusState) -> Iterator[int]:
+    """The work time at which a key of a detector is due."""
+    if state.emitters.due_ms is not None:
+        yield max(state.emitters.due_ms, state.emitters.rest_until_ms)
 
 
 def _in_trouble(state: BusState, work_ms: int) -> tuple[int, ...]:

@@ -285,16 +285,18 @@ class Writer:
     def _demands(self, number: int) -> list[Demands]:
         return [receiver.demands(number) for receiver in self._receivers]
 
-    def _idle_s(self) -> float:
-        """How long there will be nothing to do, now that a step found nothing."""
+    def idle_ms(self) -> int | None:
+        """How long nothing falls due, now that a step found nothing; None: nothing does by time alone."""
         if any(map(self._is_due, self.states.values())):
-            wait_ms = 0.0
-        else:
-            next_ms = min(
-                (next_ms for state in self.states.values() if (next_ms := state.due.next_ms) is not None), default=None
-            )
-            wait_ms = IDLE_S_MAX * 1000 if next_ms is None else next_ms - self.now().work_ms
-        return min(IDLE_S_MAX, max(FAILED_S if self.has_failed else HELD_S, wait_ms / 1000))
+            return 0
+        next_ms = min((next_ms for state in self.states.values() if (next_ms := state.due.next_ms) is not None), default=None)
+        return None if next_ms is None else max(0, next_ms - self.now().work_ms)
+
+    def _idle_s(self) -> float:
+        """How long to wait when nobody wakes it."""
+        idle_ms = self.idle_ms()
+        wait_s = IDLE_S_MAX if idle_ms is None else idle_ms / 1000
+        return min(IDLE_S_MAX, max(FAILED_S if self.has_failed else HELD_S, wait_s))
 
     def _admit_all(self) -> list[Admission]:
         busy = self._busy()

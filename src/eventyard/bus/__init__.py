@@ -103,6 +103,7 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, BacktestCalls, KeyCa
         self._keeper = Keeper(self._writer.states, self._submit_own, self._now)
         self._retention = RetentionStage(engine, self._writer.states, self._submit_own, self._now)
         self._scrubber = Scrubber(engine, self._writer.states, clock.monotonic_ms)
+        self._name_life = _incarnation
         self._stopping = threading.Event()
         self._is_leaving = False
         self._threads: list[threading.Thread] = []
@@ -111,7 +112,8 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, BacktestCalls, KeyCa
 
     def open(self, incarnation: Callable[[], str] | None = None) -> None:
         """Take the store up, on this thread, without starting any other."""
-        self._writer.open(incarnation or _incarnation)
+        self._name_life = incarnation or self._name_life
+        self._writer.open(self._name_life)
 
     def start(self) -> None:
         """Open the store and start the stages."""
@@ -242,9 +244,25 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, BacktestCalls, KeyCa
                 self._stopping.wait(0.1)
                 continue
             began = time.monotonic()
-            did_something = any([self._backfill.step(), self._keeper.step(), self._retention.step(), self._dispatch.step()])
+            did_something = self._step_beside_writer()
             took_s = time.monotonic() - began
             self._stopping.wait(max(0.005, took_s) if did_something else 0.1)
+
+    def _step_beside_writer(self) -> bool:
+        return any([self._backfill.step(), self._keeper.step(), self._retention.step(), self._dispatch.step()])
+
+    def step(self) -> bool:
+        """One bounded step of every stage on this thread, where `open` was called and `begin` was not. False when none had anything to do."""
+        is_busy = self._step_beside_writer()
+        return self._writer.step() or is_busy
+
+    def idle_ms(self) -> int | None:
+        """How long until a delivery, a lease or trouble falls due, now that a `step` found nothing to do; None: none does.
+
+        Retention, and what else is only looked at now and then, is not in it.
+        """
+        idle = [idle_ms for stage in (self._writer, self._keeper) if (idle_ms := stage.idle_ms()) is not None]
+        return min(idle, default=None)
 
     def _wake(self) -> None:
         self._writer.wake()
@@ -311,7 +329,7 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, BacktestCalls, KeyCa
     async def create_bus(self, name: str, *, principal: str = "") -> tuple[BusRecord, bool]:
         """The bus, and whether it is new."""
         rule.check_name(name, what="bus")
-        answer: tuple[BusRecord, bool] = await self._system_command(CreateBus(name, _incarnation(), principal))
+        answer: tuple[BusRecord, bool] = await self._system_command(CreateBus(name, self._name_life(), principal))
         return answer
 
     async def set_retention(self, name: str, retention: Retention, *, principal: str = "") -> BusRecord:

@@ -39,10 +39,10 @@ def advance(last: BusTime, wall_ms: int, elapsed_ms: int) -> BusTime:
     return BusTime(wall_ms, work_ms)
 
 
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
 def rfc3339(unix_ms: int) -> str:
     """In UTC. Milliseconds are added as an integer, since a float of seconds loses the last of them."""
-    moment = _EPOCH + datetime.timedelta(milliseconds=unix_ms)
+    moment = EPOCH + datetime.timedelta(milliseconds=unix_ms)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

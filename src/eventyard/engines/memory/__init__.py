@@ -82,6 +82,11 @@ class MemoryEngine:
     def close(self) -> None:
         """Nothing to give back."""
 
+    def rows(self, bus: int) -> list[Delivery]:
+        """Every delivery of a bus that is kept, by position, rule and run: for who has the engine itself in hand, as a test has."""
+        rows = (self._buses.get(bus) or _Bus()).deliveries.values()
+        return sorted(rows, key=lambda row: (row.position, row.rule, row.run))
+
     def load(self) -> list[Loaded]:
         if SYSTEM_BUS not in self._records:
             return []
