@@ -17,6 +17,7 @@ from eventyard.core.event import Event
 from eventyard.core.verdict import Verdict
 from eventyard.engines.memory import MemoryEngine
 from eventyard.ports import Engine, PushAnswer, PushRequest
+from eventyard.testing.clock import ManualClock as ManualClock  # noqa: PLC0414 - given on to tests
 from eventyard.writer import Receiver, Writer
 
 URL = "http://127.0.0.1:9/events"
@@ -54,24 +55,6 @@ def a_detector_document(**changes: Any) -> bytes:
 def put_detector(name: str, *, version: int | None = None, **changes: Any) -> PutEmitter:
     detector = detector_document.parse(a_detector_document(**changes))
     return PutEmitter(Kind.DETECTOR, name, msgspec.Raw(msgspec.json.encode(detector)), version=version)
-
-
-class ManualClock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
-        self.wall_ms = now_ms
-        self.elapsed_ms = 0
-
-    def now_ms(self) -> int:
-        return self.wall_ms
-
-    def monotonic_ms(self) -> int:
-        return self.elapsed_ms
-
-    def advance(self, by_ms: int) -> None:
-        self.wall_ms += by_ms
-        self.elapsed_ms += by_ms
 
 
 class ManualReceiver:

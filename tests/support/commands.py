@@ -1,14 +1,12 @@
 """Command lines in this process, and a server process for them."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from eventyard.testing import server
 
 
 class Ended(NamedTuple):
@@ -28,16 +26,9 @@ Command = Callable[..., Ended]
 
 @contextmanager
 def served(data: Path) -> Iterator[str]:
-    """A server process of its own; gives its address, read from what it prints."""
-    command = [sys.executable, "-m", "eventyard", "serve", "--port", "0", "--data", str(data)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("EVENTYARD_")}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout
-        greeting: str = process.stdout.readline()
-        yield greeting.rsplit(maxsplit=1)[-1]
-        process.send_signal(signal.SIGINT)
-        process.stdout.read()
-        assert process.wait(30) == 0
+    """A server process of its own; gives its address."""
+    with server(data) as serving:
+        yield serving.url
 
 
 def lines(*events: object) -> str:

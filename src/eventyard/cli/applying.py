@@ -61,7 +61,7 @@ def apply(
     wanted = declared.read(documents.read_all(files), bus=bus, owner=owner or "")
     pruned = _pruned(wanted, owner or "") if prune else frozenset()
     with connect(url) as client:
-        steps = planning.plan(wanted, _present(client, wanted), pruned=pruned, takes_over=take_over)
+        steps = planning.plan(wanted, present(client, wanted), pruned=pruned, takes_over=take_over)
         changes = [step for step in steps if step.act != "keep"]
         _show(screen, steps, is_told=is_dry or not as_json)
         if not changes or is_dry:
@@ -81,7 +81,7 @@ def _pruned(wanted: "Declared", owner: str) -> frozenset[str]:
     return owners
 
 
-def _present(client: "Client", wanted: "Declared") -> "Present":
+def present(client: "Client", wanted: "Declared") -> "Present":
     from eventyard.cli.planning import Present  # noqa: PLC0415 - heavy, see the package
 
     buses = {bus.name: bus for bus in client.buses() if bus.name in wanted.bus_names}
