@@ -60,6 +60,30 @@ def check_the_books(door: ServedBus, bus: str) -> None:
     assert "no such address" in str(dead["last_answer"])
 
 
+def test_the_pattern_of_a_rule_may_be_a_dictionary_or_json_whose_numbers_stay_as_they_are_spelt(
+    door: ServedBus, name: str
+) -> None:
+    service = Service("shop", url=door.url, bus=name)
+
+    @service.on({"type": ["order.paid"], "data": {"total": [{"numeric": [">=", 20]}]}})
+    def grant(_event: CloudEvent) -> None: ...  # type: ignore[type-arg]
+
+    @service.on('{"data": {"total": [12345678901234567890.50]}}')
+    def count(_event: CloudEvent) -> None: ...  # type: ignore[type-arg]
+
+    async def register() -> None:
+        await service.register()
+        await service.close()
+
+    asyncio.run(register())
+    rules = f"/v1/buses/{name}/rules"
+    assert door.get(f"{rules}/shop-grant").json()["pattern"] == {
+        "type": ["order.paid"],
+        "data": {"total": [{"numeric": [">=", 20]}]},
+    }
+    assert "12345678901234567890.50" in door.get(f"{rules}/shop-count").text
+
+
 def test_a_service_that_pulls(door: ServedBus, name: str) -> None:
     publish(door, name, 1, 2, 3, 4, 5)
     stop, handled = threading.Event(), list[str]()

@@ -4,6 +4,8 @@ import datetime
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import msgspec
+
 from eventyard.client.answers import Page
 from eventyard.client.call import Call, Request, Walk, answer
 from eventyard.client.event import encode_json
@@ -23,9 +25,15 @@ _NO_QUERY: Mapping[str, str | None] = {}
 
 
 def text_of(document: Document) -> str:
+    """A member that is JSON already (`msgspec.Raw`) stays as it is spelt."""
     if isinstance(document, str):
         return document
-    return (document if isinstance(document, bytes) else encode_json(document)).decode()
+    if isinstance(document, bytes):
+        return document.decode()
+    members = {
+        name: value if isinstance(value, msgspec.Raw) else msgspec.Raw(encode_json(value)) for name, value in document.items()
+    }
+    return msgspec.json.encode(members).decode()
 
 
 def time_text(moment: Moment | None) -> str | None:
