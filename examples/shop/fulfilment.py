@@ -1,49 +1,68 @@
 """Fulfilment reserves what is ordered, ships what is paid, and gives back what is not. It says when a shelf is empty."""
 
-from service import Event, Service, run  # type: ignore[import-not-found]  # beside this script
+import sqlite3
+from typing import Any
 
-RULE = {
-    "pattern": {"type": ["order.placed", "order.paid", "payment.failed"]},
-    "description": "Reserve, ship, release",
-    "owner": "team-fulfilment",
-}
+from shop import URL, Memory, say  # type: ignore[import-not-found]  # beside this script
+
+from eventyard.client import CloudEvent, Service
+
+Order = dict[str, Any]
 
 SHELF = {"book": 100, "mug": 100, "lamp": 0}
 
-
-def receive(fulfilment: Service, event: Event) -> None:
-    """After a time away, `order.paid` may come before `order.placed`: whichever is first reserves, a late one finds it done."""
-    order = event["data"]
-    number = order["order"]
-    state = fulfilment.recall(number) or reserve(fulfilment, order)
-    if event["type"] == "order.paid" and state == "reserved":
-        fulfilment.remember(number, "shipped")
-        fulfilment.publish("order.shipped", number, {"order": number, "item": order["item"]})
-        fulfilment.say(f"{number} shipped: {order['quantity']} x {order['item']}")
-    elif event["type"] == "order.paid" and state == "short":
-        reason = f"no {order['item']} left"
-        fulfilment.publish("item.out-of-stock", number, {**order, "reason": reason})
-        fulfilment.say(f"{number} cannot be shipped: {reason}")
-    elif event["type"] == "payment.failed" and state == "reserved":
-        fulfilment.remember(number, "released")
-        put_back(fulfilment, order["item"], order["quantity"])
-        fulfilment.say(f"{number} released: {order['quantity']} x {order['item']} back on the shelf")
+service = Service("fulfilment", url=URL, owner="team-fulfilment", source="/shop/fulfilment")
+memory = Memory(
+    "fulfilment", "CREATE TABLE IF NOT EXISTS parcels (number TEXT PRIMARY KEY, item TEXT, quantity INTEGER, state TEXT)"
+)
 
 
-def reserve(fulfilment: Service, order: Event) -> str:
-    """`reserved`, or `short` where the shelf does not hold enough."""
-    left = fulfilment.recall(f"shelf {order['item']}", SHELF.get(order["item"], 0))
+@service.on("order.placed")
+def reserve(event: CloudEvent[Order]) -> None:
+    """Reserve what is ordered."""
+    with memory.once(event) as db:
+        if db:
+            reserved(db, event.data)
+
+
+@service.on("order.paid")
+def ship(event: CloudEvent[Order]) -> None:
+    """Ship what is paid, or say that there is nothing left to ship."""
+    order = event.data
+    with memory.once(event) as db:
+        if db and reserved(db, order):
+            db.execute("UPDATE parcels SET state = 'shipped' WHERE number = ?", (order["order"],))
+            memory.publish(db, "order.shipped", {"order": order["order"], "item": order["item"]}, event)
+            say(f"{order['order']} shipped: {order['quantity']} x {order['item']}")
+        elif db:
+            reason = f"no {order['item']} left"
+            memory.publish(db, "item.out-of-stock", {**order, "reason": reason}, event)
+            say(f"{order['order']} cannot be shipped: {reason}")
+
+
+@service.on("payment.failed")
+def release(event: CloudEvent[Order]) -> None:
+    """Put back what nobody pays."""
+    order = event.data
+    with memory.once(event) as db:
+        if db and reserved(db, order):
+            db.execute("UPDATE parcels SET state = 'released' WHERE number = ?", (order["order"],))
+            say(f"{order['order']} released: {order['quantity']} x {order['item']} back on the shelf")
+
+
+def reserved(db: sqlite3.Connection, order: Order) -> bool:
+    """Whether the order has its goods. After a time away `order.paid` may come before `order.placed`: whichever is first reserves."""
+    if found := db.execute("SELECT state FROM parcels WHERE number = ?", (order["order"],)).fetchone():
+        return bool(found[0] == "reserved")
+    out = "SELECT coalesce(sum(quantity), 0) FROM parcels WHERE item = ? AND state IN ('reserved', 'shipped')"
+    left = SHELF.get(order["item"], 0) - db.execute(out, (order["item"],)).fetchone()[0]
     state = "reserved" if left >= order["quantity"] else "short"
+    db.execute("INSERT INTO parcels VALUES (?, ?, ?, ?)", (order["order"], order["item"], order["quantity"], state))
     if state == "reserved":
-        put_back(fulfilment, order["item"], -order["quantity"])
-        fulfilment.say(f"{order['order']} reserved: {order['quantity']} x {order['item']}")
-    fulfilment.remember(order["order"], state)
-    return state
-
-
-def put_back(fulfilment: Service, item: str, quantity: int) -> None:
-    fulfilment.remember(f"shelf {item}", fulfilment.recall(f"shelf {item}", SHELF.get(item, 0)) + quantity)
+        say(f"{order['order']} reserved: {order['quantity']} x {order['item']}")
+    return state == "reserved"
 
 
 if __name__ == "__main__":
-    run("fulfilment", RULE, receive)
+    memory.start_relay()
+    service.run()

@@ -23,8 +23,9 @@ while true; do
   answer=$(ask rules/labels/receive '{"max": 1, "wait_s": 20}') || { sleep 1; continue; }
   lease=$(printf '%s' "$answer" | sed -n 's/^{"deliveries":\[{"id":"[^"]*","lease":"\([^"]*\)".*/\1/p')
   order=$(printf '%s' "$answer" | sed -n 's/.*"subject": *"\([A-Za-z0-9-]*\)".*/\1/p')
+  event=$(printf '%s' "$answer" | sed -n 's/.*"event":{.*"id": *"\([A-Za-z0-9-]*\)".*/\1/p')
   [ -n "$lease" ] || continue
-  if [ -z "$order" ]; then
+  if [ -z "$order" ] || [ -z "$event" ]; then
     ask rules/labels/reject "{\"leases\": [\"$lease\"], \"reason\": \"no order as its subject\"}" > /dev/null || true
     continue
   fi
@@ -33,6 +34,7 @@ while true; do
   # acknowledged: the lease runs out, and it is given out again.
   curl --silent --show-error --fail --output /dev/null \
     --header 'ce-specversion: 1.0' --header "ce-id: label-$order" --header 'ce-source: /shop/labels' \
-    --header 'ce-type: label.printed' --header "ce-subject: $order" --data '' --header 'content-type:' "$bus/events" || continue
+    --header 'ce-type: label.printed' --header "ce-subject: $order" \
+    --header "ce-causationid: $event" --data '' --header 'content-type:' "$bus/events" || continue
   ask rules/labels/acknowledge "{\"leases\": [\"$lease\"]}" > /dev/null || continue
 done

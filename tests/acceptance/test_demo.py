@@ -1,21 +1,26 @@
-"""The demo as a stranger runs it; what its account notices; and the two habits that its services rest on."""
+"""The demo as a stranger runs it; what its account notices; and what its services do about an event that comes twice."""
 
-import contextlib
+import importlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from examples.shop.service import Event, Receive, Service, Unreadable
-from examples.shop.story.account import Account, Logged, Report, RuleBook, balance, is_match
+from eventyard.client import CloudEvent
+from examples.shop.story.account import Account, Logged, RuleBook, Said, balance, is_match
+from tests.support.tools import needs_curl
 
 ROOT = Path(__file__).resolve().parents[2]
-DEMO = ROOT / "examples" / "shop" / "demo.py"
+SHOP = ROOT / "examples" / "shop"
+DEMO = SHOP / "demo.py"
 TYPES = {"a-1": "order.placed", "a-2": "order.placed", "b-1": "order.paid"}
 
 
@@ -64,6 +69,11 @@ def test_the_demo_ends_well_with_a_balanced_account(told: subprocess.CompletedPr
 )
 def test_the_demo_tells_each_turn_of_the_story(told: subprocess.CompletedProcess[str], line: str) -> None:
     assert line in told.stdout
+
+
+@needs_curl
+def test_a_shell_script_joins_the_demo(told: subprocess.CompletedProcess[str]) -> None:
+    assert "labels | a label for order-9" in told.stdout
 
 
 def test_a_bus_that_cannot_start_is_told_clearly(tmp_path: Path) -> None:
@@ -116,7 +126,8 @@ def books(
     return balance(
         whole if log is None else log,
         [RuleBook("b", {"type": ["order.placed"]}, **(counts | {"dead_ids": frozenset()} | fates))],
-        [Report("a", placed, {}), Report("b", ("b-1",), {"a-1": 1, "a-2": 1} if received is None else received)],
+        [Said("a", placed), Said("b", ("b-1",))],
+        {"b": {"a-1": 1, "a-2": 1} if received is None else received},
     )
 
 
@@ -174,6 +185,13 @@ def test_a_published_event_that_the_log_lost_is_a_fault() -> None:
     assert faults == ("a published a-3, which the log does not have",)
 
 
+def test_who_answers_each_event_has_one_event_in_the_log_for_each_that_it_took() -> None:
+    log = [Logged(1, {"id": "a-1", "source": "/shop/a"}), Logged(2, {"id": "c-1", "source": "/shop/c", "causationid": "a-1"})]
+    assert balance(log, [], [Said("c", ("a-1",), is_by_cause=True)], {}).faults == ()
+    lost = balance(log, [], [Said("c", ("a-1", "a-2"), is_by_cause=True)], {}).faults
+    assert lost == ("c published what came of a-2, which the log does not have",)
+
+
 def test_a_logged_event_that_nobody_published_is_a_fault() -> None:
     assert books(placed=("a-1",)).faults == ("the log has a-2, which a never published",)
 
@@ -206,48 +224,82 @@ def test_the_account_refuses_to_guess_at_a_pattern_that_it_does_not_know() -> No
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[Receive], Service]]:
-    """Starts a service; the next one that a test starts has the same memory."""
-    with contextlib.ExitStack() as stack:
-
-        def start(receive: Receive) -> Service:
-            started = Service("tested", "http://127.0.0.1:1", tmp_path / "tested.db", receive)
-            stack.callback(started._memory.close)
-            return started
-
-        yield start
-
-
-def count(tested: Service, event: Event) -> None:
-    tested.remember("count", tested.recall("count", 0) + 1)
-    tested.publish("counted", event["id"], {})
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+    """A service's own module, as its program has it, with an empty memory."""
+    monkeypatch.setenv("SHOP_DATA", str(tmp_path))
+    monkeypatch.syspath_prepend(str(SHOP))
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if str(SHOP) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
 
 
-def test_a_service_handles_an_event_once_however_often_it_comes(start: Callable[[Receive], Service]) -> None:
-    tested = start(count)
-    for _ in range(3):
-        tested.take({"id": "e-1", "type": "t"})
-    report = tested.report()
-    assert report["received"] == {"e-1": 3}
-    assert report["facts"] == {"count": 1}
-    assert report["unsent"] == len(report["published"]) == 1
+def rows(folder: Path, service: str, sql: str) -> list[Any]:
+    with closing(sqlite3.connect(folder / f"{service}.db")) as db:
+        return [row[0] if len(row) == 1 else row for row in db.execute(sql)]
 
 
-def test_a_service_goes_on_where_a_killed_one_ended(start: Callable[[Receive], Service]) -> None:
-    start(count).take({"id": "e-1", "type": "t"})
-    revived = start(count)
-    revived.take({"id": "e-1", "type": "t"})
-    revived.take({"id": "e-2", "type": "t"})
-    assert revived.report()["facts"] == {"count": 2}
-    assert revived.report()["unsent"] == 2
+def came(event: str, kind: str, rule: str, data: Any) -> CloudEvent[Any]:
+    return CloudEvent(id=event, source="/shop/a", type=kind, subject="order-1", data=data, rule=rule)
 
 
-def test_of_an_event_that_cannot_be_read_nothing_is_kept(start: Callable[[Receive], Service]) -> None:
-    def refuse(tested: Service, event: Event) -> None:
-        count(tested, event)
-        raise Unreadable("no")
+ORDER = {"order": "order-1", "item": "book", "quantity": 1, "total": 42.0, "currency": "EUR", "card": "good"}
 
-    tested = start(refuse)
-    with pytest.raises(Unreadable):
-        tested.take({"id": "e-1", "type": "t"})
-    assert tested.report() == {"received": {}, "published": [], "unsent": 0, "facts": {}}
+
+def test_points_are_granted_once_and_told_each_time_for_the_bus_takes_the_same_once(
+    service: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    rewards = service("rewards")
+    paid = came("p-1", "order.paid", "rewards-grant", rewards.Paid("order-1", 42.0))
+    first, second = rewards.grant(paid), rewards.grant(paid)
+    assert first == second == {"type": "points.granted", "subject": "order-1", "data": {"order": "order-1", "points": 42}}
+    assert rows(tmp_path, "rewards", "SELECT points FROM points") == [42]
+
+
+def test_a_card_is_charged_once(service: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    payments = service("payments")
+    placed = came("o-1", "order.placed", "payments-charge", ORDER)
+    assert payments.charge(placed) == payments.charge(placed)
+    assert rows(tmp_path, "payments", "SELECT total FROM charges") == [42.0]
+
+
+def test_an_order_and_the_event_that_tells_of_it_are_one(service: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    orders = service("orders")
+    orders.place(ORDER)
+    orders.place(ORDER)
+    with pytest.raises(ValueError, match="Unknown format code"):
+        orders.place({**ORDER, "order": "order-2", "total": "much"})
+    assert rows(tmp_path, "orders", "SELECT * FROM orders") == [("order-1", "placed")]
+    assert rows(tmp_path, "orders", "SELECT json_extract(event, '$.subject') FROM eventyard_outbox") == ["order-1"]
+
+
+@pytest.mark.parametrize("is_paid_first", [False, True])
+def test_what_is_paid_ships_once_in_whatever_order_the_events_come(
+    service: Callable[[str], ModuleType], tmp_path: Path, *, is_paid_first: bool
+) -> None:
+    fulfilment = service("fulfilment")
+    steps = [
+        (fulfilment.reserve, came("o-1", "order.placed", "fulfilment-reserve", ORDER)),
+        (fulfilment.ship, came("p-1", "order.paid", "fulfilment-ship", ORDER)),
+    ]
+    for _ in range(2):
+        for handle, event in reversed(steps) if is_paid_first else steps:
+            handle(event)
+    assert rows(tmp_path, "fulfilment", "SELECT state FROM parcels") == ["shipped"]
+    told = rows(
+        tmp_path,
+        "fulfilment",
+        "SELECT json_extract(event, '$.type'), json_extract(event, '$.causationid') FROM eventyard_outbox",
+    )
+    assert told == [("order.shipped", "p-1")]
+
+
+def test_what_is_put_back_can_be_ordered_again(service: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    fulfilment = service("fulfilment")
+    everything = {**ORDER, "quantity": 100}
+    fulfilment.reserve(came("o-1", "order.placed", "fulfilment-reserve", everything))
+    fulfilment.reserve(came("o-2", "order.placed", "fulfilment-reserve", {**ORDER, "order": "order-2"}))
+    fulfilment.release(came("f-1", "payment.failed", "fulfilment-release", everything))
+    fulfilment.reserve(came("o-3", "order.placed", "fulfilment-reserve", {**ORDER, "order": "order-3"}))
+    assert rows(tmp_path, "fulfilment", "SELECT state FROM parcels ORDER BY number") == ["released", "short", "reserved"]

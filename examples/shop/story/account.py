@@ -3,9 +3,9 @@
 Pure: it takes what the demo read over HTTP and returns rows and faults. It shares no code with the bus; which events a rule
 was owed is worked out again here, from the log and the rule's pattern, by a matcher written a second time.
 
-    for every service   the ids that it counted as published        = the ids in the bus's log that carry its source
+    for every service   what it has to show of what it published    = the events in the bus's log that carry its source
     for every rule      the events in the log that it matches       = delivered + dead + discarded + pending
-                        the ids that the service says it received   = those events, less dead, discarded and pending
+                        the ids that its service took               = those events, less dead, discarded and pending
 """
 
 import operator
@@ -48,12 +48,12 @@ class RuleBook:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a service says of itself: ids that it published, and how often it received which id."""
+class Said:
+    """What a service shows of what it published: the ids, or, where it says one thing of each event that it takes, the ids of those."""
 
     service: str
-    published: Sequence[str]
-    received: Mapping[str, int]
+    ids: Sequence[str]
+    is_by_cause: bool = False
 
     @property
     def source(self) -> str:
@@ -63,7 +63,7 @@ class Report:
 @dataclass(frozen=True)
 class PublishedRow:
     service: str
-    counted: int
+    shown: int
     logged: int
 
 
@@ -91,18 +91,18 @@ class Account:
     faults: tuple[str, ...]
 
 
-def balance(log: Sequence[Logged], rules: Sequence[RuleBook], reports: Sequence[Report]) -> Account:
-    """The account of a bus at rest. A rule and the service that it serves have the same name."""
-    by_service = {report.service: report for report in reports}
-    pairs = [(rule, by_service[rule.name]) for rule in rules]
-    sources = {report.source for report in reports}
+def balance(
+    log: Sequence[Logged], rules: Sequence[RuleBook], said: Sequence[Said], taken: Mapping[str, Mapping[str, int]]
+) -> Account:
+    """The account of a bus at rest. `taken`, by rule: which events its service took, and how often each came."""
+    sources = {each.source for each in said}
     return Account(
-        published=tuple(_published_row(log, report) for report in reports),
+        published=tuple(PublishedRow(each.service, len(each.ids), len(_logged_by(log, each))) for each in said),
         of_the_bus=sum(entry.source not in sources for entry in log),
-        delivered=tuple(_delivered_row(log, rule, report) for rule, report in pairs),
+        delivered=tuple(_delivered_row(log, rule, taken[rule.name]) for rule in rules),
         faults=tuple(
-            [fault for report in reports for fault in _faults_of_publishing(log, report)]
-            + [fault for rule, report in pairs for fault in _faults_of_delivering(log, rule, report)]
+            [fault for each in said for fault in _faults_of_publishing(log, each)]
+            + [fault for rule in rules for fault in _faults_of_delivering(log, rule, taken[rule.name])]
         ),
     )
 
@@ -134,11 +134,7 @@ def _is_value_match(wanted: Any, found: Any) -> bool:
     return isinstance(found, int | float) and all(_COMPARISONS[sign](found, bound) for sign, bound in pairs)
 
 
-def _published_row(log: Sequence[Logged], report: Report) -> PublishedRow:
-    return PublishedRow(report.service, len(report.published), len(_logged_by(log, report)))
-
-
-def _delivered_row(log: Sequence[Logged], rule: RuleBook, report: Report) -> DeliveredRow:
+def _delivered_row(log: Sequence[Logged], rule: RuleBook, taken: Mapping[str, int]) -> DeliveredRow:
     return DeliveredRow(
         rule=rule.name,
         owed=len(owed(log, rule)),
@@ -146,22 +142,23 @@ def _delivered_row(log: Sequence[Logged], rule: RuleBook, report: Report) -> Del
         dead=rule.dead,
         discarded=rule.discarded,
         pending=rule.pending,
-        received=len(report.received),
-        repeated=sum(report.received.values()) - len(report.received),
+        received=len(taken),
+        repeated=sum(taken.values()) - len(taken),
     )
 
 
-def _faults_of_publishing(log: Sequence[Logged], report: Report) -> list[str]:
-    logged, counted = Counter(_logged_by(log, report)), Counter(report.published)
-    lost = [f"{report.service} published {event}, which the log does not have" for event in counted.keys() - logged.keys()]
-    strange = [f"the log has {event}, which {report.service} never published" for event in logged.keys() - counted.keys()]
-    twice = [f"the log has {event} of {report.service} {times} times" for event, times in logged.items() if times > 1]
+def _faults_of_publishing(log: Sequence[Logged], said: Said) -> list[str]:
+    logged, shown = Counter(_logged_by(log, said)), Counter(said.ids)
+    what = "what came of " if said.is_by_cause else ""
+    lost = [f"{said.service} published {what}{event}, which the log does not have" for event in shown.keys() - logged.keys()]
+    strange = [f"the log has {what}{event}, which {said.service} never published" for event in logged.keys() - shown.keys()]
+    twice = [f"the log has {what}{event} of {said.service} {times} times" for event, times in logged.items() if times > 1]
     return sorted(lost) + sorted(strange) + sorted(twice)
 
 
-def _faults_of_delivering(log: Sequence[Logged], rule: RuleBook, report: Report) -> list[str]:
+def _faults_of_delivering(log: Sequence[Logged], rule: RuleBook, taken: Mapping[str, int]) -> list[str]:
     matching = owed(log, rule)
-    received = report.received.keys()
+    received = taken.keys()
     misrouted = [f"{rule.name} received {event}, which its rule does not match" for event in sorted(received - matching.keys())]
     both = [f"{rule.name} received {event}, which the bus calls dead" for event in sorted(received & rule.dead_ids)]
     strange = [
@@ -183,5 +180,7 @@ def _faults_of_counting(rule: RuleBook, matching: int, received: int) -> list[st
     return faults
 
 
-def _logged_by(log: Sequence[Logged], report: Report) -> list[str]:
-    return [entry.id for entry in log if entry.source == report.source]
+def _logged_by(log: Sequence[Logged], said: Said) -> list[str]:
+    """The events of that service, each by its id or by that of its cause."""
+    of_it = [entry for entry in log if entry.source == said.source]
+    return [str(entry.event.get("causationid")) if said.is_by_cause else entry.id for entry in of_it]

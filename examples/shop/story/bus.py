@@ -29,6 +29,9 @@ class Bus:
             after = page["next"]
         return entries
 
+    def rules(self) -> list[dict[str, Any]]:
+        return list(self._get("/rules")["rules"])
+
     def status(self, rule: str) -> dict[str, Any]:
         return dict(self._get(f"/rules/{rule}/status"))
 

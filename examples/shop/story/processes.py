@@ -4,11 +4,12 @@ Each stands in a process group of its own, so that Ctrl-C in the terminal reache
 in their order: services first, the bus last.
 """
 
+import contextlib
 import os
 import queue
 import re
+import signal
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -35,16 +36,16 @@ class Child:
 
 
 class Processes:
-    """`lines` holds what they print, as (name, line)."""
+    """`lines` holds what they print, as (name, line), until somebody takes it; `said` all that they ever printed."""
 
     def __init__(self) -> None:
         self.lines: queue.Queue[tuple[str, str]] = queue.Queue()
+        self.said: list[tuple[str, str]] = []
         self._children: dict[str, Child] = {}
 
-    def start(self, name: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Child:
-        """Start Python with `arguments`."""
+    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Child:
         process = subprocess.Popen(  # noqa: S603 - our own programs
-            [sys.executable, "-u", *arguments],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -64,6 +65,7 @@ class Processes:
             child.last_lines.append(line)
             if not child.url and (found := _URL.search(line)):
                 child.url = found.group()
+            self.said.append((child.name, line))
             self.lines.put((child.name, line))
 
     def kill(self, name: str) -> None:
@@ -75,7 +77,8 @@ class Processes:
     def end(self, name: str) -> None:
         """SIGTERM, as an operator or a new release would."""
         child = self._children.pop(name)
-        child.process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.process.pid, signal.SIGTERM)  # with what it has started in its turn, as a shell script its curl
         _close(child)
 
     def check(self) -> None:

@@ -1,8 +1,8 @@
-"""Reads what the account needs, from the bus and from every service, at a moment when nothing moves."""
+"""Reads what the account needs, from the bus and of every service, at a moment when nothing moves."""
 
 from collections.abc import Sequence
 
-from .account import Account, Logged, Report, RuleBook, balance
+from .account import Account, Logged, RuleBook, balance
 from .shop import Shop
 
 _RULE_CREATED = "io.eventyard.rule.created"
@@ -11,8 +11,13 @@ _RULE_CREATED = "io.eventyard.rule.created"
 def account_at_rest(shop: Shop) -> Account:
     shop.until("the bus and all services to be at rest", lambda: _is_at_rest(shop))
     log = shop.bus.log()
-    rules = [_rule_book(shop, log, service) for service in shop.services]
-    return balance(log, rules, [_report(shop, service) for service in shop.services])
+    rules = {rule: service for service in shop.services for rule in shop.rules_of(service)}
+    taken = {rule: shop.witness.taken(rule, service, log) for rule, service in rules.items()}
+    said = [
+        shop.witness.published(service, {event for rule in rules if rules[rule] == service for event in taken[rule]})
+        for service in shop.services
+    ]
+    return balance(log, [_rule_book(shop, log, rule) for rule in rules], said, taken)
 
 
 def created(log: Sequence[Logged], rule: str) -> Logged:
@@ -27,14 +32,9 @@ def _is_at_rest(shop: Shop) -> bool:
     pending in one of them.
     """
     head = len(shop.bus.log())
-    is_settled = not any(shop.bus.pending(service) for service in shop.services)
-    is_sent = not any(shop.report(service)["unsent"] for service in shop.services)
+    is_settled = not any(shop.pending(service) for service in shop.services)
+    is_sent = not any(shop.witness.unsent(service) for service in shop.services)
     return is_settled and is_sent and head == len(shop.bus.log())
-
-
-def _report(shop: Shop, service: str) -> Report:
-    report = shop.report(service)
-    return Report(service, report["published"], report["received"])
 
 
 def _rule_book(shop: Shop, log: Sequence[Logged], name: str) -> RuleBook:

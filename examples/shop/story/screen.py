@@ -17,6 +17,7 @@ _COLOURS = {
     "invoices": "yellow",
     "fulfilment": "blue",
     "rewards": "bright_magenta",
+    "labels": "bright_cyan",
 }
 _COLUMNS_MAX = 100
 _STILL_WAITING_EVERY_S = 3.0

@@ -1,21 +1,29 @@
 """The shop while the demo runs: the bus, the services that are up, and waiting for what they do."""
 
+import json
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import Empty
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import httpx
 
 from .bus import Bus
-from .processes import Processes
+from .processes import Child, Processes
 from .screen import Screen
+from .witness import Witness
 
 T = TypeVar("T")
 
 FOLDER = Path(__file__).resolve().parent.parent
 """Where the services' programs are."""
+
+_PYTHON = (sys.executable, "-u")
+
+_RULES = {"orders": 2, "fulfilment": 3}
+"""How many rules a service puts, where it is not one."""
 
 _LOOK_EVERY_S = 0.02
 _LINE_WAIT_S = 0.05
@@ -33,8 +41,10 @@ class Shop:
         self.screen = screen
         self.data = data
         self.processes = Processes()
+        self.witness = Witness(data, self.processes.said)
+        self._listeners: dict[str, Child] = {}
         self._http = httpx.Client(timeout=10, trust_env=False)
-        self._urls: dict[str, str] = {}
+        self._rules: dict[str, list[str]] = {}
         self._bus: Bus | None = None
 
     def __enter__(self) -> Self:
@@ -54,25 +64,50 @@ class Shop:
 
     @property
     def services(self) -> list[str]:
-        return list(self._urls)
+        return list(self._rules)
 
     # Processes
 
     def start_bus(self) -> None:
-        child = self.processes.start("bus", ["-m", "eventyard", "serve", "--port", "0", "--data", str(self.data / "bus")])
+        child = self.processes.start(
+            "bus", [*_PYTHON, "-m", "eventyard", "serve", "--port", "0", "--data", str(self.data / "bus")]
+        )
         self._bus = bus = Bus(self.until("the bus to say where it listens", lambda: child.url))
         self.until("the bus to be ready", bus.is_ready)
 
     def start(self, name: str, environment: Mapping[str, str] | None = None, *, is_heard: bool = True) -> None:
-        """A service, told nothing but where the bus is and where to keep its memory. It has put its rule when this returns."""
-        program = str(FOLDER / f"{name}.py")
-        child = self.processes.start(name, [program, "--bus", self.bus.url, "--data", str(self.data)], environment)
-        self._urls[name] = self.until(f"{name} to listen", lambda: child.url, is_heard=is_heard)
+        """A service, told where the bus is and where to keep its memory. It has put its rules when this returns."""
+        told = {"EVENTYARD_URL": self.bus.url, "SHOP_DATA": str(self.data), "PORT": "0", **(environment or {})}
+        script = FOLDER / f"{name}.sh"
+        command = ["sh", str(script)] if script.exists() else [*_PYTHON, str(FOLDER / f"{name}.py")]
+        self._listeners[name] = self.processes.start(name, command, told)
+        self.until(f"{name} to put its rules", lambda: self._has_rules(name), is_heard=is_heard)
+        self.witness.watch(name)
+
+    def _has_rules(self, name: str) -> bool:
+        """A pushed service that comes again puts its rule with its new address."""
+        rules = [rule for rule in self.bus.rules() if rule["owner"] == f"team-{name}"]
+        self._rules[name] = [rule["name"] for rule in rules]
+        url = self._listeners[name].url
+        targets = [rule["target"]["http"]["url"] for rule in rules if "http" in rule["target"]]
+        return len(rules) == _RULES.get(name, 1) and all(url and target.startswith(url) for target in targets)
+
+    def show_rules(self, name: str) -> None:
+        for rule in self.bus.rules():
+            if rule["name"] in self._rules[name]:
+                self.screen.say(name, f"its rule {rule['name']}: {json.dumps(rule['pattern'])}")
+
+    def rules_of(self, service: str) -> list[str]:
+        return self._rules[service]
+
+    def pending(self, service: str) -> int:
+        """Deliveries to the service that have not ended."""
+        return sum(self.bus.pending(rule) for rule in self._rules[service])
 
     def kill(self, name: str) -> None:
         self.processes.kill(name)
 
-    def restart(self, name: str, environment: Mapping[str, str]) -> None:
+    def replace(self, name: str, environment: Mapping[str, str]) -> None:
         """A new release: the old process ends, another takes its place."""
         self.processes.end(name)
         self.start(name, environment)
@@ -91,21 +126,14 @@ class Shop:
             "currency": currency,
             "card": card,
         }
-        self._http.post(f"{self._urls['orders']}/orders", json=document).raise_for_status()
+        self._http.post(f"{self._listeners['orders'].url}/orders", json=document).raise_for_status()
 
-    def report(self, service: str) -> dict[str, Any]:
-        """What a service says of itself."""
-        answer = self._http.get(f"{self._urls[service]}/report")
-        answer.raise_for_status()
-        return dict(answer.json())
+    def hear(self, service: str, line: str) -> None:
+        """Until the service has said this, or what begins with it."""
+        self.until(f"{service} to say: {line}", lambda: self._has_said(service, line))
 
-    def fact(self, service: str, name: str) -> Any:
-        return self.report(service)["facts"].get(name)
-
-    def wait_for(self, service: str, fact: str, value: Any = None) -> None:
-        """Until the service knows `fact`; where a `value` is given, that it is this."""
-        what = f"{service} to know: {fact}" + (f" {value}" if value else "")
-        self.until(what, lambda: (found := self.fact(service, fact)) is not None and value in {None, found})
+    def _has_said(self, service: str, line: str) -> bool:
+        return any(name == service and text.startswith(line) for name, text in list(self.processes.said))
 
     # Waiting
 

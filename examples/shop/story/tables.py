@@ -32,16 +32,16 @@ def dead_letters(letters: Iterable[Mapping[str, Any]]) -> Table:
 
 
 def published(account: Account) -> Table:
-    table = _table("events published by", ">by its own count", ">in the bus's log")
+    table = _table("events published by", ">has to show", ">in the bus's log")
     for row in account.published:
-        table.add_row(row.service, str(row.counted), str(row.logged))
+        table.add_row(row.service, str(row.shown), str(row.logged))
     table.add_row("the bus, of itself", "", str(account.of_the_bus))
     return table
 
 
 def delivered(account: Account) -> Table:
-    """One row per rule: what it was owed, what the bus says became of it, and what the service says it has."""
-    table = _table("rule", ">match", ">delivered", ">dead", ">discarded", ">pending", ">service has", ">came twice")
+    """One row per rule: what it was owed, what the bus says became of it, and what its service took, of that some twice."""
+    table = _table("rule", ">match", ">delivered", ">dead", ">discarded", ">pending", ">taken", ">twice")
     for row in account.delivered:
         fates = (row.delivered, row.dead, row.discarded, row.pending)
         table.add_row(row.rule, *(str(number) for number in (row.owed, *fates, row.received, row.repeated)))
@@ -50,7 +50,7 @@ def delivered(account: Account) -> Table:
 
 def _table(*columns: str) -> Table:
     """A column whose name begins with `>` holds numbers."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     for column in columns:
         table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
     return table
