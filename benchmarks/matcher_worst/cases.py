@@ -196,4 +196,70 @@ CASES: dict[str, Case] = {
         "each rule's path is another, in every object",
         each(lambda n: {"i": {f"f{n}": [1]}}, objects(lambda n: f'{{"f{n}":0}}')),
     ),
+    "a bus: fields of their own in objects of an array, beside a key with a dot": Case(
+        "each path is looked for by the evaluator's way",
+        each(lambda n: {"i": {f"f{n}": [1]}}, objects(lambda n: f'{{"f{n}":0}}', '{"i.f0":0,"i":[')),
+    ),
+    "a bus: fields in overlapping arrays": Case(
+        "twelve arrays overlap, for every rule",
+        each(lambda n: {".".join(["a"] * 12 + [f"p{at}"]): [1, f"r{n}"] for at in range(13)}, pigeons),
+    ),
+    "a bus: addresses, a range each": Case(
+        "80,000 addresses are read by every block",
+        each(
+            lambda n: {"x": [{"cidr": f"10.{n // 250}.{n % 250}.0/24"}]}, numbers(lambda n: f'"1.{n // 250 % 250}.{n % 250}.1"')
+        ),
+    ),
+    "a bus: one long text, five wildcards each": Case(
+        "50,000 passes over a megabyte",
+        each(
+            lambda n: {"x": [{"wildcard": f"*{'a' * 60}b{n}x{at}*"} for at in range(5)]},
+            lambda budget: filled(budget, ['"' + "a" * (budget - 20) + '"']),
+        ),
+    ),
+    "a bus: texts that begin alike, five wildcards each": Case(
+        "each asked about each, though each has a beginning",
+        each(lambda n: {"x": [{"wildcard": f"b*{n}x{at}*"} for at in range(5)]}, texts),
+    ),
+    "a bus: texts, prefixes of 300 lengths each": Case(
+        "all lengths are looked up for each text by each of a thousand nodes",
+        each(
+            lambda n: {"k": [n // 6], "x": [{"prefix": "a" * length + str(n)} for length in range(1, 301)]},
+            lambda budget: filled(
+                budget - 10_000,
+                endless(lambda n: f'"{"a" * 300}{n:05}"'),
+                '{"k":[' + ",".join(map(str, range(1_700))) + '],"x":[',
+            ),
+        ),
+    ),
+    "a bus: arrays in an array, looked at by a thousand nodes": Case(
+        "half a million elements inside one",
+        each(
+            lambda n: {"k": [n // 6], "x": [{"prefix": f"a{n}"}]},
+            lambda budget: filled(
+                budget - 10_000, endless(lambda _: "0"), '{"k":[' + ",".join(map(str, range(1_700))) + '],"x":[[', "]]}"
+            ),
+        ),
+    ),
+    "a bus: an array filed below another's every element": Case(
+        "a thousand nodes look for each element of a long array",
+        each(
+            lambda n: {"k": [n // 10], "x": [f"x{n}"]},
+            lambda budget: filled(
+                budget - 10_000, endless(lambda n: f'"y{n}"'), '{"k":[' + ",".join(map(str, range(1_000))) + '],"x":['
+            ),
+        ),
+    ),
+    "a bus: a long array in the one object of an array": Case(
+        "looked at again for every rule that could match",
+        each(
+            lambda n: {"i": {"a": [{"anything-but": f"a{n}"}], "b": [{"prefix": f"b{n % 10}"}]}},
+            lambda budget: filled(
+                budget - 100,
+                endless(lambda n: f'"c{n}"'),
+                '{"i":[{"b":["b0","b1","b2","b3","b4","b5","b6","b7","b8","b9"]},{"a":[',
+                "]}]}",
+            ),
+        ),
+    ),
 }

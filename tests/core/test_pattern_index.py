@@ -3,6 +3,7 @@
 from eventyard.core.limits import MATCH_LOOKS_MAX
 from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import parse
+from tests.support.pattern_index import index_of
 
 PAID = parse('{"type": ["order.paid"]}')
 SHIPPED = parse('{"type": ["order.shipped", "order.sent"]}')
@@ -54,7 +55,7 @@ def test_an_event_of_which_too_much_would_be_looked_at_fails_the_rules_that_ask_
     together = parse('{"data": {"items": {"sku": [{"prefix": "a"}], "quantity": [{"numeric": [">", 5]}]}}}')
     rules = Index().with_rule(1, searching).with_rule(2, PAID).with_rule(3, together)
     few = {"type": "order.paid", "data": {"tags": ["a needle"], "items": [{"sku": "a1", "quantity": 6}]}}
-    many = {"type": "order.paid", "data": {"tags": ["hay"] * (MATCH_LOOKS_MAX + 1), "items": []}}
+    many = {"type": "order.paid", "data": {"tags": [f"hay{number}" for number in range(MATCH_LOOKS_MAX + 1)], "items": []}}
     objects = {
         "type": "order.paid",
         "data": {"items": [{"sku": "a1", "quantity": 1}] * (MATCH_LOOKS_MAX // 2 + 1) + [{"quantity": 6}]},
@@ -68,3 +69,34 @@ def test_of_two_rules_with_one_pattern_object_only_the_removed_one_goes() -> Non
     both = Index().with_rule(1, ANY_ORDER).with_rule(2, ANY_ORDER)
     assert both.without(1).match_document({"type": "order.paid"}) == [2]
     assert both.without(1).without(2).root.is_empty
+
+
+def test_a_field_in_objects_of_an_array_is_taken_when_a_rule_asks_and_counts_if_it_is_there() -> None:
+    objects = [{f"there{number}": 0 for number in range(20)}] * (MATCH_LOOKS_MAX // 2)
+    event = {"type": "order.paid", "data": {"items": objects}}
+    there = {number: parse(f'{{"data": {{"items": {{"there{number}": [1]}}}}}}') for number in range(20)}
+    absent = {number: parse(f'{{"data": {{"items": {{"absent{number}": [{{"exists": false}}]}}}}}}') for number in range(30)}
+    unasked = {number: parse(f'{{"type": ["x"], "data": {{"items": {{"there{number}": [1]}}}}}}') for number in range(20)}
+    assert index_of({99: PAID} | unasked).match_and_fail(event) == ([99], [])
+    assert index_of({99: PAID} | absent).match_and_fail(event) == ([*range(30), 99], [])
+    matched, failed = index_of({99: PAID} | there).match_and_fail(event)
+    assert matched == [99]
+    assert 1 < len(failed) < 20
+
+
+def test_what_operators_are_asked_one_by_one_counts_by_how_long_it_takes() -> None:
+    searches = {number: parse(f'{{"text": [{{"wildcard": "*{number}*b*"}}]}}') for number in range(60)}
+    addresses = {number: parse(f'{{"hosts": [{{"cidr": "10.0.{number}.0/24"}}]}}') for number in range(60)}
+    index = index_of(searches | {number + 100: pattern for number, pattern in addresses.items()} | {999: PAID})
+    assert index.match_and_fail({"type": "order.paid", "text": "9b", "hosts": ["10.0.3.9"]}) == ([9, 103, 999], [])
+    long = {"type": "order.paid", "text": "9" * 20_000_000}
+    assert index.match_and_fail(long) == ([999], list(range(60)))
+    many = {"type": "order.paid", "hosts": [f"10.1.{n % 250}.9" for n in range(400_000)]}
+    assert index.match_and_fail(many) == ([999], list(range(100, 160)))
+
+
+def test_of_rules_filed_under_what_cannot_be_looked_at_nothing_is_said() -> None:
+    rules = {number: parse(f'{{"tags": ["t{number}"], "type": [{{"prefix": "order."}}]}}') for number in range(20)}
+    index = index_of(rules | {99: PAID})
+    assert index.match_and_fail({"type": "order.paid", "tags": ["t3", "t4"]}) == ([3, 4, 99], [])
+    assert index.match_and_fail({"type": "order.paid", "tags": ["t3"] * (9 * MATCH_LOOKS_MAX)}) == ([99], list(range(20)))

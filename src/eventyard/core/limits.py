@@ -416,8 +416,8 @@ ARRAY_PLACES_MAX = 2_000_000
 event holds 260,000 places; one whose keys have no dots needs more only where it nests arrays four deep all over."""
 
 MATCH_LOOKS_MAX = 2_000_000
-"""What may be looked at one by one for one event, over all rules: a value of an array by a wildcard without ends, an object of an array by a rule
-with two fields inside, a value by the evaluator; sixteen values of an array that a table looks up. Taking the values out of an event is not counted. Past it, rules about
+"""What may be looked at one by one for one event, over all rules: two seconds. One look is an object of an array asked by a rule with two fields inside, or
+what takes as long: half a wildcard, sixteen values of an array that a table looks up, six that are taken out of objects, a third of one that the evaluator judges. Past it, rules about
 which nothing is known yet fail on the event, each with a dead letter of its own."""
 
 # Reading

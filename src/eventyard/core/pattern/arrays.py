@@ -18,6 +18,7 @@ tried as required one by one, every choice carries along what it does not decide
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -47,15 +48,23 @@ class Demand(msgspec.Struct, frozen=True):
     may_be_absent: bool
 
 
-def can_stand_together(demands: Sequence[Demand]) -> bool:
+class Budget(Protocol):
+    """What may be looked at for one event, by several searches together."""
+
+    def look(self, count: int) -> None:
+        """Raises PatternTooCostly where that is too much."""
+
+
+def can_stand_together(demands: Sequence[Demand], budget: Budget | None = None) -> bool:
     """Whether all demands can be met at once. Raises PatternTooCostly past `ARRAY_CHOICES_MAX` choices or `ARRAY_PLACES_MAX` places."""
-    return _Search().holds(demands)
+    return _Search(budget).holds(demands)
 
 
 class _Search:
     """One search with its count of choices and of places looked at."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget | None) -> None:
+        self._budget = budget
         self._choices = 0
         self._places = 0
 
@@ -128,25 +137,31 @@ class _Search:
         )
 
     def _given_holds(self, members: list[Demand], chosen: Pair) -> bool:
-        self._choose()
+        self._choose(members)
         return self.holds([_given(demand, chosen) for demand in members])
 
     def _holds_without(self, members: list[Demand], array: int) -> bool:
         """The required fields stand in other arrays than this."""
-        self._choose()
+        self._choose(members)
         return self.holds([demand if demand.may_be_absent else _without(demand, array) for demand in members])
 
     def _holds_with(self, demands: list[Demand], index: int, instead: Demand) -> bool:
-        self._choose()
+        self._choose(demands)
         return self.holds([*demands[:index], instead, *demands[index + 1 :]])
 
-    def _choose(self) -> None:
+    def _choose(self, demands: Iterable[Demand]) -> None:
+        """What is chosen is taken off every place."""
+        if self._budget is not None:
+            self._budget.look(sum(len(demand.right) + len(demand.everywhere) for demand in demands))
         self._choices += 1
         if self._choices > ARRAY_CHOICES_MAX:
             raise _too_costly(f"more than {ARRAY_CHOICES_MAX} choices of elements")
 
     def _look_at(self, demands: Iterable[Demand]) -> None:
-        self._places += sum(len(place) for demand in demands for place in demand.everywhere)
+        count = sum(len(place) for demand in demands for place in demand.everywhere)
+        if self._budget is not None:
+            self._budget.look(count)
+        self._places += count
         if self._places > ARRAY_PLACES_MAX:
             raise _too_costly(f"more than {ARRAY_PLACES_MAX} places to look at")
 

@@ -5,6 +5,8 @@ as soon as none is left, nothing more is asked. Where there are few, each is ask
 little and takes less memory. Tables are made when a block is first asked, so editing rules costs no more than a copied tuple.
 """
 
+from functools import partial
+
 from eventyard.core.errors import PatternTooCostly
 from eventyard.core.pattern.language import Field
 from eventyard.core.pattern.member import Member
@@ -45,8 +47,10 @@ class Block:
         return self._keys
 
     def collect(self, reading: Reading, found: list[int]) -> None:
-        """Add the keys of those that match."""
-        if len(self.members) <= _FEW:
+        """Add the keys of those that match. Where nothing may be looked at any more, tables are not made either."""
+        if reading.looks_left < 0 and self._few is None and self._many is None:
+            self.fail(reading)
+        elif len(self.members) <= _FEW:
             self._collect_from_few(reading, found)
         else:
             self._collect_from_many(reading, found)
@@ -61,7 +65,7 @@ class Block:
                 if value.__class__ is str:
                     right = texts.get(value, unnamed)
                     if right is None:
-                        right = table.of_text(value)
+                        right = table.of_text(slot, value, reading)
                 else:
                     right = table.of_many(slot, value, reading) if value.__class__ in MANY else table.of(value, reading)
                 if not right:
@@ -78,7 +82,7 @@ class Block:
             value = values[slot]
             if value.__class__ is str:
                 right = texts.get(value, unnamed)
-                left &= table.of_text(value) if right is None else right
+                left &= table.of_text(slot, value, reading) if right is None else right
             else:
                 left &= table.of_many(slot, value, reading) if value.__class__ in MANY else table.of(value, reading)
             if not left:
@@ -96,16 +100,20 @@ class Block:
         keys = self._keys_by_bits[left] = tuple([self.members[at].key for at in _bits(left)])
         return keys
 
+    def fail(self, reading: Reading) -> None:
+        """Nothing can be said about them."""
+        reading.failed += [member.key for member in self.members]
+
     def _take(self, at: int, reading: Reading, found: list[int]) -> None:
         member = self.members[at]
         if reading.unknown and not reading.unknown.isdisjoint(member.slots):
-            reading.failed = (*reading.failed, member.key)
+            reading.failed.append(member.key)
             return
         try:
-            if reading.is_simple or holds(member.alternative, member.slots, self._tables_of(at), reading):
+            if reading.is_simple or holds(member.alternative, member.slots, partial(self._tables_of, at), reading):
                 found.append(member.key)
         except PatternTooCostly:
-            reading.failed = (*reading.failed, member.key)
+            reading.failed.append(member.key)
 
     def _tables_of(self, at: int) -> tuple[Table, ...]:
         tables = self._all_tables.get(at)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from eventyard.core.errors import PatternTooCostly
-from eventyard.core.pattern.arrays import OUTSIDE, Demand, Membership, Places, can_stand_together
+from eventyard.core.pattern.arrays import OUTSIDE, Budget, Demand, Membership, Places, can_stand_together
 from eventyard.core.pattern.comparison import Numeric, is_any_right, is_held, is_number
 from eventyard.core.pattern.language import Alternative, Field, Pattern, Steps
 from eventyard.core.pattern.wording import listing, shown, wording
@@ -35,12 +35,15 @@ class Why(msgspec.Struct, frozen=True):
     failures: tuple[Failure, ...] = ()
 
 
-def evaluate(pattern: Pattern, document: Any) -> bool:
-    """Whether `document` matches. Raises PatternTooCostly on arrays made to be costly (see `arrays`), where no alternative tells."""
+def evaluate(pattern: Pattern, document: Any, budget: Budget | None = None) -> bool:
+    """Whether `document` matches. Raises PatternTooCostly on arrays made to be costly (see `arrays`), where no alternative tells.
+
+    `budget`: what may be looked at in arrays for several patterns together.
+    """
     costly: PatternTooCostly | None = None
     for alternative in pattern.alternatives:
         try:
-            if _holds(alternative, document):
+            if _holds(alternative, document, budget):
                 return True
         except PatternTooCostly as error:
             costly = error
@@ -70,7 +73,7 @@ def _right(field: Field, document: Any) -> str:
     return f"{field.name} {shown(values[0])} is {_wanted(field)}" if values else f"{field.name} is absent"
 
 
-def _holds(alternative: Alternative, document: Any) -> bool:
+def _holds(alternative: Alternative, document: Any, budget: Budget | None = None) -> bool:
     demands: list[Demand] = []
     for field in alternative.fields:
         values = values_at(field.steps, document)
@@ -79,17 +82,23 @@ def _holds(alternative: Alternative, document: Any) -> bool:
             return False
         if right != OUTSIDE and values:
             demands.append(Demand(right, _all_places(values), field.may_be_absent))
-    return not demands or can_stand_together(demands)
+    return not demands or can_stand_together(demands, budget)
 
 
-def values_at(steps: Steps, document: Any) -> list[Value]:
+class Found(list[Value]):
+    """`elements`: of arrays that were passed on the way."""
+
+    elements = 0
+
+
+def values_at(steps: Steps, document: Any) -> Found:
     """Every value at the end of a field's path, in the order of the document."""
-    found: list[Value] = []
+    found = Found()
     _collect(document, steps, (), found)
     return found
 
 
-def _collect(node: Any, steps: Steps, membership: Membership, found: list[Value]) -> None:
+def _collect(node: Any, steps: Steps, membership: Membership, found: Found) -> None:
     if isinstance(node, dict):
         for key, rest in steps.choices:
             if key in node:
@@ -100,7 +109,8 @@ def _collect(node: Any, steps: Steps, membership: Membership, found: list[Value]
         found.append((node, membership))
 
 
-def _collect_elements(array: list[Any], steps: Steps, membership: Membership, found: list[Value]) -> None:
+def _collect_elements(array: list[Any], steps: Steps, membership: Membership, found: Found) -> None:
+    found.elements += len(array)
     for index, element in enumerate(array):
         inner = (*membership, (id(array), index)) if isinstance(element, (dict, list)) else membership
         _collect(element, steps, inner, found)

@@ -23,7 +23,6 @@ from eventyard.core.pattern.comparison import (
 )
 from eventyard.core.pattern.language import Field
 from eventyard.core.pattern.member import Member
-from eventyard.core.pattern.reading import Column, Loose, flattened
 
 FILED_VALUES_MAX = 16
 """Keys under which one rule is filed. One that lists more is left in a block, or a thousand rules could take a million places."""
@@ -58,14 +57,10 @@ class By:
         return text[-self.length :] if self.way is Way.TAIL else text.casefold()
 
     def keys_of_value(self, value: Any) -> Iterable[Key]:
-        """The keys of whatever an event has; of each element of an array."""
+        """The keys of a value; of each scalar of a list."""
         kind = value.__class__
         if kind is str:
             return (self.key_of_text(value),)
-        if kind is Column:
-            value, kind = value.entries, list
-        elif kind is Loose:
-            value, kind = value.values, list
         if kind is list:
             return self._keys_of_many(value)
         return _keys_of_scalar(value) if self.is_exact else ()
@@ -90,8 +85,6 @@ class By:
         return tuple(keys) if len(keys) <= FILED_VALUES_MAX else ()
 
     def _keys_of_many(self, values: list[Any]) -> Iterable[Key]:
-        if list in map(type, values):
-            values = flattened(values)[0]
         texts = {value for value in values if value.__class__ is str}
         keys: set[Key] = set(texts if self.is_exact else map(self.key_of_text, texts))
         if self.is_exact and len(texts) < len(values):

@@ -24,7 +24,7 @@ from eventyard.core.errors import PatternTooCostly
 from eventyard.core.pattern.language import Alternative, Pattern
 from eventyard.core.pattern.member import Member
 from eventyard.core.pattern.projection import Projection
-from eventyard.core.pattern.reading import Reading
+from eventyard.core.pattern.reading import Reading, Unforeseen
 from eventyard.core.pattern.tree import Node
 
 
@@ -93,23 +93,24 @@ class Index(msgspec.Struct, frozen=True, eq=False):
 
         Raises PatternTooCostly where the evaluator does of one of the rules.
         """
-        reading = self.projection.read(body)
-        found = self._collect(reading)
-        if reading.is_doubtful and not strict_json.holds_only_doubles(body):
-            reading = self.projection.read_exactly(body)
+        try:
+            reading = self.projection.read(body)
             found = self._collect(reading)
+            if reading.is_doubtful and not strict_json.holds_only_doubles(body):
+                reading = self.projection.read_exactly(body)
+                found = self._collect(reading)
+        except Unforeseen:
+            reading, found = self._collect_as_the_evaluator(strict_json.decode(body))
         return _told(reading, found)
 
     def match_document(self, document: Any) -> list[int]:
         """As `match`, of a document that `strict_json.decode` gave."""
-        reading = self.projection.read_document(document)
-        found = self._collect(reading)
+        reading, found = self._collect_from_document(document)
         return _told(reading, found)
 
     def match_and_fail(self, document: Any) -> tuple[list[int], list[int]]:
         """As `match_document`; and the keys of the rules, ascending, about which the evaluator raises PatternTooCostly."""
-        reading = self.projection.read_document(document)
-        found = self._collect(reading)
+        reading, found = self._collect_from_document(document)
         return found, sorted(_failed(reading, found))
 
     def items(self) -> Iterator[tuple[int, Pattern]]:
@@ -121,6 +122,17 @@ class Index(msgspec.Struct, frozen=True, eq=False):
 
     def __contains__(self, key: int) -> bool:
         return key in self.patterns
+
+    def _collect_from_document(self, document: Any) -> tuple[Reading, list[int]]:
+        try:
+            reading = self.projection.read_document(document)
+            return reading, self._collect(reading)
+        except Unforeseen:
+            return self._collect_as_the_evaluator(document)
+
+    def _collect_as_the_evaluator(self, document: Any) -> tuple[Reading, list[int]]:
+        reading = self.projection.read_as_the_evaluator(document)
+        return reading, self._collect(reading)
 
     def _collect(self, reading: Reading) -> list[int]:
         found: list[int] = []

@@ -10,17 +10,16 @@ dots, which may stand for several steps of a path (`a.b` beside `a`). The decode
 Both ways give the same `Reading`. From bytes real numbers come as doubles, and may have lost digits: who uses the reading asks.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from eventyard.core import strict_json
-from eventyard.core.pattern.evaluator import values_at
 from eventyard.core.pattern.ignored import Ignored
-from eventyard.core.pattern.language import steps_of
-from eventyard.core.pattern.reading import SCALARS, Loose, Reading, Unforeseen, flattened
+from eventyard.core.pattern.reading import SCALARS, Array, Column, Loose, Reading, Unforeseen, flattened
 from eventyard.core.pattern.taking import Attributes, Taker
 
 PROJECTED_FIELDS_MAX = 200
@@ -34,16 +33,26 @@ _Decode = Callable[[bytes], Any]
 Slots = Mapping[str, int]
 """Where in a reading each field's value is."""
 
+_Path = tuple[tuple[frozenset[str], str], ...]
+"""For each step to a field the keys with dots that may not be there, and its key."""
+
 
 class _Key:
     """One step of the tree. `slot`: of the field that ends here. `joined`: keys with dots that would stand for several steps from here."""
 
-    __slots__ = ("below", "joined", "slot")
+    __slots__ = ("_columns", "below", "joined", "slot")
 
     def __init__(self) -> None:
         self.slot: int | None = None
         self.below: dict[str, _Key] = {}
         self.joined: frozenset[str] = frozenset()
+        self._columns: tuple[tuple[int, Callable[[Array], list[Any]], int], ...] | None = None
+
+    def columns(self) -> "tuple[tuple[int, Callable[[Array], list[Any]], int], ...]":
+        """For the slot of each field below: what takes it out of the objects of an array, and in how many steps."""
+        if self._columns is None:
+            self._columns = tuple([(slot, partial(_entries, path), len(path)) for slot, path in _paths(self)])
+        return self._columns
 
 
 class Projection:
@@ -86,7 +95,15 @@ class Projection:
         try:
             return self._walk(root, document)
         except Unforeseen:
-            return self._read_as_the_evaluator(document)
+            return self.read_as_the_evaluator(document)
+
+    def read_as_the_evaluator(self, document: Any) -> Reading:
+        """Of what `strict_json.decode` gave, where a reading turned out to be too simple for it."""
+        reading = Reading([UNSET] * self._size)
+        for field, slot in self._slots.items():
+            reading.values[slot] = Loose(field, document)
+        reading.document, reading.is_simple = document, False
+        return reading
 
     def _make(self) -> "tuple[_Key, _Decode | None, Taker | None]":
         root = _tree(self._slots)
@@ -98,15 +115,6 @@ class Projection:
     def _walk(self, root: _Key, document: Any) -> Reading:
         reading = Reading([UNSET] * self._size)
         _read_object(root, document, reading)
-        return reading
-
-    def _read_as_the_evaluator(self, document: Any) -> Reading:
-        reading = Reading([UNSET] * self._size)
-        for field, slot in self._slots.items():
-            values = [value for value, _ in values_at(steps_of(field), document)]
-            if values:
-                reading.values[slot] = Loose(values)
-        reading.document, reading.is_simple = document, False
         return reading
 
 
@@ -199,7 +207,7 @@ def _read_object(node: _Key, document: Any, reading: Reading) -> None:
         elif child.slot is not None:
             raise Unforeseen
         else:
-            _read_columns(child, flattened(value)[1], reading, value)
+            _put_columns(child, flattened(value)[1], reading)
 
 
 def _there(node: _Key, document: dict[str, Any]) -> Iterable[tuple[str, _Key]]:
@@ -209,19 +217,39 @@ def _there(node: _Key, document: dict[str, Any]) -> Iterable[tuple[str, _Key]]:
     return [(key, child) for key, child in node.below.items() if key in document]
 
 
-def _read_columns(node: _Key, objects: list[Any], reading: Reading, array: object) -> None:
-    """`objects`: of one array, each in place; what is no object is passed over."""
-    for each in objects:
-        if each.__class__ is dict and not node.joined.isdisjoint(each):
-            raise Unforeseen
+def _put_columns(node: _Key, objects: list[Any], reading: Reading) -> None:
+    """`objects`: of one array."""
+    if objects:
+        array = Array(objects)
+        for slot, take, steps in node.columns():
+            reading.values[slot] = Column(take, steps, array)
+        reading.is_simple = False
+
+
+def _paths(node: _Key) -> Iterator[tuple[int, _Path]]:
     for key, child in node.below.items():
-        entries = [each.get(key, UNSET) if each.__class__ is dict else UNSET for each in objects]
+        step = (node.joined, key)
         if child.slot is not None:
-            reading.put_column(child.slot, entries, array)
-        if child.below and not {*map(type, entries)} <= _NO_OBJECT:
-            if list in map(type, entries):
-                raise Unforeseen
-            _read_columns(child, entries, reading, array)
+            yield child.slot, (step,)
+        for slot, path in _paths(child):
+            yield slot, (step, *path)
 
 
-_NO_OBJECT = SCALARS | {UnsetType}
+def _entries(path: _Path, array: Array) -> list[Any]:
+    """Nothing at all where no object has the field. What no object of the array has is known for all fields at once."""
+    (joined, key), *rest = path
+    if not joined.isdisjoint(array.every_key()):
+        raise Unforeseen
+    if key not in array.every_key():
+        return []
+    entries = [each.get(key, UNSET) for each in array.objects]
+    for joined, key in rest:
+        kinds = {*map(type, entries)}
+        if list in kinds:
+            raise Unforeseen
+        if dict not in kinds:
+            return [UNSET] * len(entries)
+        if joined and any(each.__class__ is dict and not joined.isdisjoint(each) for each in entries):
+            raise Unforeseen
+        entries = [each.get(key, UNSET) if each.__class__ is dict else UNSET for each in entries]
+    return entries

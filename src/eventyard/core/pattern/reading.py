@@ -5,42 +5,116 @@ depends on what stands elsewhere. An array of objects gives a `Column` for each 
 step with the other columns of the array, since two fields of one rule may not be right in different objects. An event for
 which that is too simple, with keys that hold dots or with arrays of objects inside one another, is read by the evaluator's own way:
 every field is `Loose`, and who seems to match is judged by the evaluator.
+
+Columns and what is loose are taken from the event when a rule first asks, and like all that goes value by value that
+counts towards what one event may cost (`MATCH_LOOKS_MAX`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from eventyard.core.errors import PatternTooCostly
 from eventyard.core.limits import MATCH_LOOKS_MAX
-from eventyard.core.pattern.evaluator import evaluate
-from eventyard.core.pattern.language import Alternative, Field, Pattern
+from eventyard.core.pattern.evaluator import evaluate, values_at
+from eventyard.core.pattern.language import Alternative, Field, Pattern, steps_of
 
 SCALARS = frozenset((str, int, float, bool, type(None), Decimal))
 
+_TAKEN_AS_ONE = 6
+"""Entries of a column that are taken in the time of one look at a value."""
+
+_EVALUATED_AS = 3
+"""Looks at a value in the time that the evaluator takes for one in an array."""
+
+
+class Array:
+    """The objects of one array, in their order. Columns of one array share it, and no other's."""
+
+    __slots__ = ("_keys", "objects")
+
+    def __init__(self, objects: list[Any]) -> None:
+        self.objects = objects
+        self._keys: frozenset[str] | None = None
+
+    def every_key(self) -> frozenset[str]:
+        """Of objects that are dictionaries, all together."""
+        if self._keys is None:
+            self._keys = frozenset().union(*self.objects)
+        return self._keys
+
 
 class Column:
-    """What each object of one array has at one field, as it stands there, or UNSET. Not all are UNSET.
+    """What each object of one array has at one field, as it stands there, or UNSET.
 
-    `array` is the same for all columns of one array, and no other's.
+    `take` says it, in so many `steps`, or raises Unforeseen; it may give an empty list where no object has the field.
     """
 
-    __slots__ = ("array", "entries")
+    __slots__ = ("_entries", "_scalars", "_steps", "_take", "array")
 
-    def __init__(self, entries: list[Any], array: object) -> None:
-        self.entries = entries
+    def __init__(self, take: Callable[[Array], list[Any]], steps: int, array: Array) -> None:
         self.array = array
+        self._steps = steps
+        self._take = take
+        self._entries: list[Any] | None = None
+        self._scalars: list[Any] | None = None
+
+    def entries(self) -> list[Any]:
+        if self._entries is None:
+            self._entries = self._take(self.array)
+        return self._entries
+
+    def is_there(self) -> bool:
+        """Whether any object has the field."""
+        entries = self.entries()
+        return entries.count(UNSET) < len(entries)
+
+    def scalars(self, reading: "Reading") -> list[Any] | None:
+        """All values in it. None: more than may still be looked at. What it takes is counted after it, since often there is nothing."""
+        if self._scalars is None:
+            if not reading.may_look(1):
+                return None
+            entries = self.entries()
+            reading.may_look(len(entries) * self._steps // _TAKEN_AS_ONE)
+            self._scalars = _scalars(entries)
+        return self._scalars
+
+
+def _scalars(entries: list[Any]) -> list[Any]:
+    kinds = {*map(type, entries)}
+    if kinds <= SCALARS:
+        return entries
+    if kinds <= _SCALARS_OR_UNSET:
+        return [entry for entry in entries if entry is not UNSET]
+    return flattened(entries)[0]
+
+
+_SCALARS_OR_UNSET = SCALARS | {UnsetType}
 
 
 class Loose:
-    """Values at one field, of which nothing is said about what depends on what. At least one."""
+    """Values at one field, of which nothing is said about what depends on what. `visited`: elements of arrays on the way to them, once taken."""
 
-    __slots__ = ("values",)
+    __slots__ = ("_document", "_name", "_scalars", "visited")
 
-    def __init__(self, values: list[Any]) -> None:
-        self.values = values
+    def __init__(self, name: str, document: Any) -> None:
+        self._name = name
+        self._document = document
+        self._scalars: list[Any] | None = None
+        self.visited = 0
+
+    def scalars(self, reading: "Reading") -> list[Any] | None:
+        """None: more than may still be looked at. What there is to pass shows on the way, and is counted after it."""
+        if self._scalars is None:
+            if not reading.may_look(1):
+                return None
+            found = values_at(steps_of(self._name), self._document)
+            self.visited = found.elements + len(found)
+            reading.may_look(self.visited)
+            self._scalars = [value for value, _ in found]
+        return self._scalars
 
 
 MANY = frozenset((list, Column, Loose))
@@ -59,27 +133,34 @@ class Reading:
     """A number that was read as a double told something that its text may not tell."""
     document: Any = None
     """The whole event, where the evaluator has to judge."""
-    failed: tuple[int, ...] = ()
-    """Rules about which it could not, or which came after `MATCH_LOOKS_MAX`."""
     looks_left: int = MATCH_LOOKS_MAX
-    unknown: frozenset[int] = frozenset()
-    """Slots of fields of which it would have cost too much to say what they match."""
 
     def __init__(self, values: list[Any]) -> None:
         self.values = values
+        self.failed: list[int] = []
+        """Rules about which the evaluator could say nothing, or which came after `MATCH_LOOKS_MAX`."""
+        self.unknown: set[int] = set()
+        """Slots of fields of which it would have cost too much to say what they match."""
 
     def may_look(self, count: int) -> bool:
         """Whether so much more may be looked at one by one."""
         self.looks_left -= count
         return self.looks_left >= 0
 
-    def put_column(self, slot: int, entries: list[Any], array: object) -> None:
-        """What each object of an array has at one field."""
-        if entries.count(UNSET) < len(entries):
-            self.values[slot] = Column(entries, array)
-            self.is_simple = False
-        else:
-            self.values[slot] = UNSET
+    def look(self, count: int) -> None:
+        """As `may_look`, where PatternTooCostly says no."""
+        if not self.may_look(count):
+            found = f"found an event of which more than {MATCH_LOOKS_MAX} values would have to be looked at one by one"
+            raise PatternTooCostly(found, wanted="smaller arrays")
+
+    def scalars_at(self, slot: int, value: Any) -> list[Any] | None:
+        """Of what stands at a slot and is one of `MANY` all values. None: more than may still be looked at."""
+        if value.__class__ is not list:
+            return value.scalars(self)  # type: ignore[no-any-return]
+        if {*map(type, value)} <= SCALARS:
+            return value
+        self.values[slot] = scalars = flattened(value)[0]
+        return scalars
 
 
 def flattened(array: list[Any]) -> tuple[list[Any], list[Any], bool]:
@@ -106,47 +187,49 @@ class Asked(Protocol):
 
     def of(self, value: Any, reading: Reading) -> int: ...
 
+    def price(self, count: int) -> int:
+        """Looks that so many values take."""
 
-def holds(alternative: Alternative, slots: tuple[int, ...], asked: Sequence[Asked], reading: Reading) -> bool:
-    """Whether fields that are each right, or may be absent, are right together. `slots`, `asked`: of the alternative's fields."""
+
+def holds(alternative: Alternative, slots: tuple[int, ...], ask: Callable[[], Sequence[Asked]], reading: Reading) -> bool:
+    """Whether fields that are each right, or may be absent, are right together. `slots`, `ask`: of the alternative's fields."""
     if reading.document is not None:
-        _look(reading, sum([_size(reading.values[slot]) for slot in slots]))
-        return evaluate(Pattern((alternative,)), reading.document)
+        reading.look(_EVALUATED_AS * sum([_visited(reading.values[slot]) for slot in slots]))
+        return evaluate(Pattern((alternative,)), reading.document, reading)
     arrays: dict[int, list[int]] = {}
     for at, slot in enumerate(slots):
         column = reading.values[slot]
-        if column.__class__ is Column:
+        if column.__class__ is Column and column.is_there():
             arrays.setdefault(id(column.array), []).append(at)
     for places in arrays.values():
         fields = [alternative.fields[at] for at in places]
         if len(fields) > 1 or fields[0].may_be_absent:
-            columns = [reading.values[slots[at]].entries for at in places]
-            _look(reading, len(columns) * len(columns[0]))
+            columns = [reading.values[slots[at]] for at in places]
+            asked = ask()
             if not _is_in_one_object(fields, columns, [asked[at] for at in places], reading):
                 return False
     return True
 
 
-def _look(reading: Reading, count: int) -> None:
-    if not reading.may_look(count):
-        found = f"found an event of which more than {MATCH_LOOKS_MAX} values would have to be looked at one by one"
-        raise PatternTooCostly(found, wanted="smaller arrays")
+def _visited(value: Any) -> int:
+    return value.visited if value.__class__ is Loose else 1
 
 
-def _size(values: Any) -> int:
-    return len(values.values) if values.__class__ is Loose else 1
-
-
-def _is_in_one_object(fields: list[Field], columns: list[list[Any]], asked: list[Asked], reading: Reading) -> bool:
+def _is_in_one_object(fields: list[Field], columns: list[Column], asked: list[Asked], reading: Reading) -> bool:
     """Where no field has to be there, one must be right all the same: nothing else chooses an object (see `arrays`)."""
+    for column, each in zip(columns, asked, strict=True):
+        count = max(len(column.entries()), len(column.scalars(reading) or ()))
+        reading.look(count + each.price(count))
     is_chosen = not all(field.may_be_absent for field in fields)
-    for row in zip(*columns, strict=True):
+    for row in zip(*[column.entries() for column in columns], strict=True):
         if is_chosen or any(map(_is_there, row)):
             for entry, each in zip(row, asked, strict=True):
                 if not each.of(entry, reading):
                     break
             else:
+                reading.look(0)
                 return True
+    reading.look(0)
     return False
 
 

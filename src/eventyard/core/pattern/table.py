@@ -25,10 +25,9 @@ from eventyard.core.pattern.comparison import (
     Wildcard,
     is_any_right,
 )
-from eventyard.core.pattern.ignored import Ignored
 from eventyard.core.pattern.language import Field
 from eventyard.core.pattern.numbers import Numbers
-from eventyard.core.pattern.reading import SCALARS, Column, Loose, Reading, flattened
+from eventyard.core.pattern.reading import SCALARS, Reading, flattened
 from eventyard.core.pattern.texts import Operator, Texts
 
 _KEPT_TEXTS = 128
@@ -36,8 +35,8 @@ _KEPT_TEXTS = 128
 
 _KEPT_CHARACTERS = 48
 
-_SCANNED_AS_ONE = 16
-"""Values of an array that a table looks up in the time of one look at a value."""
+_LOOKED_UP_AS_ONE = 16
+"""Values of an array that one dictionary looks up in the time of one look at a value."""
 
 TABLES_KEPT = 16_384
 """Tables of single fields, which rules that ask the same share."""
@@ -54,8 +53,8 @@ class Table:
         "_named",
         "_numbers",
         "_others",
-        "_searches",
         "_strings",
+        "_tables",
         "_unlike",
         "_wanted",
         "absent",
@@ -76,7 +75,7 @@ class Table:
         self._numbers = Numbers(self.base, asked.wanted_numbers, asked.excluded_numbers)
         self._wanted = Texts(asked.wanted_texts) if asked.wanted_texts else None
         self._unlike = Texts(asked.excluded_texts) if asked.excluded_texts else None
-        self._searches = len(asked.others) + sum(texts.searches for texts in (self._wanted, self._unlike) if texts is not None)
+        self._tables = 1 + sum(texts.tables for texts in (self._wanted, self._unlike) if texts is not None)
         self._excluded, self._strings = asked.excluded_strings, asked.wanted_strings
         self.is_by_value = not (asked.wanted_texts or asked.excluded_texts or asked.others)
         """Whether texts that no rule names all have the set `base`."""
@@ -94,46 +93,58 @@ class Table:
             bool: self._literal,
             NoneType: self._literal,
             list: self._list,
-            Column: self._column,
-            Loose: self._loose,
         }
 
     def of(self, value: Any, reading: Reading) -> int:
-        """The rules that accept what `reading` has at the field (UNSET: nothing)."""
+        """The rules that accept one value (UNSET: none), or any of a list."""
         ask = self._by_kind.get(value.__class__)
         return self.absent if ask is None else ask(value, reading)
 
     def of_many(self, slot: int, value: Any, reading: Reading) -> int:
-        """As `of`, of an array. Where that would cost too much, the slot is `unknown` and every rule may be content."""
-        if not reading.may_look(_size(value) * self._searches if self._searches else _size(value) // _SCANNED_AS_ONE):
-            reading.unknown |= {slot}
-            return self._everyone
-        return self.of(value, reading)
+        """As `of`, of what the reading has at the slot. Where that would cost too much, the slot is `unknown` and every rule may be content."""
+        scalars = reading.scalars_at(slot, value)
+        if scalars is None or not reading.may_look(self.price(len(scalars))):
+            return self._unknown(slot, reading)
+        found = self._any(scalars, reading) if scalars else self.absent
+        if reading.looks_left < 0:
+            return self._unknown(slot, reading)
+        return found if value.__class__ is list else found | self.absent
 
-    def of_text(self, text: str) -> int:
+    def price(self, count: int) -> int:
+        """Looks that so many values take, beside those that an operator is asked about itself."""
+        return count * self._tables // _LOOKED_UP_AS_ONE
+
+    def of_text(self, slot: int, text: str, reading: Reading) -> int:
+        """As `of_many`, of one text."""
+        before = reading.looks_left
+        found = self._text(text, reading)
+        return self._unknown(slot, reading) if before != reading.looks_left < 0 else found
+
+    def _unknown(self, slot: int, reading: Reading) -> int:
+        reading.unknown.add(slot)
+        return self._everyone
+
+    def _text(self, text: str, reading: Reading) -> int:
         found = self.texts.get(text, self.unnamed)
         if found is None:
-            found = self._of_new(text)
-            if len(text) <= _KEPT_CHARACTERS:
+            found = self._of_new(text, reading)
+            if len(text) <= _KEPT_CHARACTERS and reading.looks_left >= 0:
                 if len(self.texts) >= _KEPT_TEXTS:
                     self.texts.clear()
                 self.texts[text] = found
         return found
 
-    def _text(self, text: str, _: Reading) -> int:
-        return self.of_text(text)
-
     def _by_value(self, text: str) -> int:
         return (self.base & ~self._excluded.get(text, 0)) | self._strings.get(text, 0)
 
-    def _of_new(self, text: str) -> int:
-        wrong = self._excluded.get(text, 0) | (self._unlike.of(text) if self._unlike is not None else 0)
-        right = self._strings.get(text, 0) | (self._wanted.of(text) if self._wanted is not None else 0)
-        return (self.base & ~wrong) | right | self._asked_one_by_one(text)
+    def _of_new(self, text: str, reading: Reading) -> int:
+        wrong = self._excluded.get(text, 0) | (self._unlike.of(text, reading) if self._unlike is not None else 0)
+        right = self._strings.get(text, 0) | (self._wanted.of(text, reading) if self._wanted is not None else 0)
+        return (self.base & ~wrong) | right | self._asked_one_by_one(text, reading)
 
-    def _number(self, number: Any, _: Reading) -> int:
+    def _number(self, number: Any, reading: Reading) -> int:
         found = self._numbers.of(number)
-        return found | self._asked_one_by_one(number) if self._others else found
+        return found | self._asked_one_by_one(number, reading) if self._others else found
 
     def _double(self, number: float, reading: Reading) -> int:
         found = self._numbers.of(number)
@@ -141,16 +152,18 @@ class Table:
             reading.is_doubtful = True
         if self._others:
             reading.is_doubtful = True
-            return found | self._asked_one_by_one(number)
+            return found | self._asked_one_by_one(number, reading)
         return found
 
-    def _literal(self, literal: bool | None, _: Reading) -> int:
+    def _literal(self, literal: bool | None, reading: Reading) -> int:
         found = self._literals[literal]
-        return found | self._asked_one_by_one(literal) if self._others else found
+        return found | self._asked_one_by_one(literal, reading) if self._others else found
 
-    def _asked_one_by_one(self, value: Any) -> int:
+    def _asked_one_by_one(self, value: Any, reading: Reading) -> int:
         found = 0
         for bit, comparisons in self._others:
+            if not reading.may_look(sum(map(_work, comparisons))):
+                break
             if is_any_right(comparisons, value):
                 found |= bit
         return found
@@ -175,35 +188,16 @@ class Table:
                 break
         return found
 
-    def _column(self, column: Column, reading: Reading) -> int:
-        """As a list; and a rule that would be content without a value may be: it depends on the object."""
-        return self._entries(column.entries, reading) | self.absent
-
-    def _entries(self, column: list[Any], reading: Reading) -> int:
-        if self._named is not None:
-            try:
-                if self._named.isdisjoint(column):
-                    return self.base
-            except TypeError:  # It has lists.
-                pass
-        values = column if {*map(type, column)} <= SCALARS else flattened(column)[0]
-        return self._any(values, reading) if values else self.absent
-
-    def _loose(self, values: Loose, reading: Reading) -> int:
-        return self._list(values.values, reading) | self.absent
-
     def _all_named(self) -> frozenset[Any] | None:
         """Values other than which all have the set `base`. None: there are operators, and no such list."""
         if not self.is_by_value or self._numbers.named is None:
             return None
         literals = (value for value, found in self._literals.items() if found != self.base)
-        return frozenset((*self.texts, *self._numbers.named, *literals, Ignored()))
+        return frozenset((*self.texts, *self._numbers.named, *literals))
 
 
-def _size(value: Any) -> int:
-    if value.__class__ is list:
-        return len(value)
-    return len(value.entries if value.__class__ is Column else value.values)
+def _work(comparison: Any) -> int:
+    return len(comparison.excluded) if isinstance(comparison, AnythingBut) else 1
 
 
 _TEXTS = frozenset((str,))

@@ -24,11 +24,26 @@ from eventyard.core.pattern.comparison import (
     Wildcard,
     address,
 )
+from eventyard.core.pattern.reading import Reading
 
 Operator = Prefix | Suffix | EqualsIgnoreCase | PrefixIgnoreCase | SuffixIgnoreCase | Wildcard | Cidr
 
-Check = tuple[Callable[[str], bool], int]
-"""What decides, and the rule's bit."""
+Check = tuple[Callable[[str], bool], int, int]
+"""What decides, the rule's bit, and looks that it takes beside those for the length of the text."""
+
+_CHARACTERS_AS_ONE = 512
+"""Characters of a text that a search passes in the time of one look at a value."""
+
+_WILDCARD_LOOKS = 2
+
+_LETTERS_AS_ONE = 2
+"""Letters that are compared in any case in the time of one look at a value."""
+
+_PART_AS_TABLES = 2
+"""A part is cut off a text and looked for in the time of so many dictionaries' answers."""
+
+_NETWORKS_AS_TABLES = 80
+"""An address is parsed in the time of so many dictionaries' answers."""
 
 _ADDRESSES_KEPT = 1_024
 """An event's address is asked for by every group of rules that it meets."""
@@ -50,7 +65,7 @@ class Texts:
                 case Suffix(text=text):
                     plain.add(_TAIL, text, bit)
                 case Wildcard(parts=parts):
-                    plain.add(*_anchor(parts), bit, partial(wildcard.fits, parts))
+                    plain.add(*_anchor(parts), bit, partial(wildcard.fits, parts), looks=_WILDCARD_LOOKS)
                 case EqualsIgnoreCase():
                     folded.add_folded(_WHOLE, operator, bit, partial(letters.equal, operator.letters))
                 case PrefixIgnoreCase():
@@ -65,29 +80,31 @@ class Texts:
         self._networks = _Networks(networks) if networks else None
 
     @property
-    def searches(self) -> int:
-        """How many operators are asked about every text."""
-        return len(self._any)
+    def tables(self) -> int:
+        """How many dictionaries are asked about every text, or what takes as long."""
+        folded = sum(map(len, self._folded)) if self._folded is not None else 0
+        parts = len(self._heads) + len(self._tails) + folded
+        return _PART_AS_TABLES * parts + (_NETWORKS_AS_TABLES if self._networks is not None else 0)
 
-    def of(self, text: str) -> int:
-        """The rules with an operator that accepts it."""
-        found = _heads(self._heads, text, text) if self._heads else 0
+    def of(self, text: str, reading: Reading) -> int:
+        """The rules with an operator that accepts it. Wrong where afterwards nothing is left to look at."""
+        found = _heads(self._heads, text, text, reading) if self._heads else 0
         if self._tails:
-            found |= _tails(self._tails, text, text)
+            found |= _tails(self._tails, text, text, reading)
         if self._any:
-            found |= _checked(self._any, text)
+            found |= _checked(self._any, text, reading)
         if self._folded is not None:
-            found |= self._of_folded(text.casefold(), text, self._folded)
+            found |= self._of_folded(text.casefold(), text, self._folded, reading)
         if self._networks is not None:
             found |= self._networks.of(text)
         return found
 
-    def _of_folded(self, folded: str, text: str, files: tuple["_ByLength", "_ByLength", "_ByLength"]) -> int:
+    def _of_folded(self, folded: str, text: str, files: tuple["_ByLength", "_ByLength", "_ByLength"], reading: Reading) -> int:
         whole, heads, tails = files
-        found = _heads(heads, folded, text) | _tails(tails, folded, text)
+        found = _heads(heads, folded, text, reading) | _tails(tails, folded, text, reading)
         for length, filed in whole:
             if length == len(folded) and (entry := filed.get(folded)) is not None:
-                found |= _decided(entry, text)
+                found |= _decided(entry, text, reading)
         return found
 
 
@@ -104,13 +121,20 @@ class _Files:
         self._filed: dict[tuple[str, str], tuple[int, int, list[Check]]] = {}
 
     def add(
-        self, anchor: str, text: str, bit: int, check: Callable[[str], bool] | None = None, *, is_ascii: bool = False
+        self,
+        anchor: str,
+        text: str,
+        bit: int,
+        check: Callable[[str], bool] | None = None,
+        *,
+        is_ascii: bool = False,
+        looks: int = 1,
     ) -> None:
         sure, sure_in_ascii, checks = self._filed.get((anchor, text), (0, 0, []))
         if check is None:
             sure |= bit
         else:
-            checks.append((check, bit))
+            checks.append((check, bit, looks))
         self._filed[anchor, text] = (sure, sure_in_ascii | (bit if is_ascii else 0), checks)
 
     def add_folded(
@@ -121,10 +145,11 @@ class _Files:
         check: Callable[[str], bool],
     ) -> None:
         """Where letters of the pattern and of the text are ASCII, to fold alike is to match."""
+        looks = 1 + len(operator.text) // _LETTERS_AS_ONE
         if letters.fold_apart(operator.letters):
-            self.add(_ANY, "", bit, check)
+            self.add(_ANY, "", bit, check, looks=looks)
         else:
-            self.add(anchor, operator.text.casefold(), bit, check, is_ascii=operator.text.isascii())
+            self.add(anchor, operator.text.casefold(), bit, check, is_ascii=operator.text.isascii(), looks=looks)
 
     @property
     def is_used(self) -> bool:
@@ -141,36 +166,38 @@ class _Files:
         return [check for (kind, _), (_, _, checks) in self._filed.items() if kind == anchor for check in checks]
 
 
-def _heads(files: _ByLength, begun: str, text: str) -> int:
+def _heads(files: _ByLength, begun: str, text: str, reading: Reading) -> int:
     """`begun` is what is looked up, `text` what a check is asked about: they differ in case."""
     found = 0
     for length, filed in files:
         entry = filed.get(begun[:length])
         if entry is not None:
-            found |= _decided(entry, text)
+            found |= _decided(entry, text, reading)
     return found
 
 
-def _tails(files: _ByLength, ended: str, text: str) -> int:
+def _tails(files: _ByLength, ended: str, text: str, reading: Reading) -> int:
     found = 0
     for length, filed in files:
         entry = filed.get(ended[-length:] if length else "")
         if entry is not None:
-            found |= _decided(entry, text)
+            found |= _decided(entry, text, reading)
     return found
 
 
-def _decided(entry: _Entry, text: str) -> int:
+def _decided(entry: _Entry, text: str, reading: Reading) -> int:
     sure, sure_in_ascii, checks = entry
     if sure_in_ascii and text.isascii():
         sure |= sure_in_ascii
         checks = tuple([check for check in checks if not check[1] & sure]) if len(checks) > sure_in_ascii.bit_count() else ()
-    return sure | _checked(checks, text) if checks else sure
+    return sure | _checked(checks, text, reading) if checks else sure
 
 
-def _checked(checks: tuple[Check, ...], text: str) -> int:
-    found = 0
-    for accepts, bit in checks:
+def _checked(checks: tuple[Check, ...], text: str, reading: Reading) -> int:
+    found, passed = 0, len(text) // _CHARACTERS_AS_ONE
+    for accepts, bit, looks in checks:
+        if not reading.may_look(looks + passed):
+            break
         if accepts(text):
             found |= bit
     return found

@@ -17,7 +17,10 @@ from eventyard.core.pattern import filing
 from eventyard.core.pattern.block import ALTERNATIVES_MAX, Block
 from eventyard.core.pattern.filing import By, Key
 from eventyard.core.pattern.member import Member
-from eventyard.core.pattern.reading import Reading
+from eventyard.core.pattern.reading import MANY, Reading
+
+_KEYS_AS_ONE = 8
+"""Values of an array that are made keys and looked for in the time of one look at a value."""
 
 SPLIT_FROM = 8
 """Alternatives in the blocks of a node from which it looks for a way to file them; again whenever they have doubled."""
@@ -63,11 +66,20 @@ class Node:
                 node = file.nodes.get(value if by.is_exact else by.key_of_text(value))
                 if node is not None:
                     node.collect(reading, found)
+            elif value.__class__ in MANY:
+                file.collect_many(value, reading, found)
             else:
                 for node in file.nodes_for(value, reading):
                     node.collect(reading, found)
         for block in self.blocks:
             block.collect(reading, found)
+
+    def fail(self, reading: Reading) -> None:
+        """Nothing can be said about any of its rules."""
+        for file in self.files:
+            file.fail(reading)
+        for block in self.blocks:
+            block.fail(reading)
 
     def _with_file(self, at: int, file: "File") -> "Node":
         kept = (file,) if file.nodes else ()
@@ -118,6 +130,20 @@ class File:
             node = nodes[key].without_member(member)
             nodes = nodes.delete(key) if node.is_empty else nodes.set(key, node)
         return File(self.by, nodes)
+
+    def collect_many(self, value: Any, reading: Reading, found: list[int]) -> None:
+        """As `Node.collect`, of an array. Where it would cost too much, nothing can be said about any rule that is filed."""
+        scalars = reading.scalars_at(self.by.slot, value)
+        if scalars is None or not reading.may_look(len(scalars) // _KEYS_AS_ONE):
+            self.fail(reading)
+            return
+        for node in self.nodes_for(scalars, reading):
+            node.collect(reading, found)
+
+    def fail(self, reading: Reading) -> None:
+        """Nothing can be said about any rule that is filed here."""
+        for node in self.nodes.values():
+            node.fail(reading)
 
     def nodes_for(self, value: Any, reading: Reading) -> Iterator[Node]:
         """The nodes of each key that the value, or an element of it, is."""
