@@ -343,3 +343,40 @@ def test_whatever_rule_there_is_comes_back_from_its_export(
 def wipe(client: Client, bus: str) -> None:
     for found in list(client.rules(bus=bus)):
         client.delete_rule(found.name, bus=bus)
+
+
+# Detectors
+
+DETECTOR: dict[str, Any] = {
+    "on": {"type": ["car.updated"]},
+    "when": {"data": {"price": [{"numeric": ["<", 1.10]}]}},
+    "emit": {"rise": {"type": "car.cheap"}},
+}
+
+
+def test_detectors_are_applied_exported_and_pruned_like_rules(eventyard: Command, bus: str, wanted: Any) -> None:
+    detector = DETECTOR | {"name": "cheap", "bus": bus, "owner": f"t-{bus}", "for_s": 5}
+    file = wanted(rule("a", bus, owner=f"t-{bus}"), detectors=[detector])
+    dry = eventyard("apply", "-f", file, "--dry-run")
+    assert (
+        f'+ detector {bus}/cheap  car.cheap when {{"data":{{"price":[{{"numeric":["<",1.1]}}]}}}} turns' in dry.out.splitlines()
+    )
+    assert eventyard("apply", "-f", file, "--yes").out.endswith("2 created\n")
+    assert eventyard("apply", "-f", file, "--dry-run").code == 0
+
+    exported = eventyard("export", "--bus", bus, "--json").documents
+    assert detector in exported
+    assert eventyard(
+        "apply", "-f", wanted(rule("a", bus, owner=f"t-{bus}"), detectors=[detector | {"for_s": 6}]), "--dry-run"
+    ).out
+    kept = eventyard("apply", "-f", wanted(rule("a", bus, owner=f"t-{bus}")), "--prune", "--yes")
+    assert kept.out.endswith("1 deleted\n")
+    assert eventyard("detectors", "list", "--bus", bus).out.startswith("no detectors")
+
+
+def test_what_cannot_be_changed_of_a_detector_is_told_with_what_to_do(eventyard: Command, bus: str, wanted: Any) -> None:
+    detector = DETECTOR | {"name": "cheap", "bus": bus}
+    eventyard("apply", "-f", wanted(detectors=[detector]), "--yes")
+    refused = eventyard("apply", "-f", wanted(detectors=[detector | {"key": "data.id"}]), "--dry-run")
+    assert refused.code == 2
+    assert "eventyard detectors delete cheap" in refused.err

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import schemathesis
 
-from tests.fuzz.stock import EVERY, PULLED, Stock, rules
+from tests.fuzz.stock import EVERY, PULLED, WATCHED, Stock, rules
 
 NOWHERE = os.environ["FUZZ_NOWHERE"]
 """An address on this machine that refuses every connection."""
@@ -162,6 +162,24 @@ def _be_rule(case: Any, path: dict[str, Any]) -> None:
         case.headers.pop("if-none-match", None)
 
 
+def _be_detector(case: Any, path: dict[str, Any]) -> None:
+    """Patterns that are some, an event that may be emitted, and no version: the rest stays as it was generated."""
+    path["detector"] = "watch"
+    if isinstance(case.body, dict):
+        kept = {name: value for name, value in case.body.items() if name not in {"key", "order_by", "until"}}
+        case.body = kept | WATCHED
+        case.headers.pop("if-match", None)
+        case.headers.pop("if-none-match", None)
+
+
+def _name_detector(case: Any, path: dict[str, Any]) -> None:
+    path["detector"] = "watch"
+    key = STOCK.key_of("watch")
+    if "of" in path:
+        path["of"] = key or path["of"]
+    case.headers.pop("if-match", None)
+
+
 def _be_replay(case: Any, _path: dict[str, Any]) -> None:
     """Of the whole log and every event: how fast stays as it was generated."""
     if isinstance(case.body, dict):
@@ -191,6 +209,8 @@ USES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "revoke_key": _name_key,
     "create_key": _be_new_key,
     "put_rule": _be_rule,
+    "put_detector": _be_detector,
+    **dict.fromkeys(("detector", "delete_detector", "detector_keys", "detector_key"), _name_detector),
     "replay": _be_replay,
     "backtest": _be_backtest,
     "take_report": _report,

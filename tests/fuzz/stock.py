@@ -22,6 +22,13 @@ def event() -> dict[str, Any]:
     return {"specversion": "1.0", "id": f"{number}", "source": "/fuzz", "type": "shop.order.placed", "subject": f"{number}"}
 
 
+WATCHED: dict[str, Any] = {
+    "on": {"type": ["shop.order.placed"]},
+    "when": {"subject": [{"prefix": "1"}]},
+    "emit": {"rise": {"type": "seen"}},
+}
+
+
 def rules(nowhere: str) -> dict[str, Any]:
     """By name: two that are pulled, one of them in order, and one that is pushed to nobody."""
     return {
@@ -64,6 +71,13 @@ class Stock:
         )
         replays = told.get("replays", [told]) if told else []
         return replays[0]["run"] if replays else None
+
+    def key_of(self, detector: str) -> str | None:
+        """A key that the detector knows, once it has been put."""
+        self._ask("PUT", f"detectors/{detector}", WATCHED)
+        self._publish()
+        told = self._ask("GET", f"detectors/{detector}/keys", None)
+        return told["keys"][0]["key"] if told and told["keys"] else None
 
     def bus(self) -> str | None:
         answer = self._door.put("/v1/buses/brief")

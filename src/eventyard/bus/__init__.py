@@ -2,7 +2,7 @@
 
 `Eventyard` holds one store with all its buses and runs the stages on their threads: the writer, the transport's, and one for
 backfills, retention and the keeper. What is asked of rules stands in `rules`, of queues in `queues`, of dead letters in `dead_letters`, of
-access keys in `keys`.
+detectors in `detectors`, of access keys in `keys`.
 Every method is called on an asyncio loop; what it awaits is durable when it returns.
 """
 
@@ -18,6 +18,7 @@ from eventyard import history, logbook
 from eventyard.backfill import BackfillStage
 from eventyard.bus.backtesting import BacktestCalls, BacktestThread
 from eventyard.bus.dead_letters import DeadLetterCalls
+from eventyard.bus.detectors import DetectorCalls
 from eventyard.bus.explaining import ExplainCalls
 from eventyard.bus.figures import Figures, Holdings, Reading, Waiting, Watch
 from eventyard.bus.keys import KeyCalls
@@ -46,7 +47,7 @@ __all__ = ["Eventyard"]
 T = TypeVar("T")
 
 
-class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, BacktestCalls, KeyCalls):
+class Eventyard(WorkerCalls, DetectorCalls, DeadLetterCalls, ExplainCalls, BacktestCalls, KeyCalls):
     """One store and its stages. `start` before anything else, `stop` at the end; a crash instead of `stop` loses nothing."""
 
     def __init__(
@@ -227,6 +228,7 @@ class Eventyard(WorkerCalls, DeadLetterCalls, ExplainCalls, BacktestCalls, KeyCa
             meter=self.meter,
             buses=reading.buses,
             rules=reading.rules,
+            detectors=reading.detectors,
             unread=reading.unread,
             waiting=waiting,
             scrub=self.scrubbing(),

@@ -17,6 +17,7 @@ from eventyard.core import limits
 from eventyard.core.bus_state import BusState, RuleQueue
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import State
+from eventyard.core.emitter import Kind
 from eventyard.core.errors import Corrupt, Unavailable
 from eventyard.core.rule import RuleRecord
 from eventyard.core.view import View
@@ -95,6 +96,8 @@ class Figures(msgspec.Struct, frozen=True):
     meter: Meter
     buses: Mapping[str, BusDepth]
     rules: Mapping[Labels, RuleDepth]
+    detectors: dict[Labels, Mapping[str, int]]
+    """By bus and detector, what was counted."""
     unread: int
     waiting: Waiting
     scrub: Progress
@@ -156,6 +159,7 @@ class Reading:
         self.unread = 0
         self.buses: dict[str, BusDepth] = {}
         self.rules: dict[Labels, RuleDepth] = {}
+        self.detectors: dict[Labels, Mapping[str, int]] = {}
 
     def read(self) -> None:
         with self._engine.reader() as view:
@@ -164,6 +168,7 @@ class Reading:
                 if (label := self._meter.bus_label(number)) is not None:
                     self._add_bus(self.buses.setdefault(label, BusDepth()), state, view)
                     late += self._add_rules(number, label, state)
+                    self._add_detectors(label, state)
             self._read_ages(late, view)
         for rule in late:
             self._add(rule.labels, rule.depth)
@@ -186,6 +191,14 @@ class Reading:
         depth.rules += len(state.by_name)
         read = None if self._is_late else _or_none(lambda: history.bus_status(view, state).bytes)
         depth.bytes = None if read is None or depth.bytes is None else depth.bytes + read
+
+    def _add_detectors(self, bus: str, state: BusState) -> None:
+        """What was counted of each. Buses without a label of their own tell of none."""
+        if bus == OTHER:
+            return
+        for record in state.emitters.by_name.copy().values():
+            if record.kind is Kind.DETECTOR:
+                self.detectors[bus, record.name] = state.emitters.counts(record.uid)
 
     def _add_rules(self, number: int, bus: str, state: BusState) -> list[_Late]:
         """Add what memory tells, and give those of which the store has to be asked.

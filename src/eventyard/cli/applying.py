@@ -1,4 +1,4 @@
-"""`eventyard apply`: buses and rules as documents say. The plan is shown first, and a second time there is nothing to do."""
+"""`eventyard apply`: buses, rules and detectors as documents say. The plan is shown first, and a second time there is nothing to do."""
 
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,7 +31,8 @@ def apply(
     is_dry: Annotated[bool, typer.Option("--dry-run", help="Only show the plan. Ends in 6 where it has changes.")] = False,
     is_sure: Sure = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Delete rules of the same owner that no document has, on the buses named.")
+        bool,
+        typer.Option("--prune", help="Delete rules and detectors of the same owner that no document has, on the buses named."),
     ] = False,
     owner: Annotated[
         str | None, typer.Option("--owner", metavar="LABEL", help="Whose the rules are, where they do not say it.")
@@ -43,7 +44,7 @@ def apply(
     url: Url = DEFAULT_URL,
     as_json: Json = False,
 ) -> int:
-    """Make buses and rules what documents say, and show first what that changes.
+    """Make buses, rules and detectors what documents say; show first what changes.
 
     A second time there is nothing to do. What no document names is left
     alone; --prune deletes rules that carry the documents' owner.
@@ -85,7 +86,8 @@ def present(client: "Client", wanted: "Declared") -> "Present":
     from eventyard.cli.planning import Present  # noqa: PLC0415 - heavy, see the package
 
     buses = {bus.name: bus for bus in client.buses() if bus.name in wanted.bus_names}
-    return Present(buses, {name: {rule.name: rule for rule in client.rules(bus=name)} for name in buses})
+    rules = {name: {rule.name: rule for rule in client.rules(bus=name)} for name in buses}
+    return Present(buses, rules, {name: {one.name: one for one in client.detectors(bus=name)} for name in buses})
 
 
 # The plan
@@ -153,7 +155,16 @@ def take(client: "Client", step: "Step") -> None:
             client.set_retention(step.name, **retention)
         else:
             client.create_bus(step.name)
+    elif step.kind == "detector":
+        _take_detector(client, step)
     elif step.act == "delete":
         client.delete_rule(step.name, bus=step.bus, version=step.version)
     else:
         client.put_rule(step.name, msgspec.json.encode(step.document), bus=step.bus, version=step.version)
+
+
+def _take_detector(client: "Client", step: "Step") -> None:
+    if step.act == "delete":
+        client.delete_detector(step.name, bus=step.bus, version=step.version)
+    else:
+        client.put_detector(step.name, msgspec.json.encode(step.document), bus=step.bus, version=step.version)

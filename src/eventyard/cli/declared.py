@@ -1,19 +1,23 @@
-"""What documents say there should be: buses with their retention, and rules. Everything that can be told without a server is checked here.
+"""What documents say there should be: buses with their retention, rules, and detectors. Everything that can be told without a server is checked here.
 
-A document is a rule (it has a `pattern` or a `target`), a bus (it has a `retention`), or both kinds by the dozen:
+A document is a rule (it has a `pattern` or a `target`), a detector (it has `on`, `when` and `emit`), a bus (it has a `retention`), or all kinds by
+the dozen:
 
-    {"bus": "shop", "owner": "team-a", "buses": [{"name": "shop", ...}], "rules": [{"name": "rewards", "pattern": {}, ...}]}
+    {"bus": "shop", "owner": "team-a", "buses": [{"name": "shop", ...}], "rules": [{"name": "rewards", "pattern": {}, ...}],
+     "detectors": [{"name": "car-sold", "on": {}, ...}]}
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn, TypeVar
 
 import msgspec
 
 from eventyard.cli.documents import Document
 from eventyard.cli.failures import Failure
+from eventyard.core import detector_document
 from eventyard.core import document as documents
 from eventyard.core import rule as rules
+from eventyard.core.detector_document import Detector
 from eventyard.core.errors import InvalidRequest, Refused
 
 _ADVICE = "correct the place that the message names; docs/reference/cli.md tells what a document holds"
@@ -49,44 +53,86 @@ class DeclaredRule(msgspec.Struct, frozen=True):
     rule: rules.Rule
 
     @property
+    def owner(self) -> str:
+        return self.rule.owner
+
+    @property
     def called(self) -> str:
         return f"{self.bus}/{self.name}"
+
+
+class DeclaredDetector(msgspec.Struct, frozen=True):
+    """As `DeclaredRule`."""
+
+    where: str
+    bus: str
+    name: str
+    members: dict[str, Any]
+    detector: Detector
+
+    @property
+    def owner(self) -> str:
+        return self.detector.owner
+
+    @property
+    def called(self) -> str:
+        return f"{self.bus}/{self.name}"
+
+
+Named = TypeVar("Named", DeclaredRule, DeclaredDetector)
 
 
 class Declared(msgspec.Struct, frozen=True):
     buses: list[DeclaredBus]
     rules: list[DeclaredRule]
+    detectors: list[DeclaredDetector] = []
 
     @property
     def bus_names(self) -> set[str]:
-        return {bus.name for bus in self.buses} | {rule.bus for rule in self.rules}
+        return {bus.name for bus in self.buses} | {one.bus for one in self.placed}
+
+    @property
+    def placed(self) -> list[DeclaredRule | DeclaredDetector]:
+        """All that stands on some bus."""
+        return [*self.rules, *self.detectors]
 
     @property
     def owners(self) -> set[str]:
-        return {rule.rule.owner for rule in self.rules} - {""}
+        return {one.owner for one in self.placed} - {""}
 
 
 def read(found: Iterable[Document], *, bus: str, owner: str) -> Declared:
     """`bus` and `owner` are for rules that name none; a rule that names another owner than a given one is refused."""
     buses: dict[str, tuple[str, DeclaredBus]] = {}
     named: dict[tuple[str, str], DeclaredRule] = {}
+    detectors: dict[tuple[str, str], DeclaredDetector] = {}
     for part in _parts(found, bus):
-        if part.is_rule:
-            rule = _rule(part, owner)
-            if (before := named.get((rule.bus, rule.name))) is not None:
-                _refuse(part.where, f"found the rule {rule.called} a second time; it stands in {before.where}")
-            named[rule.bus, rule.name] = rule
-        else:
-            declared = _bus(part)
-            if declared.name in buses:
-                _refuse(part.where, f"found the bus {declared.name} a second time; it stands in {buses[declared.name][0]}")
-            buses[declared.name] = (part.where, declared)
-    return Declared([declared for _, declared in buses.values()], list(named.values()))
+        match part.kind:
+            case "rules":
+                _add(named, _rule(part, owner), part)
+            case "detectors":
+                _add(detectors, _detector(part, owner), part)
+            case "buses":
+                declared = _bus(part)
+                if declared.name in buses:
+                    where = buses[declared.name][0]
+                    _refuse(part.where, f"found the bus {declared.name} a second time; it stands in {where}")
+                buses[declared.name] = (part.where, declared)
+    return Declared([declared for _, declared in buses.values()], list(named.values()), list(detectors.values()))
+
+
+def _add(named: dict[tuple[str, str], Named], one: Named, part: "_Part") -> None:
+    if (before := named.get((one.bus, one.name))) is not None:
+        _refuse(part.where, f"found the {part.kind.removesuffix('s')} {one.called} a second time; it stands in {before.where}")
+    named[one.bus, one.name] = one
+
+
+_Kind = Literal["buses", "rules", "detectors"]
 
 
 class _Part(msgspec.Struct, frozen=True):
     where: str
-    is_rule: bool
+    kind: _Kind
     members: dict[str, Any]
     bus: str
     owner: str = ""
@@ -95,30 +141,39 @@ class _Part(msgspec.Struct, frozen=True):
 def _parts(found: Iterable[Document], bus: str) -> Iterator[_Part]:
     for document in found:
         members = document.value
-        if members.keys() & {"buses", "rules"}:
+        if members.keys() & {"buses", "rules", "detectors"}:
             yield from _collected(document, bus)
         elif members.keys() & {"pattern", "target"}:
-            yield _Part(document.where, is_rule=True, members=members, bus=bus)
+            yield _Part(document.where, "rules", members, bus)
+        elif members.keys() >= {"on", "when"}:
+            yield _Part(document.where, "detectors", members, bus)
         elif "retention" in members:
-            yield _Part(document.where, is_rule=False, members=members, bus=bus)
+            yield _Part(document.where, "buses", members, bus)
         else:
-            _refuse(document.where, 'found neither "rules", "buses", nor the "pattern" and "target" of a rule')
+            _refuse(
+                document.where,
+                'found neither "rules", "buses", nor "detectors", nor the "pattern" and "target" of a rule,'
+                ' nor the "on" and "when" of a detector',
+            )
 
 
 def _collected(document: Document, bus: str) -> Iterator[_Part]:
     members, where = document.value, document.where
-    if unknown := members.keys() - {"bus", "owner", "buses", "rules"}:
-        _refuse(where, f'unknown field "{min(unknown)}"; known beside "rules" and "buses": bus, owner')
+    if unknown := members.keys() - {"bus", "owner", *_KINDS}:
+        _refuse(where, f'unknown field "{min(unknown)}"; known beside "rules", "detectors" and "buses": bus, owner')
     bus = _text(members, "bus", where) or bus
     owner = _text(members, "owner", where)
-    for name in ("buses", "rules"):
+    for name in _KINDS:
         items = members.get(name, [])
         if not isinstance(items, list):
             _refuse(where, f"at /{name}: found no array")
         for index, item in enumerate(items):
             if not isinstance(item, dict):
                 _refuse(where, f"at /{name}/{index}: found no object")
-            yield _Part(f"{where}, {name}/{index}", is_rule=name == "rules", members=item, bus=bus, owner=owner)
+            yield _Part(f"{where}, {name}/{index}", name, item, bus, owner)
+
+
+_KINDS: tuple[_Kind, ...] = ("buses", "rules", "detectors")
 
 
 def _bus(part: _Part) -> DeclaredBus:
@@ -132,17 +187,8 @@ def _bus(part: _Part) -> DeclaredBus:
 
 
 def _rule(part: _Part, owner: str) -> DeclaredRule:
-    name = _text(part.members, "name", part.where)
-    if not name:
-        _refuse(part.where, 'no "name" of the rule')
-    bus = _text(part.members, "bus", part.where) or part.bus
-    where = f"{part.where}, rule {name}"
-    members = {key: value for key, value in part.members.items() if key not in {"name", "bus"} | _ADDED_TO_RULES}
-    said = _text(members, "owner", where) or part.owner
-    if said and owner and said != owner:
-        _refuse(where, f'at /owner: found "{said}", and --owner says "{owner}"')
-    if said or owner:
-        members["owner"] = said or owner
+    name, bus, where = _placed(part, "rule")
+    members = _members(part, owner, where)
     try:
         rules.check_name(name, what="rule")
         rules.check_name(bus, what="bus")
@@ -150,6 +196,37 @@ def _rule(part: _Part, owner: str) -> DeclaredRule:
     except Refused as error:
         _refuse(where, str(error))
     return DeclaredRule(where, bus, name, members, rule)
+
+
+def _detector(part: _Part, owner: str) -> DeclaredDetector:
+    name, bus, where = _placed(part, "detector")
+    members = _members(part, owner, where)
+    try:
+        rules.check_name(name, what="detector")
+        rules.check_name(bus, what="bus")
+        detector = detector_document.parse(msgspec.json.encode(members))
+    except Refused as error:
+        _refuse(where, str(error))
+    return DeclaredDetector(where, bus, name, members, detector)
+
+
+def _placed(part: _Part, kind: str) -> tuple[str, str, str]:
+    """Name and bus, and how a person finds it."""
+    name = _text(part.members, "name", part.where)
+    if not name:
+        _refuse(part.where, f'no "name" of the {kind}')
+    return name, _text(part.members, "bus", part.where) or part.bus, f"{part.where}, {kind} {name}"
+
+
+def _members(part: _Part, owner: str, where: str) -> dict[str, Any]:
+    """The document itself, under its owner."""
+    members = {key: value for key, value in part.members.items() if key not in {"name", "bus"} | _ADDED_TO_RULES}
+    said = _text(members, "owner", where) or part.owner
+    if said and owner and said != owner:
+        _refuse(where, f'at /owner: found "{said}", and --owner says "{owner}"')
+    if said or owner:
+        members["owner"] = said or owner
+    return members
 
 
 def _text(members: dict[str, Any], name: str, where: str) -> str:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from eventyard.core.detector_document import Detector
 from eventyard.core.rule import Rule
 
 if TYPE_CHECKING:
+    from eventyard.client import Detector as ShownDetector
     from eventyard.client import Rule as ShownRule
 
 SECRET = "secret"  # noqa: S105 - the name of the field
@@ -83,6 +85,23 @@ _ORDER = ("description", "owner", "pattern", "target", "start", "delivery", "rep
 
 def _ordered(document: dict[str, Any]) -> dict[str, Any]:
     return {name: document[name] for name in _ORDER}
+
+
+def detector_document(detector: Detector) -> dict[str, Any]:
+    """As `document_of`, of a detector."""
+    nothing = msgspec.Raw(b"null")
+    plain = msgspec.structs.replace(detector, on=nothing, when=nothing, until=nothing)
+    whole: dict[str, Any] = json.loads(msgspec.json.encode(plain))
+    return whole | {name: pattern_of(bytes(getattr(detector, name))) for name in _PATTERNS}
+
+
+def detector_shown(detector: "ShownDetector") -> dict[str, Any]:
+    """As `document_shown`, of a detector."""
+    whole = {name: getattr(detector, name) for name in Detector.__struct_fields__}
+    return whole | {name: pattern_of(bytes(whole[name])) for name in _PATTERNS}
+
+
+_PATTERNS = ("on", "when", "until")
 
 
 def pattern_of(text: bytes) -> Any:

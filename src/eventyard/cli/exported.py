@@ -1,4 +1,4 @@
-"""A bus or a rule as a document for people: without what is so anyway, numbers of the pattern as they are spelt. Pure."""
+"""A bus, a rule or a detector as a document for people: without what is so anyway, numbers of the pattern as they are spelt. Pure."""
 
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from eventyard.cli import differences
 from eventyard.cli.differences import pattern_of
+from eventyard.core.detector_document import Detector
 from eventyard.core.rule import DeliveryPolicy, HttpTarget, QueueTarget, Rule
 
 if TYPE_CHECKING:
     from eventyard.client import Bus
+    from eventyard.client import Detector as ShownDetector
     from eventyard.client import Rule as ShownRule
 
 
 class Exported(msgspec.Struct, frozen=True):
     """`path` is where it goes in a folder, without the end of the name."""
 
-    kind: Literal["buses", "rules"]
+    kind: Literal["buses", "rules", "detectors"]
     bus: str
     path: PurePath
     value: dict[str, Any]
@@ -41,6 +44,21 @@ def rule_document(bus: str, rule: "ShownRule") -> Exported:
     return Exported("rules", bus, PurePath(bus, "rules", rule.name), _rounded(value))
 
 
+def detector_document(bus: str, detector: "ShownDetector") -> Exported:
+    named = {"name": detector.name, "bus": bus} | _beyond(differences.detector_shown(detector), _DETECTOR)
+    named["emit"] = {edge: emitted for edge, emitted in detector.emit.items() if emitted is not None}
+    value = {name: named[name] for name in _DETECTOR_ORDER if name in named}
+    return Exported("detectors", bus, PurePath(bus, "detectors", detector.name), _rounded(value))
+
+
+_DETECTOR_ORDER = (
+    "name",
+    "bus",
+    "description",
+    "owner",
+    *(name for name in Detector.__struct_fields__ if name not in {"description", "owner"}),
+)
+
 _ORDER = ("name", "bus", "description", "owner", "pattern", "target", "start", "delivery", "replay")
 
 
@@ -55,6 +73,11 @@ def _default(field: msgspec.structs.FieldInfo) -> Any:
 
 
 _DEFAULTS = _defaults(Rule) | {"delivery": msgspec.to_builtins(DeliveryPolicy())}
+_DETECTOR = {
+    field.encode_name: None if field.name == "until" else field.default
+    for field in msgspec.structs.fields(Detector)
+    if not field.required
+}
 _TARGETS = {"http": _defaults(HttpTarget), "queue": _defaults(QueueTarget)}
 
 

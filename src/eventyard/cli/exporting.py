@@ -1,4 +1,4 @@
-"""`eventyard export`: buses and rules as documents that `apply` takes back."""
+"""`eventyard export`: buses, rules and detectors as documents that `apply` takes back."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,20 +21,19 @@ if TYPE_CHECKING:
 
 def export(
     *,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Write a file for each bus and rule in here.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="Write a file for each in here.")] = None,
     buses: Annotated[
         list[str] | None,
         typer.Option("--bus", metavar="NAME", help="Only this bus. May be repeated.", autocompletion=completing.buses),
     ] = None,
     owner: Annotated[
-        str | None, typer.Option("--owner", metavar="LABEL", help="Only rules that carry this owner, and no buses.")
+        str | None,
+        typer.Option("--owner", metavar="LABEL", help="Only rules and detectors that carry this owner, and no buses."),
     ] = None,
     url: Url = DEFAULT_URL,
     as_json: Json = False,
 ) -> int:
-    """Write buses and rules as documents: YAML, or with --json a JSON line each.
+    """Write buses, rules and detectors as documents: YAML, or with --json a JSON line each.
 
     What is as it would be anyway is left out.
 
@@ -67,12 +66,15 @@ def _documents(client: "Client", names: list[str], owner: str | None) -> "Iterat
         for rule in client.rules(bus=bus.name):
             if owner is None or rule.owner == owner:
                 yield exported.rule_document(bus.name, rule)
+        for detector in client.detectors(bus=bus.name):
+            if owner is None or detector.owner == owner:
+                yield exported.detector_document(bus.name, detector)
 
 
 def _print(screen: Screen, documents: "list[Exported]") -> None:
     from eventyard.cli import yaml_text  # noqa: PLC0415 - heavy, see the package
 
-    whole: dict[str, list[Any]] = {"buses": [], "rules": []}
+    whole: dict[str, list[Any]] = {"buses": [], "rules": [], "detectors": []}
     for document in documents:
         whole[document.kind].append(document.value)
     screen.say(yaml_text.written([{kind: found for kind, found in whole.items() if found}]).removesuffix("\n"))

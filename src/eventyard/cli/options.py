@@ -17,6 +17,9 @@ Url = Annotated[str, typer.Option("--url", envvar="EVENTYARD_URL", metavar="URL"
 Bus = Annotated[str, typer.Option("--bus", metavar="NAME", help="The bus to speak to.", autocompletion=completing.buses)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one document a line, for programs.")]
 RuleName = Annotated[str, typer.Argument(metavar="RULE", help="The rule's name.", autocompletion=completing.rules)]
+DetectorName = Annotated[
+    str, typer.Argument(metavar="DETECTOR", help="The detector's name.", autocompletion=completing.detectors)
+]
 BusName = Annotated[str, typer.Argument(metavar="NAME", help="The bus's name.", autocompletion=completing.buses)]
 Sure = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 

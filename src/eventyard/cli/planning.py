@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from eventyard.cli import differences
-from eventyard.cli.declared import Declared, DeclaredBus, DeclaredRule
+from eventyard.cli.declared import Declared, DeclaredBus, DeclaredDetector, DeclaredRule
 from eventyard.cli.differences import Difference
 from eventyard.cli.failures import Failure
 
 if TYPE_CHECKING:
-    from eventyard.client import Bus, Rule
+    from eventyard.client import Bus, Detector, Rule
 
 
 class Act(enum.StrEnum):
@@ -27,13 +27,13 @@ class Act(enum.StrEnum):
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One bus or rule. `document` is what is put; `remark` is what the plan leaves as it is although the document says otherwise.
+    """One bus, rule or detector. `document` is what is put; `remark` is what the plan leaves as it is although the document says otherwise.
 
     `version`: of the rule that the plan saw, 0 for none. Where it is another by then, the step is refused.
     """
 
     act: Act
-    kind: Literal["bus", "rule"]
+    kind: Literal["bus", "rule", "detector"]
     bus: str
     name: str
     differences: tuple[Difference, ...] = ()
@@ -44,14 +44,15 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def called(self) -> str:
-        return f"rule {self.bus}/{self.name}" if self.kind == "rule" else f"bus {self.name}"
+        return f"bus {self.name}" if self.kind == "bus" else f"{self.kind} {self.bus}/{self.name}"
 
 
 class Present(msgspec.Struct, frozen=True):
-    """What is there: every bus that documents name, and its rules by name."""
+    """What is there: every bus that documents name, and its rules and detectors by name."""
 
     buses: Mapping[str, "Bus"]
     rules: Mapping[str, Mapping[str, "Rule"]]
+    detectors: Mapping[str, Mapping[str, "Detector"]] = {}
 
 
 def plan(declared: Declared, present: Present, *, pruned: frozenset[str], takes_over: bool) -> list[Step]:
@@ -60,17 +61,21 @@ def plan(declared: Declared, present: Present, *, pruned: frozenset[str], takes_
     return [
         *(_bus_step(bus, present.buses.get(bus.name)) for bus in declared.buses),
         *(_rule_step(rule, present.rules.get(rule.bus, {}).get(rule.name), takes_over=takes_over) for rule in declared.rules),
+        *(
+            _detector_step(one, present.detectors.get(one.bus, {}).get(one.name), takes_over=takes_over)
+            for one in declared.detectors
+        ),
         *_deletions(declared, present, pruned),
     ]
 
 
 def _check_buses(declared: Declared, present: Present) -> None:
     known = present.buses.keys() | {bus.name for bus in declared.buses}
-    for rule in declared.rules:
-        if rule.bus not in known:
+    for one in declared.placed:
+        if one.bus not in known:
             raise Failure(
-                f'{rule.where}: found no bus "{rule.bus}", neither on the server nor in the documents',
-                advice=f'add {{"buses": [{{"name": "{rule.bus}"}}]}} to the documents, or: eventyard buses create {rule.bus}',
+                f'{one.where}: found no bus "{one.bus}", neither on the server nor in the documents',
+                advice=f'add {{"buses": [{{"name": "{one.bus}"}}]}} to the documents, or: eventyard buses create {one.bus}',
             )
 
 
@@ -101,15 +106,34 @@ def _rule_step(declared: DeclaredRule, present: "Rule | None", *, takes_over: bo
     return Step(act, "rule", declared.bus, declared.name, found, members, remark=remark, version=version)
 
 
+def _detector_step(declared: DeclaredDetector, present: "Detector | None", *, takes_over: bool) -> Step:
+    wanted = differences.detector_document(declared.detector)
+    if present is None:
+        summary = f"{', '.join(declared.detector.emit.types)} when {bytes(declared.detector.when).decode()} turns"
+        return Step(Act.CREATE, "detector", declared.bus, declared.name, document=declared.members, summary=summary)
+    before = differences.detector_shown(present)
+    _check_owner(declared, before, takes_over=takes_over)
+    for field in ("key", "order_by"):
+        if wanted[field] != before[field]:
+            raise Failure(
+                f'{declared.where}: at /{field}: found "{wanted[field]}", and it was created with "{before[field]}"',
+                advice=f"eventyard detectors delete {declared.name} --bus {declared.bus}, then apply it again",
+            )
+    found = tuple(differences.between(before, wanted))
+    act, version = Act.CHANGE if found else Act.KEEP, present.state.version
+    return Step(act, "detector", declared.bus, declared.name, found, declared.members, version=version)
+
+
 def _target(target: dict[str, Any]) -> str:
     return "its queue" if "queue" in target else str(target.get("http", {}).get("url", ""))
 
 
-def _check_owner(declared: DeclaredRule, before: Mapping[str, Any], *, takes_over: bool) -> None:
-    if before["owner"] not in {"", declared.rule.owner} and not takes_over:
+def _check_owner(declared: DeclaredRule | DeclaredDetector, before: Mapping[str, Any], *, takes_over: bool) -> None:
+    kind = "rule" if isinstance(declared, DeclaredRule) else "detector"
+    if before["owner"] not in {"", declared.owner} and not takes_over:
         raise Failure(
-            f'{declared.where}: found the rule {declared.called} there, and it belongs to "{before["owner"]}"',
-            advice="give the rule another name, or add --take-over",
+            f'{declared.where}: found the {kind} {declared.called} there, and it belongs to "{before["owner"]}"',
+            advice=f"give the {kind} another name, or add --take-over",
         )
 
 
@@ -144,3 +168,13 @@ def _deletions(declared: Declared, present: Present, pruned: frozenset[str]) -> 
             if rule.owner and rule.owner in pruned and (bus, name) not in wanted:
                 summary = f'of "{rule.owner}", in no document'
                 yield Step(Act.DELETE, "rule", bus, name, summary=summary, version=rule.state.version)
+    yield from _detector_deletions(declared, present, pruned)
+
+
+def _detector_deletions(declared: Declared, present: Present, pruned: frozenset[str]) -> Iterator[Step]:
+    wanted = {(one.bus, one.name) for one in declared.detectors}
+    for bus in sorted(present.detectors):
+        for name, one in sorted(present.detectors[bus].items()):
+            if one.owner and one.owner in pruned and (bus, name) not in wanted:
+                summary = f'of "{one.owner}", in no document'
+                yield Step(Act.DELETE, "detector", bus, name, summary=summary, version=one.state.version)

@@ -28,6 +28,7 @@ from eventyard.client.answers import (
 )
 from eventyard.client.backtesting import Backtest, BacktestDay, BacktestGap, Samples, Tried, TriedDay, TriedRule
 from eventyard.client.buffering import BufferFull, Refusal, Unpublished
+from eventyard.client.detectors import Detector, DetectorChange, DetectorKey, DetectorState
 from eventyard.client.errors import ClientError, Gap, Problem, ProblemError, Reject, Retry, Unreachable
 from eventyard.client.event import new_event
 from eventyard.client.explaining import AttemptAnswer, ExplainedDelivery, Judged, RuleExplanation
@@ -58,6 +59,10 @@ __all__ = [
     "CloudEvent",
     "DeadLetter",
     "Delivery",
+    "Detector",
+    "DetectorChange",
+    "DetectorKey",
+    "DetectorState",
     "ExplainedDelivery",
     "Gap",
     "Inbox",

@@ -27,6 +27,13 @@ def address(*steps: str) -> str:
     return "/v1/" + "/".join(quote(step, safe="") for step in steps)
 
 
+def condition(version: int | None) -> dict[str, str]:
+    """The headers that ask for one version alone; 0: that there is none."""
+    if version is None:
+        return {}
+    return {"if-match": f'"{version}"'} if version else {"if-none-match": "*"}
+
+
 class Request(msgspec.Struct, frozen=True):
     """`path` as `address` makes it; `query` leaves out what was not asked. `wait_s`: how much longer an answer may take than usual."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from eventyard.client import backtesting, explaining, protocol, pulling, runs
 from eventyard.client import dead_letters as letters
+from eventyard.client import detectors as detecting
 from eventyard.client import keys as access
 from eventyard.client.answers import StoredEvent
 from eventyard.client.call import Call, Walk
@@ -119,6 +120,13 @@ class Methods:
     status = Method(protocol.status)
     statuses = Stream(protocol.statuses)
     backtest = Stream(backtesting.backtest)
+
+    put_detector = Method(detecting.put_detector)
+    detector = Method(detecting.detector)
+    detectors = Stream(detecting.detectors)
+    delete_detector = Method(detecting.delete_detector)
+    detector_keys = Stream(detecting.detector_keys)
+    detector_key = Method(detecting.detector_key)
 
     receive = Method(pulling.receive)
     acknowledge = Method(pulling.acknowledge)

@@ -25,7 +25,7 @@ from eventyard.client.answers import (
     Verdict,
 )
 from eventyard.client.building import Document, Moment, pages_of, text_of, time_text
-from eventyard.client.call import JSON, Call, Request, Walk, address, answer, decode, nothing, problem_error
+from eventyard.client.call import JSON, Call, Request, Walk, address, answer, condition, decode, nothing, problem_error
 from eventyard.client.event import Event, encode, encode_json, given
 from eventyard.client.following import Follow, OnContact
 from eventyard.client.patience import UNAVAILABLE, Response
@@ -133,7 +133,7 @@ def put_rule(name: str, document: Document, *, bus: str = "default", version: in
     `version`: only where it is still in this one (`Rule.state.version`), 0 where there must be none; else a ProblemError `version-conflict`.
     """
     path, body = address("buses", bus, "rules", name), text_of(document).encode()
-    return Call(Request("PUT", path, body=body, content_type=JSON, headers=_condition(version)), answer(Rule))
+    return Call(Request("PUT", path, body=body, content_type=JSON, headers=condition(version)), answer(Rule))
 
 
 def rule(name: str, *, bus: str = "default") -> Call[Rule]:
@@ -147,13 +147,7 @@ def rules(*, bus: str = "default", after: str | None = None) -> Walk[Rule]:
 
 def delete_rule(name: str, *, bus: str = "default", version: int | None = None) -> Call[None]:
     """Delete the rule and discard what its queue still holds. `version` as in `put_rule`."""
-    return Call(Request("DELETE", address("buses", bus, "rules", name), headers=_condition(version)), nothing)
-
-
-def _condition(version: int | None) -> dict[str, str]:
-    if version is None:
-        return {}
-    return {"if-match": f'"{version}"'} if version else {"if-none-match": "*"}
+    return Call(Request("DELETE", address("buses", bus, "rules", name), headers=condition(version)), nothing)
 
 
 def pause(name: str, *, bus: str = "default") -> Call[Rule]:

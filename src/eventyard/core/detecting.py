@@ -25,6 +25,14 @@ _decode = msgspec.json.Decoder(KeyState).decode
 _encode = msgspec.json.Encoder().encode
 
 
+def read_key(record: bytes) -> KeyState | None:
+    """What a row of a detector holds; None where that cannot be read."""
+    try:
+        return _decode(record)
+    except msgspec.MsgspecError:
+        return None
+
+
 def attend(draft: Draft) -> None:
     """Let every emitter that an appended event concerns have it, and those that what they publish concerns, until nothing is left."""
     heard = draft.emitters.heard
@@ -106,9 +114,8 @@ def _known(draft: Draft, plan: DetectorPlan, key: str) -> KeyState | None:
 
 def _in_force(draft: Draft, plan: DetectorPlan, row: Kept) -> KeyState:
     """What is known of a key, judged by the version in force; nothing, where the row cannot be read any more."""
-    try:
-        known = _decode(row.record)
-    except msgspec.MsgspecError:
+    known = read_key(row.record)
+    if known is None:
         return KeyState(plan.record.version)
     if known.version == plan.record.version:
         return known

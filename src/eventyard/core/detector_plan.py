@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -13,9 +13,7 @@ from eventyard.core.detector import Act, Mark, Observation, Origin, Signal
 from eventyard.core.emitter import EmitterRecord
 from eventyard.core.errors import PatternTooCostly
 from eventyard.core.pattern.evaluator import evaluate, reason, values_at
-
-if TYPE_CHECKING:
-    from eventyard.core.pattern.language import Pattern
+from eventyard.core.pattern.language import Pattern
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -98,12 +96,16 @@ class DetectorPlan:
 
     def why(self, act: Act, values: str) -> str:
         """Why the condition holds (a rise) or does not (a fall), from what the last observation said of its fields."""
-        if not values:
-            return ""
-        said = strict_json.decode(values.encode())
-        if act is Act.FALL and self.patterns.until is not None:
-            return reason(self.patterns.until, said)
-        return reason(self.patterns.when, said)
+        is_until = act is Act.FALL and self.patterns.until is not None
+        return _reason(self.patterns.until if is_until else self.patterns.when, values)
+
+    def why_now(self, values: str) -> str:
+        """Whether `when` holds by the last observation, and why."""
+        return _reason(self.patterns.when, values)
+
+
+def _reason(pattern: Pattern | None, values: str) -> str:
+    return "" if pattern is None or not values else reason(pattern, strict_json.decode(values.encode()))
 
 
 def _origin(document: Mapping[str, Any], position: int) -> Origin:

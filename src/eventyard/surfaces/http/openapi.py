@@ -150,7 +150,8 @@ def _path_parameters() -> dict[str, Any]:
     name = {"type": "string", "pattern": r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", "maxLength": limits.NAME_LENGTH_MAX}
     position = {"type": "integer", "minimum": 1, "maximum": POSITION_MAX}
     key = {"type": "string", "pattern": "^[0-9a-f]{8}$"}
-    schemas = {"bus": name, "rule": name, "position": position, "run": position, "key": key}
+    of = {"type": "string", "minLength": 1, "description": "A key of the detector"}
+    schemas = {"bus": name, "rule": name, "detector": name, "of": of, "position": position, "run": position, "key": key}
     return {
         parameter: {"name": parameter, "in": "path", "required": True, "schema": schema}
         for parameter, schema in schemas.items()

@@ -13,6 +13,7 @@ from eventyard.surfaces.http import (
     backtesting,
     buses,
     dead_letters,
+    detectors,
     event_stream,
     events,
     explaining,
@@ -49,6 +50,7 @@ async def openapi_document(_: Call[NoFields]) -> Answer:
 
 
 _BUS = "/v1/buses/{bus}"
+_DETECTOR = "/v1/buses/{bus}/detectors/{detector}"
 _RULE = "/v1/buses/{bus}/rules/{rule}"
 _NOTHING = _json(NoFields, is_required=False)
 _EVENTS = Body(
@@ -225,6 +227,68 @@ ROUTES = (
         (errors.NotFound, errors.VersionConflict),
         headers={"if-match": rules.IfMatch},
         scope=Scope.MANAGE,
+    ),
+    Route(
+        "GET",
+        _BUS + "/detectors",
+        detectors.detectors,
+        "List the detectors, and what was counted of each",
+        ((200, detectors.DetectorsAnswer, "A page, by name"),),
+        (errors.NotFound,),
+        query=detectors.RulesQuery,
+        scope=Scope.READ,
+    ),
+    Route(
+        "PUT",
+        _DETECTOR,
+        detectors.put_detector,
+        "Create or change a detector, which publishes an event when a condition turns",
+        ((201, detectors.DetectorAnswer, "Created"), (200, detectors.DetectorAnswer, "Changed, or as it was")),
+        (
+            *(errors.NotFound, errors.InvalidName, errors.InvalidDetector, errors.InvalidPattern, errors.PatternTooCostly),
+            *(errors.VersionConflict, errors.Overloaded),
+        ),
+        body=_json(detectors.DetectorDocument, limits.RULE_BYTES_MAX),
+        headers=detectors.CONDITIONS,
+        scope=Scope.MANAGE,
+    ),
+    Route(
+        "GET",
+        _DETECTOR,
+        detectors.detector,
+        "One detector, and what was counted of it",
+        ((200, detectors.DetectorAnswer, "The detector"),),
+        (errors.NotFound,),
+        scope=Scope.READ,
+    ),
+    Route(
+        "DELETE",
+        _DETECTOR,
+        detectors.delete_detector,
+        "Delete a detector and what it knows",
+        ((204, None, "Deleted"),),
+        (errors.NotFound, errors.VersionConflict),
+        headers={"if-match": detectors.IfMatch},
+        scope=Scope.MANAGE,
+    ),
+    Route(
+        "GET",
+        _DETECTOR + "/keys",
+        detectors.detector_keys,
+        "What a detector knows of its keys",
+        ((200, detectors.KeysAnswer, "A page, by key"),),
+        (errors.NotFound,),
+        query=detectors.KeysQuery,
+        scope=Scope.READ,
+    ),
+    Route(
+        "GET",
+        _DETECTOR + "/keys/{of}",
+        detectors.detector_key,
+        "What a detector knows of one key, and why",
+        ((200, detectors.KeyAnswer, "The key"),),
+        (errors.NotFound,),
+        scope=Scope.READ,
     ),
     Route(
         "POST",

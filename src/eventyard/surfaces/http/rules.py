@@ -103,7 +103,7 @@ class RulesQuery(msgspec.Struct, frozen=True):
 
 async def put_rule(call: Call[NoFields]) -> Answer:
     bus, name = call.path["bus"], call.path["rule"]
-    put = await call.yard.put_rule(bus, name, call.body, principal=call.principal, version=_version(call.headers))
+    put = await call.yard.put_rule(bus, name, call.body, principal=call.principal, version=version_of(call.headers))
     return _tagged(put.record, 201 if put.is_created else 200)
 
 
@@ -113,7 +113,7 @@ async def rule(call: Call[NoFields]) -> Answer:
 
 async def delete_rule(call: Call[NoFields]) -> Answer:
     bus, name = call.path["bus"], call.path["rule"]
-    await call.yard.delete_rule(bus, name, principal=call.principal, version=_version(call.headers))
+    await call.yard.delete_rule(bus, name, principal=call.principal, version=version_of(call.headers))
     return Answer(204)
 
 
@@ -123,7 +123,7 @@ def _tagged(record: RuleRecord, status: int = 200) -> Answer:
     return msgspec.structs.replace(told, headers=((b"etag", f'"{record.version}"'.encode()),))
 
 
-def _version(headers: list[tuple[bytes, bytes]]) -> int | None:
+def version_of(headers: list[tuple[bytes, bytes]]) -> int | None:
     """Which version the caller saw: 0 for none at all, None where it does not say. A condition that is not understood is never passed over."""
     said: int | None = None
     for name, value in headers:

@@ -1,0 +1,100 @@
+"""Detectors: put, listed, deleted; and what each knows of its keys."""
+
+import bisect
+from itertools import islice
+
+import msgspec
+
+from eventyard.bus.asking import Asking
+from eventyard.core import detecting, detector_document, rule
+from eventyard.core.bus_state import BusState
+from eventyard.core.clock import BusTime
+from eventyard.core.commands import DeleteEmitter, EmitterPut, PutEmitter
+from eventyard.core.detector import KeyState, Phase
+from eventyard.core.detector_document import Detector
+from eventyard.core.detector_plan import DetectorPlan
+from eventyard.core.emitter import EmitterRecord, Kept, Kind
+from eventyard.core.errors import NotFound
+
+
+class DetectorStatus(msgspec.Struct, frozen=True):
+    """A detector as it is in force, and what was counted of it, by name."""
+
+    record: EmitterRecord
+    detector: Detector
+    counts: dict[str, int]
+
+
+class KeyStatus(msgspec.Struct, frozen=True):
+    """What a detector knows of one key. `ends_ms` (bus time): when the hold under way ends, as far as nothing breaks it. `why`: why the
+    condition holds, or does not, by the last observation.
+    """
+
+    key: str
+    state: KeyState
+    ends_ms: int | None
+    why: str
+
+
+class DetectorCalls(Asking):
+    async def put_detector(
+        self, bus: str, name: str, document: bytes, *, principal: str = "", version: int | None = None
+    ) -> EmitterPut:
+        """Create or change a detector from its JSON document. `version`: only the one that has it, 0 for none that is there."""
+        rule.check_name(name, what="detector")
+        text = msgspec.Raw(msgspec.json.encode(detector_document.parse(document)))
+        answer: EmitterPut = await self._command(bus, PutEmitter(Kind.DETECTOR, name, text, principal, version))
+        return answer
+
+    async def delete_detector(self, bus: str, name: str, *, principal: str = "", version: int | None = None) -> EmitterRecord:
+        record: EmitterRecord = await self._command(bus, DeleteEmitter(Kind.DETECTOR, name, principal, version))
+        return record
+
+    def detector(self, bus: str, name: str) -> DetectorStatus:
+        return _status(self._state(bus), self._detector(bus, name))
+
+    def detectors(self, bus: str, *, after: str = "", limit: int | None = None) -> list[DetectorStatus]:
+        """By name, those whose names come after `after`, `limit` at the most."""
+        state = self._state(bus)
+        names = state.emitters.names.copy()
+        following = (at for at in names[bisect.bisect_right(names, (Kind.DETECTOR, after)) :] if at[0] is Kind.DETECTOR)
+        there = (record for at in following if (record := state.emitters.by_name.get(at)) is not None)
+        return [_status(state, record) for record in islice(there, limit)]
+
+    async def detector_keys(self, bus: str, name: str, *, after: str = "", limit: int) -> list[KeyStatus]:
+        """What is known of the keys that come after `after`, `limit` at the most."""
+        record, time = self._detector(bus, name), self._now()
+
+        def read(rows: list[Kept], state: BusState) -> list[KeyStatus]:
+            plan = state.emitters.plans.get(record.uid)
+            return [_key_status(plan, row, time) for row in rows] if isinstance(plan, DetectorPlan) else []
+
+        return await self._read(
+            lambda view, state: read(view.kept_after(state.record.number, record.uid, after, limit), state), bus
+        )
+
+    async def detector_key(self, bus: str, name: str, key: str) -> KeyStatus:
+        record, time = self._detector(bus, name), self._now()
+        row = await self._read(lambda view, state: view.kept(state.record.number, record.uid, key), bus)
+        plan = self._state(bus).emitters.plans.get(record.uid)
+        if row is None or not isinstance(plan, DetectorPlan):
+            raise NotFound(f'found no key "{key[:60]}" of the detector "{name}"', wanted="one that was observed")
+        return _key_status(plan, row, time)
+
+    def _detector(self, bus: str, name: str) -> EmitterRecord:
+        record = self._state(bus).emitters.by_name.get((Kind.DETECTOR, name))
+        if record is None:
+            raise NotFound(f'found no detector "{name[:60]}" on bus "{bus}"', wanted="a detector that exists")
+        return record
+
+
+def _status(state: BusState, record: EmitterRecord) -> DetectorStatus:
+    detector = detector_document.read(bytes(record.document))
+    return DetectorStatus(record, detector, dict(state.emitters.counts(record.uid)))
+
+
+def _key_status(plan: DetectorPlan, row: Kept, time: BusTime) -> KeyStatus:
+    known = detecting.read_key(row.record) or KeyState(plan.record.version, Phase.UNKNOWN)
+    is_waiting = known.phase.is_waiting
+    ends_ms = time.time_ms + max(0, known.due_ms - time.work_ms) if is_waiting else None
+    return KeyStatus(row.key, known, ends_ms, plan.why_now(known.values))

@@ -1,0 +1,134 @@
+"""Detectors as an operator sees them: put, refused, counted, and asked about their keys."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.buses import ServedBus
+
+DETECTOR: dict[str, Any] = {
+    "on": {"type": ["car.updated"]},
+    "when": {"data": {"status": ["sold"]}},
+    "emit": {"rise": {"type": "car.sold"}},
+}
+
+
+def put(door: ServedBus, bus: str, name: str = "d", **changes: Any) -> Any:
+    return door.put(f"/v1/buses/{bus}/detectors/{name}", json=DETECTOR | changes)
+
+
+def see(door: ServedBus, bus: str, *seen: str, key: str = "c/1 ü") -> None:
+    for number, status in enumerate(seen):
+        event = {"specversion": "1.0", "id": f"{key}-{status}-{number}", "source": "/s", "type": "car.updated", "subject": key}
+        answer = door.post(
+            f"/v1/buses/{bus}/events",
+            json=event | {"data": {"status": status}},
+            headers={"content-type": "application/cloudevents+json"},
+        )
+        assert answer.status_code == 202, answer.text
+
+
+def test_a_detector_is_created_changed_listed_and_deleted(door: ServedBus, name: str) -> None:
+    created = put(door, name)
+    assert (created.status_code, created.headers["etag"]) == (201, '"1"')
+    assert created.json()["when"] == DETECTOR["when"]
+    assert (created.json()["until"], created.json()["state"]["keys"]) == (None, 0)
+    assert put(door, name).status_code == 200
+    changed = put(door, name, for_s=3)
+    assert (changed.status_code, changed.json()["for_s"], changed.json()["state"]["version"]) == (200, 3.0, 2)
+    path = f"/v1/buses/{name}/detectors"
+    put(door, name, "e", on={"type": ["x"]})
+    assert [one["name"] for one in door.get(path).json()["detectors"]] == ["d", "e"]
+    page = door.get(path, params={"limit": 1}).json()
+    assert ([one["name"] for one in page["detectors"]], page["next"]) == (["d"], "d")
+    assert door.get(f"{path}/d").json() == {**changed.json(), "state": door.get(f"{path}/d").json()["state"]}
+    assert door.request("DELETE", f"{path}/d", headers={"if-match": '"1"'}).status_code == 412
+    assert door.request("DELETE", f"{path}/d").status_code == 204
+    assert door.get(f"{path}/d").status_code == 404
+    assert door.request("DELETE", f"{path}/d").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "at", "says"),
+    [
+        ({"when": {}}, "/when", "an empty object"),
+        ({"when": {"data": {"n": [{"numeric": ["?", 1]}]}}}, "/when/data/n/0/numeric/0", "?"),
+        ({"until": {"data": "x"}}, "/until/data", ""),
+        ({"on": "car.updated"}, "/on", "car.updated"),
+        ({"key": "a..b"}, "/key", "a..b"),
+        ({"for_s": -1}, "/for_s", "-1"),
+        ({"keep_for_s": 1e12}, "/keep_for_s", ""),
+        ({"late_by_s": "soon"}, "/late_by_s", "soon"),
+        ({"forget_after_s": 0}, "/forget_after_s", "0"),
+        ({"first": "maybe"}, "/first", '"arm", "fire", "suppress"'),
+        ({"order_by": "size"}, "/order_by", "sequence"),
+        ({"emit": {}}, "/emit", "neither a rise nor a fall"),
+        ({"emit": {"rise": {"type": "io.eventyard.x"}}}, "/emit/rise/type", "io.eventyard."),
+        ({"emit": {"fall": {"type": "a\nb"}}}, "/emit/fall/type", "control characters"),
+        ({"emit": {"rise": {"type": ""}}}, "/emit/rise/type", ""),
+        ({"max_keys": 0}, "/max_keys", "0"),
+        ({"max_edges_per_s": 0}, "/max_edges_per_s", "0"),
+        ({"wehn": {}}, "/wehn", "when"),
+        ({"on": {"type": ["car.sold"]}}, "/on", "its own"),
+    ],
+)
+def test_a_bad_document_is_one_clear_problem(door: ServedBus, name: str, changes: dict[str, Any], at: str, says: str) -> None:
+    answer = put(door, name, **changes)
+    problem = answer.json()
+    assert (answer.status_code, problem["at"]) == (400, at)
+    assert says in problem["detail"]
+    assert door.get(f"/v1/buses/{name}/detectors").json()["detectors"] == []
+
+
+def test_a_bad_name_and_a_bus_that_is_not_there_are_told(door: ServedBus, name: str) -> None:
+    assert put(door, name, "-x").json()["type"].endswith("invalid-name")
+    assert put(door, "nobody").status_code == 404
+
+
+def test_an_edge_is_in_the_log_and_what_is_known_of_the_key_is_told(door: ServedBus, name: str) -> None:
+    put(door, name)
+    see(door, name, "for sale", "sold")
+    events = door.get(f"/v1/buses/{name}/events", params={"pattern": '{"type": ["car.sold"]}'}).json()["events"]
+    assert [event["event"]["subject"] for event in events] == ["c/1 ü"]
+    key = door.get(f"/v1/buses/{name}/detectors/d/keys/c%2F1%20%C3%BC").json()
+    assert (key["state"], key["said"], key["why"]) == ("true", {"data.status": "sold"}, 'data.status "sold" is "sold"')
+    assert [(change["state"], change["told"]) for change in key["changes"]] == [("false", False), ("true", True)]
+    state = door.get(f"/v1/buses/{name}/detectors/d").json()["state"]
+    assert (state["keys"], state["observations"], state["rises"]) == (1, 2, 1)
+
+
+def test_a_hold_tells_when_it_ends_and_is_an_edge_by_time_alone(door: ServedBus, name: str) -> None:
+    put(door, name, for_s=3_600)
+    put(door, name, "soon", for_s=0.01, emit={"rise": {"type": "soon"}})
+    see(door, name, "for sale", "sold")
+    key = door.get(f"/v1/buses/{name}/detectors/d/keys/c%2F1%20%C3%BC").json()
+    assert (key["state"], key["hold_since"] < key["ends"]) == ("pending", True)
+    path = f"/v1/buses/{name}/events"
+    stream = door.get(path, params={"pattern": '{"type": ["soon"]}'}).json()["events"]
+    while not stream:
+        stream = door.get(path, params={"pattern": '{"type": ["soon"]}'}).json()["events"]
+    assert stream[0]["event"]["data"]["held_for_s"] == 0.01
+
+
+def test_keys_are_listed_in_pages(door: ServedBus, name: str) -> None:
+    put(door, name)
+    for key in ("a", "b", "c"):
+        see(door, name, "for sale", key=key)
+    path = f"/v1/buses/{name}/detectors/d/keys"
+    page = door.get(path, params={"limit": 2}).json()
+    assert ([key["key"] for key in page["keys"]], page["next"]) == (["a", "b"], "b")
+    assert [key["key"] for key in door.get(path, params={"after": "b"}).json()["keys"]] == ["c"]
+    answer = door.get(f"{path}/nobody")
+    assert (answer.status_code, "nobody" in answer.json()["detail"]) == (404, True)
+
+
+def test_what_was_counted_is_in_the_metrics(door: ServedBus, name: str) -> None:
+    put(door, name)
+    see(door, name, "for sale", "sold", key="m")
+    lines = door.get("/metrics").text.splitlines()
+    for line in (
+        f'eventyard_detector_keys{{bus="{name}",detector="d"}} 1.0',
+        f'eventyard_detector_edges_total{{bus="{name}",detector="d",edge="rise"}} 1.0',
+        f'eventyard_detector_observations_total{{bus="{name}",detector="d"}} 2.0',
+    ):
+        assert line in lines
