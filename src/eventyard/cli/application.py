@@ -27,6 +27,7 @@ from eventyard.cli import (
     rules,
     secrets,
     serving,
+    storytelling,
     tailing,
     top,
     transforms,
@@ -90,6 +91,7 @@ def command() -> Any:
     app.command("publish", rich_help_panel=_USE)(publishing.publish)
     app.command("tail", rich_help_panel=_USE)(tailing.tail)
     app.command("explain", rich_help_panel=_USE)(explaining.explain)
+    app.command("story", rich_help_panel=_USE)(storytelling.story)
     app.command("top", rich_help_panel=_USE)(top.top)
     app.command("apply", rich_help_panel=_USE)(applying.apply)
     app.command("export", rich_help_panel=_USE)(exporting.export)

@@ -16,6 +16,7 @@ from eventyard.cli.exits import Exit
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.tree import Tree
 
 _PIPE_COLUMNS = 100_000
 """A table that goes to a file or another program is as wide as it likes; on a terminal it is cut to fit."""
@@ -31,6 +32,14 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+class Branch(msgspec.Struct, eq=False):
+    """One line of a tree, and what stands below it."""
+
+    text: str
+    below: list["Branch"] = []
+    colour: str = ""
 
 
 class Screen:
@@ -87,6 +96,11 @@ class Screen:
         """Rows under a head. Columns named in `whole` are never cut; the others give way where the terminal is narrow."""
         if not self.as_json:
             _write(_rendered(_table(columns, rows, whole)))
+
+    def tree(self, root: Branch) -> None:
+        """A tree of lines; on a terminal long ones go on below their start."""
+        if not self.as_json:
+            _write(_rendered(_tree(root)))
 
     def rows(self, columns: Sequence[str]) -> "Rows":
         """A table whose rows are not all known yet."""
@@ -148,7 +162,24 @@ def _folded(columns: Sequence[str], rows: Sequence[Sequence[str]], whole: Sequen
     return (widest, max(_CUT_COLUMNS_MIN, widths[widest] - missing)) if missing > 0 and widest else ("", 0)
 
 
-def _rendered(table: "Table") -> str:
+def _tree(root: Branch) -> "Tree":
+    """Without recursion: a story may go deeper than Python does."""
+    from rich.text import Text  # noqa: PLC0415 - heavy, see the package
+    from rich.tree import Tree  # noqa: PLC0415 - as above
+
+    def label(branch: Branch) -> Text:
+        return Text(printable(branch.text), style=branch.colour if _has_colours() else "")
+
+    tree = Tree(label(root))
+    waiting = [(tree, branch) for branch in reversed(root.below)]
+    while waiting:
+        under, branch = waiting.pop()
+        made = under.add(label(branch))
+        waiting += [(made, below) for below in reversed(branch.below)]
+    return tree
+
+
+def _rendered(table: "Table | Tree") -> str:
     from rich.console import Console  # noqa: PLC0415 - heavy, see the package
 
     console = Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS)

@@ -42,6 +42,7 @@ from eventyard.client.relaying import RefusedRow, Relayed
 from eventyard.client.service import RuleBelongsToOthers, Service
 from eventyard.client.shells import AsyncClient, Client
 from eventyard.client.signatures import InvalidSignature, verify_event_headers, verify_webhook
+from eventyard.client.storytelling import Story, StoryBefore, StoryChapter, StoryDelivery, StoryEvent
 from eventyard.client.working import Stopping, stop_on_signals
 
 __all__ = [
@@ -98,6 +99,11 @@ __all__ = [
     "ShapedRequest",
     "Stopping",
     "StoredEvent",
+    "Story",
+    "StoryBefore",
+    "StoryChapter",
+    "StoryDelivery",
+    "StoryEvent",
     "TransformTested",
     "Trial",
     "Tried",

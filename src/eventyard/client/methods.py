@@ -8,7 +8,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from eventyard.client import backtesting, explaining, protocol, pulling, runs
+from eventyard.client import backtesting, explaining, protocol, pulling, runs, storytelling
 from eventyard.client import dead_letters as letters
 from eventyard.client import detectors as detecting
 from eventyard.client import keys as access
@@ -110,6 +110,7 @@ class Methods:
     events = Stream(protocol.events)
     follow = Feed(protocol.follow)
     explain = Stream(explaining.explain)
+    story = Method(storytelling.story)
 
     put_rule = Method(protocol.put_rule)
     rule = Method(protocol.rule)

@@ -253,6 +253,13 @@ EXPLAINED_RUNS_MAX = 20
 EXPLAINED_NAMESAKES_MAX = 100
 """Rules of one name, one after the other, that an explanation by name tells of, the last ones."""
 
+STORY_EVENTS_MAX = 5_000
+"""Events that one story goes through, however it is paged: each is two look-ups, so half a second of reading at the most. A story is to be
+read; what is longer is cut, and says so."""
+
+STORY_DELIVERIES_MAX = 50
+"""Deliveries of one event that a story tells, the first ones; `explain` tells all."""
+
 # Workers
 
 WORKER_RECEIVE_MAX = 1_000

@@ -136,7 +136,7 @@ def _rule(found: Explanation) -> RuleExplanation:
         why=found.why,
         then=_judged(found.then),
         today=_judged(found.today),
-        deliveries=[_delivery(told) for told in found.deliveries],
+        deliveries=[delivery_answer(told) for told in found.deliveries],
         left_out=found.left_out,
     )
 
@@ -145,7 +145,7 @@ def _judged(found: Judged | None) -> JudgedAnswer | None:
     return None if found is None else JudgedAnswer(found.version, found.matches, found.why)
 
 
-def _delivery(told: DeliveryTold) -> DeliveryAnswer:
+def delivery_answer(told: DeliveryTold) -> DeliveryAnswer:
     row = told.delivery
     return DeliveryAnswer(
         id=told.id,

@@ -28,6 +28,7 @@ from eventyard.surfaces.http import (
     reviving,
     rules,
     secrets,
+    storytelling,
     transforms,
     workers,
 )
@@ -165,6 +166,16 @@ ROUTES = (
         ((200, explaining.ExplainAnswer, "A page of rules"),),
         (errors.NotFound, errors.Damaged),
         query=explaining.ExplainQuery,
+        scope=Scope.READ,
+    ),
+    Route(
+        "GET",
+        _BUS + "/events/{position}/story",
+        storytelling.story,
+        "What came of this event",
+        ((200, storytelling.StoryAnswer, "A part of the story, in the order of the log"),),
+        (errors.NotFound, errors.Damaged),
+        query=storytelling.StoryQuery,
         scope=Scope.READ,
     ),
     Route(
