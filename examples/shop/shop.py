@@ -32,16 +32,16 @@ class Memory:
     def __init__(self, name: str, tables: str) -> None:
         self._source = f"/shop/{name}"
         self._file = FOLDER / f"{name}.db"
-        self._outbox = Outbox()
+        self.outbox = Outbox()
         with self.transaction() as db:
             db.execute(tables)
-            self._outbox.create(db)
+            self.outbox.create(db)
             Inbox(name).create(db)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All of it is kept, or, where something is raised, nothing. Several threads wait for each other."""
-        with closing(self._connect()) as db, db:
+        with closing(self.connect()) as db, db:
             db.execute("BEGIN IMMEDIATE")
             yield db
 
@@ -56,7 +56,7 @@ class Memory:
     ) -> None:
         """Say what happened to an order, and because of what. It is on its way when the transaction is done."""
         because = {"causationid": cause.id} if cause else {}
-        self._outbox.add(db, type=kind, source=self._source, subject=order["order"], data=order, **because)
+        self.outbox.add(db, type=kind, source=self._source, subject=order["order"], data=order, **because)
 
     def start_relay(self) -> None:
         """A thread that brings to the bus what the outbox holds."""
@@ -64,9 +64,9 @@ class Memory:
 
     def _relay(self) -> None:
         with Client(URL) as client:
-            self._outbox.relay(client, self._connect, wait_s=0.05)
+            self.outbox.relay(client, self.connect, wait_s=0.05)
 
-    def _connect(self) -> sqlite3.Connection:
+    def connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self._file, timeout=30)
 
 

@@ -26,6 +26,11 @@ def test_the_example_passes_as_a_team_runs_it(folder: Path) -> None:
     assert re.search(r"^5 passed", ended.stdout, re.MULTILINE), ended.stdout + ended.stderr
 
 
+def test_the_whole_shop_passes_its_test_of_who_reacts_to_what() -> None:
+    ended = run_pytest(EXAMPLES.parent / "shop")
+    assert re.search(r"^5 passed", ended.stdout, re.MULTILINE), ended.stdout + ended.stderr
+
+
 @pytest.mark.parametrize("name", ["shop.py", "test_shop.py", "rules/rewards.yaml"])
 def test_the_page_shows_the_files_of_the_example(name: str) -> None:
     assert (EXAMPLES / name).read_text() in [block.text for block in blocks(GUIDE)]

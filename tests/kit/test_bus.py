@@ -77,6 +77,16 @@ def test_a_handler_publishes_to_the_same_bus_while_it_handles() -> None:
         bus.assert_all_delivered()
 
 
+def test_an_event_that_a_handler_returns_is_its_reply() -> None:
+    with Bus() as bus:
+        bus.put_rule("rewards", {**rule(), "target": {"http": {"url": URL, "reply": True}}})
+        bus.receiver(URL, lambda request: {"type": "points.granted", "source": "/rewards", "data": request.event["data"]})
+        bus.publish(type="order.paid", id="o-1", data=25)
+        bus.settle()
+        (granted,) = bus.assert_published("points.granted", times=1)
+        assert (granted["data"], granted["causationid"]) == (25, "o-1")
+
+
 def test_the_receiver_that_stands_for_most_of_a_url_answers() -> None:
     with Bus() as bus:
         bus.put_rule("near", rule(url="http://shop/rewards/events"))

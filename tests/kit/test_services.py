@@ -64,6 +64,25 @@ def test_what_a_service_rejects_is_a_dead_letter(*, is_pushed: bool) -> None:
         bus.assert_published({"type": ["rewards.failed"], "data": {"error": ["Reject"]}}, times=1)
 
 
+def test_a_pushed_service_replies_to_rules_that_take_replies() -> None:
+    with Bus() as bus:
+        rewards = bus.serve(a_service().receiver("http://rewards/events", reply=True))
+        bus.publish(type="order.paid", subject="order-1", data={"total": 25})
+        bus.settle()
+        (letter,) = bus.assert_published("letter.sent", times=1)
+        assert letter["eventyardhops"] == 2
+        assert [request.headers["eventyard-reply"] for request in rewards.requests] == ["true", "true"]
+
+
+def test_a_reply_that_was_refused_is_told_where_its_event_is_missing() -> None:
+    with Bus() as bus:
+        bus.serve(a_service().receiver("http://rewards/events", reply=True))
+        bus.publish(type="order.paid", data={"total": 25})
+        bus.settle()
+        with pytest.raises(AssertionError, match=r"the bus said io\.eventyard\.reply\.refused of rewards-grant: .*/subject"):
+            bus.assert_published("points.granted")
+
+
 def test_a_service_runs_no_thread_and_no_event_loop_of_its_own() -> None:
     threads: set[threading.Thread] = set()
     service = Service("rewards")

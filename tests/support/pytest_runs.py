@@ -16,19 +16,8 @@ def run_pytest(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[st
     with tempfile.TemporaryDirectory() as site:
         install(Path(site))
         path = os.pathsep.join([site, str(Path(eventyard.__file__).parents[1])])
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:schemathesis",
-            "-W",
-            "error",
-            *arguments,
-        ]
+        own = ["-q", "-c", os.devnull, "--rootdir", ".", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-W", "error"]
+        command = [sys.executable, "-m", "pytest", *own, *arguments]
         environment = os.environ | {"PYTHONPATH": path, "COLUMNS": "200"}
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 

@@ -14,6 +14,9 @@ SHOWN = 20
 
 DELIVERED = "delivered"
 
+TROUBLE = Want({"type": [{"prefix": f"io.eventyard.{what}"} for what in ("delivery.deadlettered", "reply.refused", "loop.")]})
+"""What the bus says where something that should have come of an event did not."""
+
 
 class Looking:
     """`client` speaks to the bus `name` of `house`."""
@@ -85,6 +88,7 @@ class Looking:
         lines += [
             f"  {_named(one)}: {'it is one' if want.fits(one.json) else want.why_not(one.json)}" for one in others[-SHOWN:]
         ]
+        lines += [_said(one.event) for one in log if TROUBLE.fits(one.json)][-SHOWN:]
         return "\n".join(lines)
 
     def assert_delivered(self, rule: str, wanted: Wanted = None, *, times: int | None = None) -> Fates:
@@ -131,6 +135,11 @@ def _named(stored: StoredEvent) -> str:
     event = stored.event
     subject = f" of {event['subject']}" if event.get("subject") else ""
     return f"event {stored.position}, {event['type']}{subject} (id {event['id']})"
+
+
+def _said(event: Event) -> str:
+    why = event["data"].get("detail") or event["data"].get("reason") or ""
+    return f"  the bus said {event['type']} of {event.get('subject', '')}: {why}".rstrip(": ")
 
 
 def _attempt(status: int, failure: str, body: str) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 
 from eventyard.client.event import encode_json
-from eventyard.client.requests import answer_to, events_of
+from eventyard.client.requests import STRUCTURED, answer_to, events_of
+
+REPLIED = 200
 
 Event = dict[str, Any]
 """An event as a dictionary of its attributes and its data."""
@@ -70,8 +72,8 @@ class Reply(msgspec.Struct, frozen=True):
         return self.body.encode() if isinstance(self.body, str) else encode_json(self.body)
 
 
-Answer = Reply | int | None
-"""What a handler returns: a reply, a status alone, or nothing, which is 204."""
+Answer = Reply | Mapping[str, Any] | int | None
+"""What a handler returns: a reply, an event, which is answered by 200 for a rule whose target says `reply`, a status alone, or nothing, which is 204."""
 
 Handler = Callable[[Request], Answer | Coroutine[Any, Any, Answer]]
 """A function, plain or async, that answers requests. What it raises is answered as `eventyard.client.Service` answers it: `Reject` 422, `Retry`
@@ -85,8 +87,10 @@ def reply_of(answer: Answer) -> Reply:
             return Reply()
         case Reply():
             return answer
-        case _:
+        case int():
             return Reply(answer)
+        case Mapping():
+            return Reply(REPLIED, {"specversion": "1.0", **answer}, {"content-type": STRUCTURED})
 
 
 def reply_to(failure: Exception) -> Reply:
