@@ -21,7 +21,7 @@ from eventyard.core import limits
 from eventyard.core.changes import BusRecord
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Demand, Lease, Settle, Settlement
-from eventyard.core.delivery import Note, Reason
+from eventyard.core.delivery import STOPPED, Note, Reason
 from eventyard.core.errors import Corrupt, EventyardError, SecretLost, Unavailable
 from eventyard.core.grants import Demands
 from eventyard.core.reply import Reply
@@ -249,7 +249,7 @@ class Dispatch:
             _tell(push, answer)
         time = self._now()
         if self._is_giving_up and not answer.status:
-            note = Note(failure="its worker stopped before it was answered", at_ms=time.time_ms)
+            note = Note(failure=STOPPED, at_ms=time.time_ms)
             self._settle(push, Retry(0, note))
             return
         verdict = decide(

@@ -157,6 +157,7 @@ class _Page:
             closing={row.run: intent.reason for row in deliveries for intent in self._held.intents if _discards(intent, row)},
             unread=unread,
             settled_by=self._settled_by(seen),
+            held=self._state.held(record, self._time.work_ms) if record is not None else None,
         )
 
     @property

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from eventyard.core import limits
+from eventyard.core.breaker import Place
 from eventyard.core.bus_state import BusState, Queue, RuleQueue
 from eventyard.core.changes import Backfill, BusRecord, IntentKind, Pace, StoredEvent
 from eventyard.core.clock import BusTime
@@ -13,6 +14,7 @@ from eventyard.core.errors import Damaged, EventyardError, NotFound
 from eventyard.core.loss import explained
 from eventyard.core.pattern.index import judge
 from eventyard.core.pattern.language import Pattern
+from eventyard.core.protection import Hold
 from eventyard.core.rule import RuleRecord
 from eventyard.core.view import View
 from eventyard.ports import Engine
@@ -106,6 +108,21 @@ def bus_status(view: View, state: BusState) -> BusStatus:
     return BusStatus(state.record, head, floor, max(0, log_bytes - first[0].offset) if first else 0)
 
 
+class ProtectionStatus(msgspec.Struct, frozen=True):
+    """What a rule's target is protected by just now. `breaker`: None where the rule has none. `until_ms` (bus time): until when it is open at least.
+
+    `waits_for`: what keeps deliveries that are due from going; None where nothing does, or none is due. `waits_until_ms` (bus time): None
+    where it ends with something that is under way. `concurrency`, `rate_per_s`: what is allowed now.
+    """
+
+    breaker: Place | None
+    until_ms: int | None
+    waits_for: Hold | None
+    waits_until_ms: int | None
+    concurrency: int
+    rate_per_s: float | None
+
+
 class RuleStatus(msgspec.Struct, frozen=True):
     """Where a rule's queue stands. The counts are over all of its runs, since the rule was created.
 
@@ -132,6 +149,7 @@ class RuleStatus(msgspec.Struct, frozen=True):
     is_purging: bool
     run: int
     failing_since_ms: int | None
+    protection: ProtectionStatus
 
 
 def status(view: View, state: BusState, record: RuleRecord, time: BusTime) -> RuleStatus:
@@ -159,7 +177,28 @@ def status(view: View, state: BusState, record: RuleRecord, time: BusTime) -> Ru
         is_purging=IntentKind.PURGE in under_way,
         run=record.run,
         failing_since_ms=health.since_ms if health is not None and health.is_failing else None,
+        protection=protection_status(state, record, time),
     )
+
+
+def protection_status(state: BusState, record: RuleRecord, time: BusTime) -> ProtectionStatus:
+    guard, policy, work_ms = state.protection.guard(record.uid), record.rule.delivery.breaker, time.work_ms
+    breaker = guard.breaker.at(policy, work_ms) if policy is not None and record.rule.target.http is not None else None
+    held = state.held(record, work_ms) if _is_due(state, record.uid, work_ms) else None
+    until_ms = breaker.until_ms if breaker is not None and breaker.place is Place.OPEN else None
+    return ProtectionStatus(
+        breaker=None if breaker is None else breaker.place,
+        until_ms=None if until_ms is None else time.bus_ms(until_ms),
+        waits_for=None if held is None else held.by,
+        waits_until_ms=None if held is None or held.until_ms is None else time.bus_ms(held.until_ms),
+        concurrency=guard.allowed(record, work_ms),
+        rate_per_s=guard.rate_per_s(record, work_ms),
+    )
+
+
+def _is_due(state: BusState, uid: int, work_ms: int) -> bool:
+    due_ms = state.due.get(uid)
+    return due_ms is not None and due_ms <= work_ms
 
 
 def unread(state: BusState, uid: int) -> int:

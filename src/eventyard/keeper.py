@@ -113,7 +113,14 @@ def _timed(state: BusState) -> Iterator[int]:
 def _in_trouble(state: BusState, work_ms: int) -> tuple[int, ...]:
     """Rules of which something falls due to be told, as many as one step tells of."""
     rows = state.health.copy().values() if state.health else ()
-    due = (row.rule for row in rows if row.rule not in state.by_uid or (row.due_ms is not None and row.due_ms <= work_ms))
+    opened = state.protection.opened.copy()
+    due = (
+        row.rule
+        for row in rows
+        if row.rule not in state.by_uid
+        or (row.due_ms is not None and row.due_ms <= work_ms)
+        or row.owes_breaker(work_ms, is_open=row.rule in opened)
+    )
     return tuple(itertools.islice(due, limits.TROUBLE_EVENTS_PER_STEP))
 
 

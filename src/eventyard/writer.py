@@ -280,7 +280,7 @@ class Writer:
         if not state.due:
             return False
         ready = state.due.reach(self._time.work_ms)
-        return any(state.gives_out(uid) for uid in demanded(ready, self._demands(state.record.number)))
+        return any(state.gives_out(uid, self._time.work_ms) for uid in demanded(ready, self._demands(state.record.number)))
 
     def _demands(self, number: int) -> list[Demands]:
         return [receiver.demands(number) for receiver in self._receivers]
@@ -364,6 +364,7 @@ class Writer:
         self._answer(admission.finished)
         self.meter.count_answers(admission.state.record.number, admission.finished)
         if error is None and admission.draft is not None:
+            admission.draft.protection.keep(admission.state.due, admission.state.by_uid)
             self._refresh_bounds(admission.state, admission.draft.drained)
             self._hand_out(admission.state.record, admission.draft.leases)
 

@@ -36,7 +36,7 @@ from eventyard.core.delivery import Note, Reason
 from eventyard.core.emitter import Kind
 from eventyard.core.event import Event, make
 from eventyard.core.reply import RefusedReply, Reply
-from eventyard.core.verdict import Dead, Delivered, Gone, Verdict
+from eventyard.core.verdict import Dead, Delivered, Gone, Retry, Verdict
 from tests.support.builders import an_event, put_detector
 from tests.support.houses import House
 
@@ -133,6 +133,17 @@ def trouble(bus: House) -> list[Event]:
     return []
 
 
+def breakers(bus: House) -> list[Event]:
+    uid = bus.put("r", delivery={"breaker": {"min_requests": 1, "open_s": 1, "successes": 1}}).uid
+    given(bus, uid, an_event(1))
+    settle_all(bus, Retry(0, Note(status=503)))
+    bus.clock.advance(1_000)
+    bus.writer.step()
+    settle_all(bus, OK)
+    bus.rest()
+    return []
+
+
 def replies(bus: House) -> list[Event]:
     uid = bus.put("r").uid
     far = make({"id": "far", "source": "/s", "type": "t", "eventyardhops": limits.HOPS_MAX_DEFAULT + 1})
@@ -185,7 +196,17 @@ def detectors(bus: House) -> list[Event]:
     return []
 
 
-STORIES: list[Callable[[House], list[Event]]] = [edits, dead_letters, trouble, replies, caps, systems, lives, detectors]
+STORIES: list[Callable[[House], list[Event]]] = [
+    edits,
+    dead_letters,
+    trouble,
+    breakers,
+    replies,
+    caps,
+    systems,
+    lives,
+    detectors,
+]
 
 
 # What the page says

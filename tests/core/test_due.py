@@ -82,6 +82,27 @@ def test_a_rule_that_is_pulled_from_now_on_is_ready_there() -> None:
     assert ready(due, 0) == ([], [2])
 
 
+def test_a_rule_that_is_held_is_ready_when_its_time_comes_or_it_is_released() -> None:
+    due = Due(records((2, 4)))
+    for uid in (2, 4):
+        due.set(uid, 0)
+        due.reach(0)
+        due.hold(uid, 50)
+    assert (ready(due, 10)[0], due.next_ms) == ([], 50)
+    due.set(2, 5)  # Whatever else comes meanwhile.
+    due.release(4)
+    assert ready(due, 49)[0] == [4]
+    assert ready(due, 50)[0] == [4, 2]
+
+
+def test_an_edit_ends_what_held_a_rule() -> None:
+    due = Due(records((2,)))
+    due.set(2, 0)
+    due.hold(2, 50)
+    due.refile(2)
+    assert ready(due, 10)[0] == [2]
+
+
 def test_a_bound_that_moves_for_ever_leaves_no_heap_behind() -> None:
     due = Due(records((2,)))
     for at_ms in range(10 * _STALE_MAX, 0, -1):
@@ -95,6 +116,8 @@ steps = st.lists(
         st.tuples(st.just("set"), st.integers(0, 5), st.integers(0, 20)),
         st.tuples(st.just("forget"), st.integers(0, 5), st.just(0)),
         st.tuples(st.just("serve"), st.integers(0, 5), st.just(0)),
+        st.tuples(st.just("hold"), st.integers(0, 5), st.integers(0, 20)),
+        st.tuples(st.just("release"), st.integers(0, 5), st.just(0)),
         st.tuples(st.just("pause"), st.integers(0, 5), st.integers(0, 1)),
         st.tuples(st.just("reach"), st.just(0), st.integers(0, 20)),
     )
@@ -103,7 +126,7 @@ steps = st.lists(
 
 @given(steps)
 def test_ready_is_what_its_time_says(story: list[tuple[str, int, int]]) -> None:
-    known, times, now_ms = records(range(6)), dict[int, int](), 0
+    known, times, held, now_ms = records(range(6)), dict[int, int](), dict[int, int](), 0
     due = Due(known)
     for verb, uid, number in story:
         if verb == "set":
@@ -112,14 +135,23 @@ def test_ready_is_what_its_time_says(story: list[tuple[str, int, int]]) -> None:
         elif verb == "forget":
             due.forget(uid)
             times.pop(uid, None)
+        elif verb == "hold":
+            due.hold(uid, number)
+            held[uid] = number
+        elif verb == "release":
+            due.release(uid)
+            held.pop(uid, None)
         elif verb == "serve":
             due.serve(uid)
         elif verb == "pause":
             known[uid] = msgspec.structs.replace(known[uid], is_paused=bool(number))
             due.refile(uid)
+            held.pop(uid, None)
         else:
             now_ms = max(now_ms, number)
         pushed, pulled = due.reach(now_ms)
-        assert {*pushed, *pulled} == {uid for uid, at_ms in times.items() if at_ms <= now_ms and not known[uid].is_paused}
+        held = {uid: until_ms for uid, until_ms in held.items() if until_ms > now_ms}
+        ready_ms = {uid: max(at_ms, held.get(uid, 0)) for uid, at_ms in times.items()}
+        assert {*pushed, *pulled} == {uid for uid, at_ms in ready_ms.items() if at_ms <= now_ms and not known[uid].is_paused}
         assert all(uid % 2 == 0 for uid in pushed)
-        assert due.next_ms == min((at_ms for at_ms in times.values() if at_ms > now_ms), default=None)
+        assert due.next_ms == min((at_ms for at_ms in ready_ms.values() if at_ms > now_ms), default=None)

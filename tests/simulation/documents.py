@@ -32,6 +32,7 @@ class Documents:
         self._ordered_share = rng.choice((0.1, 0.5, 0.9))
         self._pulled_share = rng.choice((0.1, 0.5, 0.9))
         self._capped_share = rng.choice((0.0, 0.1, 0.5))
+        self._guarded_share = rng.choice((0.0, 0.3, 0.9))
 
     def write(self, name: str, before: RuleRecord | None, start: Any) -> bytes:
         """A document for the rule `name`, which mostly keeps the order that it has."""
@@ -96,7 +97,24 @@ class Documents:
         }
         if rng.random() < self._capped_share:
             policy["backlog"] = {"max_bytes": rng.choice((400, 2_000, 10**9)), "max_age_s": rng.choice((10, 300, 604_800))}
+        if rng.random() < self._guarded_share:
+            policy |= {"rate_per_s": rng.choice((None, 0.5, 5, 200)), "breaker": self._breaker()}
         return policy | (self._order() if before is None or rng.random() < 0.1 else _order_of(before))
+
+    def _breaker(self) -> dict[str, Any] | None:
+        """None, or one that a few failures open."""
+        rng = self._rng
+        if rng.random() < 0.2:
+            return None
+        return {
+            "min_requests": rng.choice((1, 3, 10)),
+            "failure_share": rng.choice((0.1, 0.5, 1)),
+            "window_s": rng.choice((1, 30)),
+            "open_s": rng.choice((0.5, 5, 60)),
+            "probes": rng.choice((1, 3)),
+            "successes": rng.choice((1, 3)),
+            "slow_start_s": rng.choice((0, 20)),
+        }
 
     def _order(self) -> dict[str, Any]:
         rng = self._rng

@@ -16,9 +16,9 @@ QUEUED = 1_000
 ENGINES = ["memory", "sqlite"]
 
 SHOP = b"""{"pattern": {"source": [{"prefix": "/client/"}]}, "target": {"http": {"url": "http://alpha/shop", "timeout_s": 5}},
-    "delivery": {"max_attempts": 3, "backoff": {"initial_s": 1, "max_s": 2}, "concurrency": 50}}"""
+    "delivery": {"breaker": null, "max_attempts": 3, "backoff": {"initial_s": 1, "max_s": 2}, "concurrency": 50}}"""
 ALARM = b"""{"pattern": {"type": [{"prefix": "io.eventyard."}]}, "target": {"http": {"url": "http://beta/alarm", "timeout_s": 5}},
-    "delivery": {"max_attempts": 2, "backoff": {"initial_s": 1, "max_s": 2}}}"""
+    "delivery": {"breaker": null, "max_attempts": 2, "backoff": {"initial_s": 1, "max_s": 2}}}"""
 
 
 class Town:

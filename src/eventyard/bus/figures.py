@@ -44,7 +44,7 @@ class RuleDepth(msgspec.Struct):
     """One rule, or all those of a bus together that have no label of their own: then sums, and the worst of the ages.
 
     `behind_s`: from the acceptance of the oldest event that it owes to that of the bus's last; `oldest_s`: from the same to now. None where
-    it was not read.
+    it was not read. `held`: by what keeps deliveries that are due from going. `concurrency`, `rate_per_s`: as allowed now; None where none has a rate.
     """
 
     counts: list[int] = msgspec.field(default_factory=lambda: [0] * len(State))
@@ -52,6 +52,10 @@ class RuleDepth(msgspec.Struct):
     lag: int = 0
     paused: int = 0
     failing: int = 0
+    open: int = 0
+    held: dict[str, int] = msgspec.field(default_factory=dict)
+    concurrency: int = 0
+    rate_per_s: float | None = None
     behind_s: float | None = None
     oldest_s: float | None = None
 
@@ -61,6 +65,11 @@ class RuleDepth(msgspec.Struct):
         self.lag += other.lag
         self.paused += other.paused
         self.failing += other.failing
+        self.open += other.open
+        self.held = {by: self.held.get(by, 0) + other.held.get(by, 0) for by in self.held.keys() | other.held.keys()}
+        self.concurrency += other.concurrency
+        if other.rate_per_s is not None:
+            self.rate_per_s = (self.rate_per_s or 0.0) + other.rate_per_s
         self.behind_s = _worse(self.behind_s, other.behind_s)
         self.oldest_s = _worse(self.oldest_s, other.oldest_s)
 
@@ -217,7 +226,7 @@ class Reading:
         record = state.by_uid.get(uid)
         if record is None:
             return
-        depth = _depth(state, record)
+        depth = _depth(state, record, self._now())
         if depth.lag:
             yield _Late(state, record, depth, labels)
         else:
@@ -263,14 +272,25 @@ def _noted(state: BusState) -> set[int]:
     return read_for.union(state.pending.copy(), state.dead.copy(), state.health.copy(), state.paused.copy())
 
 
-def _depth(state: BusState, record: RuleRecord) -> RuleDepth:
+def _depth(state: BusState, record: RuleRecord, time: BusTime) -> RuleDepth:
     queue, lanes = state.queues.get(record.uid) or RuleQueue(), state.lanes.get(record.uid)
     counts = queue.counts
     lag = sum(counts[: State.BLOCKED + 1]) + history.unread(state, record.uid)
     parked = lanes.parked_behind if lanes is not None else 0
     health = state.health.get(record.uid)
     is_paused, is_failing = record.is_paused and not record.is_deleted, health is not None and health.is_failing
-    return RuleDepth(counts, parked, lag, int(is_paused), int(is_failing))
+    protected = history.protection_status(state, record, time)
+    return RuleDepth(
+        counts,
+        parked,
+        lag,
+        int(is_paused),
+        int(is_failing),
+        int(record.uid in state.protection.opened),
+        {} if protected.waits_for is None else {protected.waits_for: 1},
+        protected.concurrency,
+        protected.rate_per_s,
+    )
 
 
 def _accepted_ms(view: View, state: BusState, position: int) -> int | None:

@@ -71,7 +71,11 @@ def _line(key: tuple[str, str], before: Look, now: Look) -> RuleLine:
 
 def state_of(status: "RuleStatus") -> str:
     """In one word what a person would want to know first."""
-    return "paused" if status.paused else "failing" if status.failing else status.status
+    if status.paused:
+        return "paused"
+    if (breaker := status.protection.breaker) is not None and breaker != "closed":
+        return breaker
+    return "failing" if status.failing else status.status
 
 
 def bus_lines(before: Look, now: Look) -> Iterator[BusLine]:

@@ -232,6 +232,8 @@ def _status_rows(found: "RuleStatus") -> list[tuple[str, Any]]:
         ("rule", found.name),
         ("state", "paused" if found.paused else found.status),
         ("failing since", found.failing_since),
+        ("breaker", _breaker(found)),
+        ("waits for", _waits(found)),
         ("run", str(found.run) if found.run else None),
         ("lag", found.lag),
         (
@@ -248,6 +250,28 @@ def _status_rows(found: "RuleStatus") -> list[tuple[str, Any]]:
         ("discarded", found.discarded),
         ("backfill at", None if found.backfill_position is None else str(found.backfill_position)),
     ]
+
+
+def _breaker(found: "RuleStatus") -> str | None:
+    """Nothing where it is as it should be."""
+    breaker, until = found.protection.breaker, found.protection.until
+    return None if breaker in {None, "closed"} else f"{breaker}, until {until}" if until else breaker
+
+
+def _waits(found: "RuleStatus") -> str | None:
+    waits_for, until = found.protection.waits_for, found.protection.waits_until
+    if waits_for is None:
+        return None
+    said = _WAITS.get(waits_for, waits_for)
+    return f"{said}, until {until}" if until else said
+
+
+_WAITS = {
+    "breaker": "its breaker",
+    "slow-start": "its slow start",
+    "retry-after": "its target, which asked for quiet",
+    "rate": "its rate",
+}
 
 
 @app.command("seek")

@@ -31,7 +31,14 @@ _SORTS: dict[str, Callable[[RuleLine], object]] = {
     "name": lambda line: (line.bus, line.rule),
 }
 
-_STATE_STYLES = {"failing": "red", "paused": "yellow", "backfilling": "cyan"}
+_STATE_STYLES = {
+    "failing": "red",
+    "open": "red",
+    "half-open": "red",
+    "recovering": "yellow",
+    "paused": "yellow",
+    "backfilling": "cyan",
+}
 
 
 def top(

@@ -229,6 +229,21 @@ class Rule(msgspec.Struct, frozen=True):
         return str(self.target.get("http", {}).get("url", ""))
 
 
+class Protection(msgspec.Struct, frozen=True):
+    """What a rule's target is protected by just now. `breaker`: closed, open (until `until`), half-open or recovering; None where it has none.
+
+    `waits_for`: what keeps deliveries that are due from going: breaker, slow-start, retry-after or rate. `concurrency`, `rate_per_s`: what is
+    allowed now.
+    """
+
+    breaker: str | None = None
+    until: str | None = None
+    waits_for: str | None = None
+    waits_until: str | None = None
+    concurrency: int | None = None
+    rate_per_s: float | None = None
+
+
 class RuleStatus(msgspec.Struct, frozen=True):
     """How many deliveries of a rule are in each state. `backfill_position`: the next old event to be put, None when live.
 
@@ -259,6 +274,7 @@ class RuleStatus(msgspec.Struct, frozen=True):
     failing: bool = False
     failing_since: str | None = None
     """When the trouble began that the last failed attempt is part of; None where the last attempt went well."""
+    protection: Protection = Protection()
 
 
 class Retention(msgspec.Struct, frozen=True):

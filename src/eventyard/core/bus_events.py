@@ -25,6 +25,8 @@ REPLAY_CANCELLED = "io.eventyard.replay.cancelled"
 DELIVERY_FAILING = "io.eventyard.delivery.failing"
 DELIVERY_RECOVERED = "io.eventyard.delivery.recovered"
 DELIVERY_DEADLETTERED = "io.eventyard.delivery.deadlettered"
+BREAKER_OPENED = "io.eventyard.breaker.opened"
+BREAKER_CLOSED = "io.eventyard.breaker.closed"
 REPLY_REFUSED = "io.eventyard.reply.refused"
 LOOP_STOPPED = "io.eventyard.loop.stopped"
 RETENTION_CAP = "io.eventyard.retention.cap"
@@ -166,4 +168,27 @@ class DeadLetters(msgspec.Struct, frozen=True):
     since: str
 
 
-Told = Failing | DeadLetter | DeadLetters | ReplyRefused | LoopStopped
+class BreakerOpened(msgspec.Struct, frozen=True):
+    """The breaker of a rule is open: of `attempts` in its window so many `failures` opened it.
+
+    `status` (0: no answer) and `failure` are those of the last. `openings`: how often it has opened in a row. `until`: when the target is probed next.
+    """
+
+    name: str
+    uid: int
+    attempts: int
+    failures: int
+    openings: int
+    status: int
+    failure: str
+    until: str
+
+
+class BreakerClosed(msgspec.Struct, frozen=True):
+    """The breaker of a rule is open no more."""
+
+    name: str
+    uid: int
+
+
+Told = Failing | DeadLetter | DeadLetters | BreakerOpened | BreakerClosed | ReplyRefused | LoopStopped

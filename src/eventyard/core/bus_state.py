@@ -1,6 +1,7 @@
 """What a bus holds in memory of what is committed: its head, its time, its rules, and where their queues stand.
 
-Only `apply` changes it, only with changes that an engine has committed, and it can be rebuilt from the store at any time.
+Only `apply` changes it, only with changes that an engine has committed, and it can be rebuilt from the store at any time; but for what
+protects targets (`protection`), which begins anew with each start.
 """
 
 import bisect
@@ -22,6 +23,7 @@ from eventyard.core.loss import Gap
 from eventyard.core.order import Lanes
 from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import Pattern
+from eventyard.core.protection import Held, Protection
 from eventyard.core.rule import RuleRecord, Status, Tombstone
 
 
@@ -142,6 +144,7 @@ class BusState:
         """Those of them of which a success is news."""
         rest_until_ms = loaded.time.work_ms + limits.HOLDS_REST_MS if loaded.emitters else 0
         self.emitters = EmitterState(loaded.emitters, loaded.emitter_tallies, loaded.kept_due_ms, rest_until_ms)
+        self.protection = Protection(self.health)
         self._apply_backfills(loaded.backfills)
         for record in sorted(loaded.rules, key=lambda record: record.uid):
             self.live = with_record(self.live, self._place_rule(record), record)
@@ -171,12 +174,17 @@ class BusState:
         of_run = queue.runs.get(run) if queue is not None else None
         return (of_run.pending if of_run is not None else 0) - (lanes.parked_behind_in(run) if lanes is not None else 0)
 
-    def gives_out(self, uid: int) -> bool:
-        """Whether deliveries of the rule may be leased now."""
+    def gives_out(self, uid: int, work_ms: int) -> bool:
+        """Whether deliveries of the rule may be leased at this time."""
         record, queue = self.by_uid.get(uid), self.queues.get(uid)
         if record is None or queue is None or record.is_paused or record.is_deleted:
             return False
-        return queue.leased < record.leases_max
+        return queue.leased < self.protection.allowed(record, work_ms)
+
+    def held(self, record: RuleRecord, work_ms: int) -> Held | None:
+        """What keeps what is due of the rule from going, beside its concurrency. None: nothing does."""
+        queue = self.queues.get(record.uid)
+        return self.protection.guard(record.uid).held(record, queue.leased if queue is not None else 0, work_ms)
 
     def set_due(self, uid: int, run: int, due_ms: int | None) -> None:
         """What the store says of a queue: exact, where the bound had only ever been lowered."""
@@ -245,6 +253,7 @@ class BusState:
             if uid not in self.queues:
                 self.queues[uid] = RuleQueue()
             self.due.refile(uid)
+        self.protection.follow(before, record, self.time.work_ms)
         if not record.is_deleted:
             self.by_name[record.name] = record
         _keep(self.deleting, uid, is_in=record.status is Status.DELETING)

@@ -21,6 +21,10 @@ class BusTime(msgspec.Struct, frozen=True):
     work_ms: int
     is_suspended: bool = False
 
+    def bus_ms(self, work_ms: int) -> int:
+        """The bus time at which it will be `work_ms`, if the bus goes on working."""
+        return self.time_ms + max(0, work_ms - self.work_ms)
+
 
 def start(last: BusTime, wall_ms: int) -> BusTime:
     """The time at which a process takes the bus up again: downtime passes in `time_ms` only."""

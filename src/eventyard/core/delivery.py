@@ -58,7 +58,8 @@ class Delivery(msgspec.Struct, frozen=True):
     `at_ms` means: WAITING and RETRYING, the work time from which it may be leased; LEASED, the work time at which the lease ends;
     BLOCKED, the work time before which it is not due even when its turn comes; ended, the bus time (Unix milliseconds) at which it
     ended. `leases` counts every lease ever granted and is what tells a later lease from an earlier one; `attempts` counts those that
-    the policy counts and starts again at a redrive. `first_ms` is the work time of the first counted attempt (0: none yet).
+    the policy counts and starts again at a redrive. `first_ms` is the work time of the first counted attempt (0: none yet), from which its age counts:
+    later by all the time that it was due and nobody took it.
     `note` is JSON (`Note`), kept for whoever asks why. `lane` is the hash of its key where the rule keeps order (0: in no order).
     """
 
@@ -78,7 +79,11 @@ class Delivery(msgspec.Struct, frozen=True):
         return (self.rule, self.run, self.position)
 
     def leased(self, work_ms: int, lease_ms: int) -> "Delivery":
-        """With the next lease granted at `work_ms`. Spelled out: to replace fields by name costs three times as much."""
+        """With the next lease granted at `work_ms`. Spelled out: to replace fields by name costs three times as much.
+
+        What it was kept waiting since it was due is nothing that its target did: a paused rule, an open breaker and a rate take nothing off
+        the time in which it is tried.
+        """
         return Delivery(
             self.rule,
             self.run,
@@ -87,7 +92,7 @@ class Delivery(msgspec.Struct, frozen=True):
             work_ms + lease_ms,
             self.attempts + 1,
             self.leases + 1,
-            self.first_ms or work_ms or 1,
+            self.first_ms + max(0, work_ms - self.at_ms) if self.first_ms else work_ms or 1,
             self.note,
             self.lane,
         )
@@ -188,6 +193,9 @@ def _with(earlier: tuple[Attempt, ...], last: Note) -> tuple[Attempt, ...]:
 
 RELEASED = "released by its consumer"
 """The `failure` of a delivery that a consumer gave back: it tells a lease that was given back from one that ran out."""
+
+STOPPED = "its worker stopped before it was answered"
+"""The `failure` of an attempt that says nothing of the target."""
 
 
 class Reason(enum.StrEnum):

@@ -24,6 +24,7 @@ from eventyard.core.order import LanesDraft
 from eventyard.core.order_key import lane_of
 from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.pattern.language import Pattern
+from eventyard.core.protection import ProtectionDraft
 from eventyard.core.reply import ReplyOutcome
 from eventyard.core.rule import RuleRecord, Status, Tombstone
 from eventyard.core.rule_history import RuleVersion
@@ -57,6 +58,7 @@ class Draft:
         self.lanes = LanesDraft(state.lanes)
         self.health = HealthDraft(state.health, state.unwell)
         self.emitters = EmitterDraft(state.emitters, view, state.record.number, time.work_ms)
+        self.protection = ProtectionDraft(state.protection, time.work_ms)
         self.grants = Grants(demands, ledger or Ledger([limits.STEP_CHANGES_MAX] * len(demands)))
         self.leases: list[Lease] = []
         self.drained: list[tuple[int, int]] = []
@@ -360,7 +362,7 @@ class Draft:
         record, before = self.rule(uid), self.state.by_uid.get(uid)
         if before is not None and before.is_pulled != record.is_pulled:
             return 0
-        return record.leases_max - self._leased_now(uid)
+        return self.protection.room(record, self._leased_now(uid))
 
     def _leased_now(self, uid: int) -> int:
         """How many leases of the rule are out with what this step has granted and settled so far."""
@@ -389,6 +391,7 @@ class Draft:
             self.leases.append(Lease(leased, event, record, holder, demand.claim, is_replayed))
             self.bytes += len(event)
             self._leased[rule] += 1
+            self.protection.take(rule)
             self.move(delivery, leased)
 
     def _granted(self, delivery: Delivery, event: bytes) -> Delivery | None:
@@ -403,6 +406,7 @@ class Draft:
         self.leases.append(Lease(leased, event, self.rule(uid), holder, demand.claim, is_replayed))
         self.bytes += len(event)
         self._leased[uid] += 1
+        self.protection.take(uid)
         return leased
 
     def _is_replayed(self, rule: int, run: int) -> bool:

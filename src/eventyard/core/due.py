@@ -4,7 +4,7 @@ Theory of operation. Each step of a bus asks which queues have something for som
 all have a backlog, none of them may be looked at for that but those that are given something. So what falls due later stands in a
 heap, by its time; `reach` takes out of it what has become ready since the step before. What is ready stands by itself, pushed and
 pulled apart, because the ones are nearly all waited for and the others nearly none. A rule that gives nothing out, being paused or deleted,
-is in neither place; whoever edits it says so (`refile`).
+is in neither place; whoever edits it says so (`refile`). One that may give nothing out before some time (`protection`) is filed by that time.
 
 An entry of the heap that is no longer so is left there and passed over when it comes up.
 """
@@ -28,6 +28,7 @@ class Due:
     def __init__(self, records: Mapping[int, RuleRecord]) -> None:
         self._records = records
         self._times: dict[int, int] = {}
+        self._held: dict[int, int] = {}
         self._later: list[tuple[int, int]] = []
         self._pushed: dict[int, int] = {}
         self._pulled: dict[int, int] = {}
@@ -47,18 +48,31 @@ class Due:
     def set(self, uid: int, at_ms: int) -> None:
         if self._times.get(uid) != at_ms:
             self._times[uid] = at_ms
-            self._file(uid, at_ms)
+            self._file(uid)
 
     def forget(self, uid: int) -> None:
         self._times.pop(uid, None)
         self._put_back(uid)
 
-    def refile(self, uid: int) -> None:
-        """The rule was edited."""
-        at_ms = self._times.get(uid)
-        if at_ms is not None:
+    def hold(self, uid: int, until_ms: int) -> None:
+        """The rule gives nothing out before `until_ms`, whatever is due."""
+        if until_ms <= self._reached_ms:
+            self.release(uid)
+        elif self._held.get(uid) != until_ms:
+            self._held[uid] = until_ms
             self._put_back(uid)
-            self._file(uid, at_ms)
+            self._file(uid)
+
+    def release(self, uid: int) -> None:
+        """What is due of the rule may be given out again."""
+        if self._held.pop(uid, None) is not None:
+            self._file(uid)
+
+    def refile(self, uid: int) -> None:
+        """The rule was edited. What held it is asked anew."""
+        self._held.pop(uid, None)
+        self._put_back(uid)
+        self._file(uid)
 
     def serve(self, uid: int) -> None:
         """The rule was given something."""
@@ -71,25 +85,35 @@ class Due:
         self._reached_ms = max(self._reached_ms, work_ms)
         while self._later and self._later[0][0] <= self._reached_ms:
             at_ms, uid = heapq.heappop(self._later)
-            if self._times.get(uid) == at_ms:
+            if self._time(uid) == at_ms:
+                self._held.pop(uid, None)
                 self._make_ready(uid)
         return self._pushed, self._pulled
 
     @property
     def next_ms(self) -> int | None:
         """When something becomes ready next that is not ready yet."""
-        while self._later and self._times.get(self._later[0][1]) != self._later[0][0]:
+        while self._later and self._time(self._later[0][1]) != self._later[0][0]:
             heapq.heappop(self._later)
         return self._later[0][0] if self._later else None
 
-    def _file(self, uid: int, at_ms: int) -> None:
+    def _time(self, uid: int) -> int | None:
+        """When the rule is ready."""
+        at_ms = self._times.get(uid)
+        return at_ms if at_ms is None or uid not in self._held else max(at_ms, self._held[uid])
+
+    def _file(self, uid: int) -> None:
+        at_ms = self._time(uid)
+        if at_ms is None:
+            return
         if at_ms <= self._reached_ms:
             self._make_ready(uid)
             return
         self._put_back(uid)
         heapq.heappush(self._later, (at_ms, uid))
         if len(self._later) > 2 * len(self._times) + _STALE_MAX:
-            self._later = [(at_ms, uid) for uid, at_ms in self._times.items() if at_ms > self._reached_ms]
+            times = ((self._time(uid), uid) for uid in self._times)
+            self._later = [(at_ms, uid) for at_ms, uid in times if at_ms is not None and at_ms > self._reached_ms]
             heapq.heapify(self._later)
 
     def _make_ready(self, uid: int) -> None:

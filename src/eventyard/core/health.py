@@ -24,6 +24,8 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `interval_ms` (work time) is when the interval began in which `singles` dead letters were told each by itself. `untold` more wait for
     its end; their positions reach from `first` to `last`, and the first of them died at `untold_since_ms` (bus time).
+
+    `is_open_told`: the log says that its breaker is open, told at `breaker_at_ms` (work time), or was told to be closed then.
     """
 
     rule: int
@@ -45,6 +47,8 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     first: int = 0
     last: int = 0
     untold_since_ms: int = 0
+    is_open_told: bool = False
+    breaker_at_ms: int | None = None
     is_removed: bool = False
 
     @property
@@ -63,7 +67,20 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
         if self.is_owed or self.untold:
             owed = [self.turn_ms] if self.is_owed else []
             return min([*owed, self.interval_ends_ms] if self.untold else owed)
-        return None if self.is_unwell else max(self.flaps_until_ms, self.interval_ends_ms)
+        return (
+            None
+            if self.is_unwell or self.is_open_told
+            else max(self.flaps_until_ms, self.interval_ends_ms, self.breaker_turn_ms)
+        )
+
+    @property
+    def breaker_turn_ms(self) -> int:
+        """The work time from which the log may be told of its breaker again."""
+        return 0 if self.breaker_at_ms is None else self.breaker_at_ms + limits.TROUBLE_TOLD_EVERY_MS
+
+    def owes_breaker(self, work_ms: int, *, is_open: bool) -> bool:
+        """Whether the log is to be told of its breaker now. Of one that only the bus's own events have opened it is not."""
+        return is_open != self.is_open_told and work_ms >= self.breaker_turn_ms and (self.is_open_told or self.to_tell)
 
     @property
     def turn_ms(self) -> int:

@@ -147,6 +147,34 @@ PACED_AHEAD_MS_MAX = 10 * 365 * 24 * 60 * 60 * 1000
 REPLAY_PER_S_MAX = 100_000
 """Deliveries a second that a throttled replay or redrive may ask for: past this there is no throttle."""
 
+# Protection
+
+RATE_PER_S_MIN = REPLAY_PER_S_MIN
+RATE_PER_S_MAX = REPLAY_PER_S_MAX
+"""What a rule or a host may be slowed down to, for the reasons of replays."""
+
+RATE_AHEAD_S = 0.1
+"""How much of its rate a rule that has rested may send at once, at least one delivery: what a step that comes late may make good. So in any
+second no more than a tenth above the rate goes out."""
+
+BREAKER_WINDOW_S_MAX = 3_600
+BREAKER_REQUESTS_MAX = 100_000
+"""A breaker looks back an hour at the most, and counts no more: past this it would not notice before everybody else has."""
+
+BREAKER_OPEN_S_MAX = 3_600
+"""What a rule may ask for as the time that a breaker is open first, and for its slow start."""
+
+BREAKER_OPENS_S_MAX = 300
+"""A breaker that opens again and again stays open for so long at the most (or for what the rule asks first, if that is more): a target that comes
+back after a night is found within five minutes, by one probe for each rule."""
+
+HOLD_MS_MAX = 10 * 60 * 1000
+"""For so long a target's `Retry-After` keeps the whole rule waiting: an hour out of a confused proxy costs six requests, and no more events wait
+for it than that. The one delivery that it answered waits for as long as it said."""
+
+SLOW_START_PART_MIN = 0.1
+"""A slow start begins with a tenth: one of ten under way, a tenth of the rate; with nothing it would not begin."""
+
 # Trouble
 
 TROUBLE_TOLD_EVERY_MS = 1_000

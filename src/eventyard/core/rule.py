@@ -10,6 +10,7 @@ import msgspec
 from eventyard.core import answer_table, auth, document, limits, signature, transform
 from eventyard.core.answer_table import Answers
 from eventyard.core.auth import Auth
+from eventyard.core.breaker import BreakerPolicy
 from eventyard.core.errors import InvalidName, InvalidRule
 from eventyard.core.pattern import language
 from eventyard.core.secret import Headers, check_headers
@@ -46,7 +47,8 @@ class DeliveryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     The default 185 attempts in 24 hours are those of EventBridge. `key` is the path of the key for `order: key`, as `data.order_id`;
     empty for `partitionkey`, or else `subject`. `concurrency` bounds pushes; a pull queue has `max_leases`. `answers`: what a status of the
-    target means ("404", or a class as "5xx"), where it is not what it usually does.
+    target means ("404", or a class as "5xx"), where it is not what it usually does. `rate_per_s`: no more deliveries are given out in a second
+    (None: as many as are taken). `breaker`: None for none; a pull queue has none.
     """
 
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 185
@@ -65,6 +67,8 @@ class DeliveryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             }
         ),
     ] = {}
+    rate_per_s: Annotated[float, msgspec.Meta(ge=limits.RATE_PER_S_MIN, le=limits.RATE_PER_S_MAX)] | None = None
+    breaker: BreakerPolicy | None = BreakerPolicy()
 
 
 Method = Literal["POST", "PUT", "PATCH", "DELETE", "GET"]

@@ -80,18 +80,16 @@ def _is_given_back(delivery: Delivery, settlement: Settlement) -> bool:
 def _settle_pending(draft: Draft, delivery: Delivery, record: RuleRecord, settlement: Settlement) -> StaleLease | None:
     match settlement.verdict:
         case Delivered():
-            draft.end(delivery, DELIVERED, settlement.verdict.note)
-            if delivery.rule in draft.health.unwell:
-                draft.health.delivered(delivery)
-            if settlement.verdict.reply is not None:
-                replying.take(draft, delivery, record, settlement.verdict.reply)
+            _deliver(draft, delivery, record, settlement.verdict)
         case Dead(note):
+            draft.protection.failed(record, delivery, note)
             kill(draft, delivery, record, note)
         case Renewed(lease_ms):
             return _renew(draft, delivery, lease_ms)
         case Retry() | Gone() | GivenBack() if record.is_deleted:
             draft.end(delivery, State.DISCARDED, Note(reason=Reason.RULE_DELETED, at_ms=draft.time.time_ms))
-        case Retry(delay_ms, note, is_counted):
+        case Retry(delay_ms, note, is_counted, hold_ms):
+            draft.protection.failed(record, delivery, note, hold_ms, is_counted=is_counted)
             _put_back(draft, delivery, delay_ms, note, is_counted=is_counted)
         case GivenBack(delay_ms, note):
             _give_back(draft, delivery, record, delay_ms, note)
@@ -105,6 +103,16 @@ def _settle_pending(draft: Draft, delivery: Delivery, record: RuleRecord, settle
 def _paused_by(note: Note) -> str:
     """A worker of before says no status: then it was the one that always paused."""
     return f"the target answered {note.status}" if note.status not in {0, GONE} else "the target answered 410 Gone"
+
+
+def _deliver(draft: Draft, delivery: Delivery, record: RuleRecord, verdict: Delivered) -> None:
+    draft.end(delivery, DELIVERED, verdict.note)
+    if delivery.rule in draft.health.unwell:
+        draft.health.delivered(delivery)
+    if delivery.rule in draft.protection.watched:
+        draft.protection.went_well(record)
+    if verdict.reply is not None:
+        replying.take(draft, delivery, record, verdict.reply)
 
 
 def kill(draft: Draft, delivery: Delivery, record: RuleRecord, note: Note) -> None:

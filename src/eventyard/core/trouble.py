@@ -2,7 +2,7 @@
 
 Failing and recovered are told on change of state, each at most once a second for a rule, and of one that flaps more and more rarely; what
 comes in between is counted. Dead letters are told one by one, up to a few in a minute; once there are more, all further ones are told in one
-event a minute until a minute passes without any. What may not be told now stays in the rule's row (`health`), and the keeper has it told when its time has come.
+event a minute until a minute passes without any. That a breaker is open, or no more, is told at most once a second. What may not be told now stays in the rule's row (`health`), and the keeper has it told when its time has come.
 
 The loop guard: whatever becomes of the delivery of an event of the bus itself, nothing is told of it. So a dead receiver of alerts
 alerts nobody about itself, for ever.
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from eventyard.core import bus_events, limits
-from eventyard.core.bus_events import DeadLetter, DeadLetters, Failing, Named, Told
+from eventyard.core.bus_events import BreakerClosed, BreakerOpened, DeadLetter, DeadLetters, Failing, Named, Told
 from eventyard.core.clock import rfc3339
 from eventyard.core.commands import TellTrouble
 from eventyard.core.delivery import Delivery, Note, Reason, State, delivery_id
@@ -154,7 +154,7 @@ class _Teller:
         if record is None or record.is_deleted:
             draft.health.forget(uid)
             return
-        health = self._tell_state(record, draft.health.get(uid) or Health(uid))
+        health = self._tell_breaker(record, self._tell_state(record, draft.health.get(uid) or Health(uid)))
         if deaths:
             health = self._tell_deaths(record, health, deaths)
         health = self._tell_untold(record, health)
@@ -172,6 +172,20 @@ class _Teller:
         data = Failing(record.name, record.uid, since, health.failures, health.deliveries, health.status, health.failure)
         self._append(kind, record, data, cause=health.at)
         return health.told_at(work_ms)
+
+    def _tell_breaker(self, record: RuleRecord, health: Health) -> Health:
+        time, breaker = self._draft.time, self._draft.protection.guard(record.uid).breaker
+        if not health.owes_breaker(time.work_ms, is_open=breaker.is_open) or not self._has_room:
+            return health
+        if breaker.is_open:
+            attempts, failures = breaker.counted
+            until = rfc3339(time.bus_ms(breaker.until_ms))
+            last = (health.status, health.failure)
+            data = BreakerOpened(record.name, record.uid, attempts, failures, breaker.openings, *last, until)
+            self._append(bus_events.BREAKER_OPENED, record, data)
+        else:
+            self._append(bus_events.BREAKER_CLOSED, record, BreakerClosed(record.name, record.uid))
+        return msgspec.structs.replace(health, is_open_told=breaker.is_open, breaker_at_ms=time.work_ms)
 
     def _tell_deaths(self, record: RuleRecord, health: Health, deaths: Sequence[_Death]) -> Health:
         """Each by itself while that may be; the rest is counted."""

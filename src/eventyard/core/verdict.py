@@ -5,6 +5,7 @@
 | a status                               | as the rule's answers say, else as usual (`answer_table`)             |
 | none                                   | retried, as what means `retry`; `Retry-After` honoured where there is |
 | an address that the operator forbids   | dead letter at once, nothing was sent                                 |
+| 429 or 503 with `Retry-After`          | and the whole rule waits for that long, up to a cap                   |
 """
 
 from typing import Annotated
@@ -17,6 +18,9 @@ from eventyard.core.reply import RefusedReply, Reply
 from eventyard.core.retry import backoff_ms, retry_after_ms, slow_ms
 from eventyard.core.rule import DeliveryPolicy
 
+ASKS_FOR_QUIET = frozenset({429, 503})
+"""Answers whose `Retry-After` is about the caller, not about the one request (RFC 6585 section 4, RFC 9110 section 15.6.4)."""
+
 
 class Delivered(msgspec.Struct, frozen=True, array_like=True, tag="delivered"):
     """`reply`: what the target answered with, where its rule takes that."""
@@ -26,11 +30,15 @@ class Delivered(msgspec.Struct, frozen=True, array_like=True, tag="delivered"):
 
 
 class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry"):
-    """Try again `delay_ms` from now. `is_counted` is false where the policy does not count the attempt."""
+    """Try again `delay_ms` from now. `is_counted` is false where the policy does not count the attempt.
+
+    `hold_ms`: for so long the target asked for quiet, so no other delivery of the rule goes there either.
+    """
 
     delay_ms: Annotated[int, msgspec.Meta(ge=0, le=limits.RETRY_DELAY_MS_MAX)]
     note: Note
     is_counted: bool = True
+    hold_ms: Annotated[int, msgspec.Meta(ge=0, le=limits.HOLD_MS_MAX)] = 0
 
 
 class Dead(msgspec.Struct, frozen=True, array_like=True, tag="dead"):
@@ -108,13 +116,14 @@ def _retry_or_end(
 ) -> PushVerdict:
     if delivery.attempts >= policy.max_attempts:
         return Dead(_note(Reason.ATTEMPTS, answer, time_ms, line))
-    if answer.retry_after:
-        delay_ms = max(delay_ms, retry_after_ms(answer.retry_after, time_ms) or 0)
+    asked_ms = retry_after_ms(answer.retry_after, time_ms) or 0 if answer.retry_after else 0
+    delay_ms = max(asked_ms, delay_ms)
     ends_ms = delivery.first_ms + int(policy.max_age_s * 1000)
     if work_ms >= ends_ms:
         return Dead(_note(Reason.AGE, answer, time_ms, line))
     # The last attempt is made at the end of the age, not skipped because the backoff reaches past it.
-    return Retry(min(delay_ms, ends_ms - work_ms), _note("", answer, time_ms, line))
+    hold_ms = min(asked_ms, limits.HOLD_MS_MAX) if answer.status in ASKS_FOR_QUIET else 0
+    return Retry(min(delay_ms, ends_ms - work_ms), _note("", answer, time_ms, line), hold_ms=hold_ms)
 
 
 def _note(reason: str, answer: Answer, time_ms: int, line: str = "") -> Note:

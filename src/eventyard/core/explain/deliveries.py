@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from eventyard.core.clock import rfc3339
 from eventyard.core.delivery import RELEASED, Attempt, Delivery, Note, Reason, State, decode_note, delivery_id
 from eventyard.core.explain.facts import DeliveryTold, Facts, Outcome
+from eventyard.core.protection import Held, Hold
 from eventyard.core.rule_history import Edit
 
 _DISCARDED: Mapping[str, str] = {
@@ -93,6 +94,8 @@ def _sentence(facts: Facts, row: Delivery, outcome: Outcome, note: Note) -> str:
             return _behind(facts, row)
         case Outcome.PAUSED:
             return f"it waits: {_paused(facts)}"
+        case Outcome.RETRYING if row.at_ms <= facts.time.work_ms and facts.held is not None:
+            return f"{_held(facts, facts.held)}; to be tried again, {_after(row, note)}"
         case Outcome.RETRYING:
             return f"to be tried again at {_due(facts, row)}, {_after(row, note)}"
         case _:
@@ -119,11 +122,29 @@ def _behind(facts: Facts, row: Delivery) -> str:
 def _waiting(facts: Facts, row: Delivery, note: Note) -> str:
     if row.at_ms > facts.time.work_ms:
         return f"it waits for its time, {_due(facts, row)}"
+    if facts.held is not None:
+        return _held(facts, facts.held)
     if note.reason:
         return f"it waits to be delivered; it was a dead letter ({note.reason}) and was put back"
     if facts.record is not None and facts.record.is_pulled:
         return "it waits for a consumer to receive it"
     return "it waits: the rule has as many deliveries under way as its concurrency allows, or is about to be served"
+
+
+def _held(facts: Facts, held: Held) -> str:
+    """What keeps back what is due. Only its rule has it wait: nothing of it is spent."""
+    until = f" until {rfc3339(facts.time.bus_ms(held.until_ms))}" if held.until_ms is not None else ""
+    match held.by:
+        case Hold.BREAKER if until:
+            return f"it waits behind an open breaker{until}: too many attempts of the rule failed"
+        case Hold.BREAKER:
+            return "it waits behind an open breaker: a probe is under way"
+        case Hold.SLOW_START:
+            return "it waits: the target has just come back, and as many as its slow start allows are under way"
+        case Hold.RETRY_AFTER:
+            return f"it waits{until}: the target asked for quiet by Retry-After"
+        case Hold.RATE:
+            return f"it waits for the rate of its rule{until}"
 
 
 def _after(row: Delivery, note: Note) -> str:

@@ -8,6 +8,7 @@ import msgspec
 
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Attempt, Delivery
+from eventyard.core.protection import Held
 from eventyard.core.rule import RuleRecord
 from eventyard.core.rule_history import Look, RuleVersion, VersionKey
 
@@ -51,7 +52,7 @@ class Facts(msgspec.Struct, frozen=True):
 
     `looks` as of `rule_history.looks` over `versions`; `patterns` of those versions that an explanation needs. `ahead` and `closing` (why it
     is being emptied) are by run; `unread` is what a backfill reads next in the rule's live run (None: it is live). `settled_by`: the rule
-    of the same name, deleted before, that had settled the event.
+    of the same name, deleted before, that had settled the event. `held`: what keeps deliveries of the rule from going that are due.
     """
 
     uid: int
@@ -68,6 +69,7 @@ class Facts(msgspec.Struct, frozen=True):
     closing: Mapping[int, str] = {}
     unread: int | None = None
     settled_by: int | None = None
+    held: Held | None = None
 
 
 class Judged(msgspec.Struct, frozen=True):

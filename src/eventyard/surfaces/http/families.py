@@ -183,6 +183,34 @@ FAMILIES = (
         "1 while the rule's last attempt to deliver anything failed.",
         _of_depths(lambda rule: rule.failing),
     ),
+    Family(
+        "eventyard_rule_breaker_open",
+        "gauge",
+        _RULE,
+        "1 while the rule's breaker keeps it from calling its target, but for probes.",
+        _of_depths(lambda rule: rule.open),
+    ),
+    Family(
+        "eventyard_rule_held",
+        "gauge",
+        (*_RULE, "by"),
+        "1 while deliveries of the rule that are due wait, by what they wait for; no sample while none do.",
+        lambda figures: (((*labels, by), n) for labels, depth in figures.rules.items() for by, n in sorted(depth.held.items())),
+    ),
+    Family(
+        "eventyard_rule_concurrency_allowed",
+        "gauge",
+        _RULE,
+        "How many of the rule's deliveries may be under way at once just now.",
+        _of_depths(lambda rule: rule.concurrency),
+    ),
+    Family(
+        "eventyard_rule_rate_allowed",
+        "gauge",
+        _RULE,
+        "How many of the rule's deliveries may go in a second just now; no sample without a rate.",
+        _of_depths(lambda rule: rule.rate_per_s),
+    ),
     # Detectors
     Family("eventyard_detector_keys", "gauge", _DETECTOR, "Keys that the detector knows.", _of_detectors("keys")),
     Family(

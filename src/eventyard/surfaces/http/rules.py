@@ -8,7 +8,7 @@ import msgspec
 from eventyard.core.errors import InvalidRequest
 from eventyard.core.rule import DeliveryPolicy, RuleRecord, StartPosition, Target
 from eventyard.core.rule_secrets import shown
-from eventyard.history import RuleStatus
+from eventyard.history import ProtectionStatus, RuleStatus
 from eventyard.surfaces.http.buses import read_nothing
 from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
 from eventyard.surfaces.http.schemas import PatternText, Time
@@ -55,6 +55,19 @@ class RulesAnswer(msgspec.Struct, frozen=True):
     next: str | None
 
 
+class ProtectionAnswer(msgspec.Struct, frozen=True):
+    """`breaker`: closed, open, half-open or recovering, null where the rule has none; open until `until` at least. `waits_for`: what keeps what is
+    due from going, until `waits_until`: breaker, slow-start, retry-after or rate. `concurrency`, `rate_per_s`: what is allowed now.
+    """
+
+    breaker: str | None
+    until: str | None
+    waits_for: str | None
+    waits_until: str | None
+    concurrency: int
+    rate_per_s: float | None
+
+
 class StatusAnswer(msgspec.Struct, frozen=True):
     """How many of the rule's deliveries are in each state. `backfill_position` is what a late rule reads next, null when live.
 
@@ -85,6 +98,7 @@ class StatusAnswer(msgspec.Struct, frozen=True):
     backfill_position: int | None
     redriving: bool
     purging: bool
+    protection: ProtectionAnswer
 
 
 class StatusesAnswer(msgspec.Struct, frozen=True):
@@ -184,6 +198,18 @@ def _shown_status(record: RuleRecord, queue: RuleStatus) -> StatusAnswer:
         backfill_position=queue.backfill_position,
         redriving=queue.is_redriving,
         purging=queue.is_purging,
+        protection=_shown_protection(queue.protection),
+    )
+
+
+def _shown_protection(found: ProtectionStatus) -> ProtectionAnswer:
+    return ProtectionAnswer(
+        breaker=found.breaker,
+        until=None if found.until_ms is None else rfc3339(found.until_ms),
+        waits_for=found.waits_for,
+        waits_until=None if found.waits_until_ms is None else rfc3339(found.waits_until_ms),
+        concurrency=found.concurrency,
+        rate_per_s=found.rate_per_s,
     )
 
 
