@@ -22,6 +22,8 @@ from tests.crash.process import Death, Server
 from tests.crash.puller import Puller
 from tests.crash.receiver import Receiver
 from tests.crash.retained import EVERYTHING, check_retained
+from tests.crash.service import RULE, Service, Work
+from tests.crash.shaped import FEW, SHAPED, target_of
 
 CLIENTS = 3
 PULLERS = 2
@@ -34,7 +36,10 @@ SMALL_BYTES = 30_000
 
 
 class Campaign(msgspec.Struct, frozen=True):
-    """What a campaign came to. `at_calls`: kills that happened at the chosen call to the disk. `floor`: of the bus that keeps little."""
+    """What a campaign came to. `at_calls`: kills that happened at the chosen call to the disk. `floor`: of the bus that keeps little.
+
+    `tokens`: given by the token server.
+    """
 
     kills: int
     at_calls: int
@@ -42,6 +47,8 @@ class Campaign(msgspec.Struct, frozen=True):
     seeks: int
     replays: int
     floor: int
+    work: Work
+    tokens: int
 
 
 RULES: dict[str, tuple[dict[str, Any], Matches]] = {
@@ -51,13 +58,14 @@ RULES: dict[str, tuple[dict[str, Any], Matches]] = {
     "nobody": ({"type": ["number.imaginary"]}, lambda _: False),
     "late": ({"type": ["number.odd"]}, lambda event: event["type"] == "number.odd"),
     "ordered": EVERYTHING,
+    **dict.fromkeys(SHAPED, FEW),
 }
-"""Pattern and what it means. `late` is put halfway, and starts at the beginning of the log; `ordered` keeps order by subject."""
+"""Pattern and what it means. `late` is put halfway, and starts at the beginning of the log; `ordered` keeps order by subject; others log in and shape what they send."""
 
 PULLED: tuple[dict[str, Any], Matches] = ({"type": [{"prefix": "number."}]}, lambda event: event["type"].startswith("number."))
 """The pattern of the rule `pulled`, and what it means."""
 
-QUIET = [*(f"default/rules/{rule}" for rule in (*RULES, "pulled", "moved")), "small/rules/kept"]
+QUIET = [*(f"default/rules/{rule}" for rule in (*RULES, "pulled", "moved", "worked")), "small/rules/kept"]
 """Rules that have to be done at the end."""
 
 
@@ -69,6 +77,7 @@ class Parties(NamedTuple):
     pullers: list[Puller]
     follower: Follower
     mover: Mover
+    service: Service
 
     def start(self) -> None:
         self.follower.start()
@@ -94,6 +103,7 @@ def run(folder: Path, kills: int, seed: int, show: Callable[[str], None]) -> Cam
         [Puller(number, "pulled", address, seed) for number in range(PULLERS)],
         Follower(address),
         Mover("moved", address, seed),
+        Service(folder.with_name("service"), address, seed),
     )
     receiver.start()
     rng = random.Random(seed)
@@ -103,15 +113,18 @@ def run(folder: Path, kills: int, seed: int, show: Callable[[str], None]) -> Cam
         deaths = [_choose(rng) for _ in range(kills)]
         at_calls = 0
         for number, death in enumerate(deaths, 1):
+            parties.service.live()
             is_as_chosen = _live_and_die(server, address, death, rng.uniform(0.05, LIFE_S_MAX))
+            parties.service.kill_perhaps()
             at_calls += is_as_chosen
             show(f"kill {number} of {kills}: {death if is_as_chosen else 'from outside'}")
             if number == kills // 2:
                 _put_in_a_life(server, {"default/rules/late": _pushed(receiver, "late", RULES["late"][0])})
-        account, (seeks, replays), floor = _settle(server, address, receiver, parties)
-        return Campaign(kills, at_calls, account, seeks, replays, floor)
+        account, (seeks, replays), floor, work = _settle(server, address, receiver, parties)
+        return Campaign(kills, at_calls, account, seeks, replays, floor, work, receiver.tokens.given)
     finally:
         server.end_surely()
+        parties.service.kill()
         receiver.stop()
 
 
@@ -122,7 +135,8 @@ def _set_up(server: Server, receiver: Receiver) -> None:
     moved = _pushed(receiver, "moved", RULES["even"][0])
     pulled = {"pattern": PULLED[0], "target": {"queue": {"lease_s": 1}}, "start": "earliest"}
     small = {"small": {"retention": {"max_bytes": SMALL_BYTES}}, "small/rules/kept": _pushed(receiver, "kept", EVERYTHING[0])}
-    _put_in_a_life(server, rules | {"default/rules/moved": moved, "default/rules/pulled": pulled} | small)
+    queues = {"default/rules/pulled": pulled, "default/rules/worked": RULE}
+    _put_in_a_life(server, rules | {"default/rules/moved": moved} | queues | small)
 
 
 def _pushed(receiver: Receiver, name: str, pattern: dict[str, Any]) -> dict[str, Any]:
@@ -133,6 +147,7 @@ def _pushed(receiver: Receiver, name: str, pattern: dict[str, Any]) -> dict[str,
                 "url": f"http://127.0.0.1:{receiver.port}/{name}",
                 "timeout_s": 5,
                 "signing": {"secrets": [{"secret": receiver.secret}]},
+                **target_of(name, f"http://127.0.0.1:{receiver.port}"),
             }
         },
         "start": "earliest",
@@ -175,15 +190,18 @@ def _choose(rng: random.Random) -> Death:
     return Death(moment, operation, 1 if operation == "truncate" else int(10 ** rng.uniform(0, 2.5)))
 
 
-Balanced = tuple[Account, tuple[int, int], int]
-"""The account, how many seeks and replays there were, and the floor of the bus that keeps little."""
+Balanced = tuple[Account, tuple[int, int], int, Work]
+"""The account, how many seeks and replays there were, the floor of the bus that keeps little, and what the service did."""
 
 
 def _settle(server: Server, address: Address, receiver: Receiver, parties: Parties) -> Balanced:
     """A last life in peace: what is unanswered is answered, what is owed is delivered, and the process ends in order."""
     assert server.start(Death()), "the server does not start"
     address.set(server.url)
+    parties.service.live_in_peace()
     parties.stop_asking()
+    _wait_until(lambda: is_quiet(server.url, QUIET), lambda: f"pending: {_pending(server.url)}")
+    parties.service.stop()
     _wait_until(lambda: is_quiet(server.url, QUIET), lambda: f"pending: {_pending(server.url)}")
     for puller in parties.pullers:
         puller.stop()
@@ -222,7 +240,7 @@ def _balance(url: str, receiver: Receiver, parties: Parties) -> Balanced:
     check_order(log, "ordered", receiver)
     moves = check_moved(log, "moved", RULES["even"][1], receiver)
     floor = check_retained(url, "small", "kept", parties.small, receiver)
-    return account, moves, floor
+    return account, moves, floor, parties.service.check(log)
 
 
 def _heads(url: str) -> list[int]:

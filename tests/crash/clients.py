@@ -4,6 +4,7 @@ import http.client
 import json
 import random
 import threading
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,8 +23,15 @@ class Address:
         self._changed = threading.Condition()
         self._url = ""
         self._is_over = False
+        self._tell: list[Callable[[str], None]] = []
+
+    def tell(self, tell: Callable[[str], None]) -> None:
+        """Of every change."""
+        self._tell.append(tell)
 
     def set(self, url: str) -> None:
+        for tell in self._tell:
+            tell(url)
         with self._changed:
             self._url = url
             self._changed.notify_all()

@@ -8,6 +8,8 @@ from collections import Counter
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from tests.crash.shaped import TOKEN_PATH, Tokens, event_of, log_in_wanted
+
 REFUSED_SHARE = 0.05
 """Answered with 503, so that retries are always under way when the server dies."""
 
@@ -30,6 +32,7 @@ class Receiver:
         self.marks: dict[tuple[str, int], set[str]] = {}
         self.arrivals: dict[str, list[tuple[Identity, int]]] = {}
         self.strays: list[str] = []
+        self.tokens = Tokens()
         self._rng = random.Random(seed)
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -66,19 +69,29 @@ class Receiver:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 path, headers = _parse(head)
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
-                status = self._take(path, headers, body)
-                writer.write(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\n\r\n" % status)
+                status, answer = self._answer(path, headers, body)
+                writer.write(b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n%b" % (status, len(answer), answer))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             writer.close()
 
+    def _answer(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        if path == TOKEN_PATH:
+            return self.tokens.give(headers)
+        return self._take(path, headers, body), b""
+
     def _take(self, path: str, headers: dict[str, str], body: bytes) -> int:
-        rule = path.strip("/")
+        rule = path.split("/")[1]
         if headers.get("eventyard-rule") != rule:
             self.strays.append(f"{rule} was sent {headers}")
         self._verify(headers, body)
-        event = json.loads(body)
+        if not self.tokens.is_in(log_in_wanted(rule), headers):
+            return 401
+        event = event_of(rule, path, headers, json.loads(body))
+        if isinstance(event, str):
+            self.strays.append(f"{rule} was sent {event}: {body!r}")
+            return 422
         identity = (event["source"], event["id"])
         self.deliveries.setdefault((rule, identity), set()).add(headers["eventyard-delivery"])
         status = 503 if self._rng.random() < REFUSED_SHARE else 200

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from tests.crash.campaign import run
 
-KILLS = 10
+KILLS = 8
 
 
 def test_a_server_killed_again_and_again_keeps_every_promise(tmp_path: Path) -> None:
@@ -13,3 +13,6 @@ def test_a_server_killed_again_and_again_keeps_every_promise(tmp_path: Path) -> 
     assert campaign.account.acknowledged > 0
     assert campaign.seeks > 0
     assert campaign.replays > 0
+    assert campaign.tokens > 1
+    assert campaign.work.deaths > 0
+    assert campaign.work.worked > 0
