@@ -47,11 +47,12 @@ def test_the_test_that_fails_says_what_the_page_says(folder: Path) -> None:
 
 def test_the_other_tests_of_the_page_pass(folder: Path) -> None:
     (first,) = [block.text for block in blocks(GUIDE) if block.text.startswith("from eventyard.testing import Bus\n")]
-    (real,) = [block.text for block in blocks(GUIDE) if "eventyard_server" in block.text]
+    tests = [block.text for block in blocks(GUIDE) if re.match(r"def test_\w+\(eventyard_\w+\)", block.text)]
+    tests = [test for test in tests if "small_order" not in test]
     indented = "".join(f"    {line}" for line in first.splitlines(keepends=True))
-    (folder / "test_page.py").write_text(f"def test_first():\n{indented}\n{real}")
+    (folder / "test_page.py").write_text(f"def test_first():\n{indented}\n{''.join(tests)}")
     ended = run_pytest(folder, "test_page.py")
-    assert "2 passed" in ended.stdout, ended.stdout + ended.stderr
+    assert "3 passed" in ended.stdout, ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize("kind", [Bus, Receiver, Reply, Request, Fate])

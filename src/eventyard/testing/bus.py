@@ -20,7 +20,7 @@ from typing import Any, Self
 
 import msgspec
 
-from eventyard.client import AsyncClient, Client, Delivery, Outbox, Patience, Published, Rule, Service
+from eventyard.client import AsyncClient, Client, Delivery, Detector, Outbox, Patience, Published, Rule, Service
 from eventyard.client import Receiver as ServiceReceiver
 from eventyard.client.building import Document
 from eventyard.client.event import Event as ClientEvent
@@ -137,8 +137,12 @@ class Bus(Looking):
         """Create or change a rule: its document as a dictionary or JSON, as `PUT .../rules/{rule}` takes it. Raises ProblemError."""
         return self.client.put_rule(name, document, bus=self.name)
 
+    def put_detector(self, name: str, document: Document) -> Detector:
+        """Create or change a detector, as `PUT .../detectors/{detector}` does. What it publishes is among `published`; holds end as time passes."""
+        return self.client.put_detector(name, document, bus=self.name)
+
     def apply(self, *paths: str | Path, owner: str = "") -> None:
-        """Make rules and buses what the documents in these files and folders say, as `eventyard apply -f` does: what is deployed is what is tested.
+        """Make buses, rules and detectors what the documents in these files and folders say, as `eventyard apply -f` does: what is deployed is what is tested.
 
         `owner`: of rules that name none. Raises ProblemError, or a Failure of the command line that names the place in the file.
         """

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from eventyard.client import Client, StoredEvent
+from eventyard.client import Client, Detector, DetectorKey, StoredEvent
 from eventyard.testing.fates import Fate, Fates, fate_of
 from eventyard.testing.house import House
 from eventyard.testing.pushes import Event
@@ -89,7 +89,19 @@ class Looking:
             f"  {_named(one)}: {'it is one' if want.fits(one.json) else want.why_not(one.json)}" for one in others[-SHOWN:]
         ]
         lines += [_said(one.event) for one in log if TROUBLE.fits(one.json)][-SHOWN:]
+        lines += [line for detector in self.client.detectors(bus=self.name) for line in self._watched(detector, want)]
         return "\n".join(lines)
+
+    def _watched(self, detector: Detector, want: Want) -> list[str]:
+        """Of a detector that publishes what is missing: what it knows of each key, and how often what it heard was no observation."""
+        kinds = [edge["type"] for edge in detector.emit.values() if edge]
+        if not any(want.is_about(kind) for kind in kinds):
+            return []
+        keys = list(self.client.detector_keys(detector.name, bus=self.name))[-SHOWN:]
+        counts = {"late": detector.state.late, "without a key": detector.state.unkeyed}
+        left_out = [f"{count} {what}" for what, count in counts.items() if count]
+        head = f"  the detector {detector.name} made {detector.state.observations} observations"
+        return [", and left out ".join([head, *left_out]), *map(_watched_key, keys)]
 
     def assert_delivered(self, rule: str, wanted: Wanted = None, *, times: int | None = None) -> Fates:
         """An event that is wanted was delivered to the rule's target, or acknowledged; exactly so many `times`, where that is said. Those."""
@@ -140,6 +152,11 @@ def _named(stored: StoredEvent) -> str:
 def _said(event: Event) -> str:
     why = event["data"].get("detail") or event["data"].get("reason") or ""
     return f"  the bus said {event['type']} of {event.get('subject', '')}: {why}".rstrip(": ")
+
+
+def _watched_key(key: DetectorKey) -> str:
+    ends = f", its hold ends at {key.ends}" if key.ends else ""
+    return f"    {key.key}: {key.state} since {key.since}{ends}"
 
 
 def _attempt(status: int, failure: str, body: str) -> str:
