@@ -129,7 +129,7 @@ class Consumers:
                 continue
             demands.follow(record)
             if record.rule.target.queue is None:
-                found = f'found that rule "{record.name}" pushes now'
+                found = f'found that rule "{record.name}" is not pulled any more'
                 self._ended.append(((bus.number, record.uid), InvalidRequest(found, wanted="a rule with a queue target")))
 
     def forget(self, bus: BusRecord) -> None:

@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from eventyard import history, logbook
 from eventyard.backfill import BackfillStage
@@ -28,11 +28,12 @@ from eventyard.consumers import Consumers
 from eventyard.core import handout, limits, machine, network, rule
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import BusRecord, Retention, StoredEvent
-from eventyard.core.commands import CreateBus, DeleteBus, Published, SetRetention
+from eventyard.core.commands import Command, CreateBus, DeleteBus, Published, SetRetention
 from eventyard.core.errors import Damaged, Refused
 from eventyard.core.event import Event
 from eventyard.core.pattern.language import Pattern
 from eventyard.dispatch import Dispatch
+from eventyard.forwarding import Forwarder
 from eventyard.history import BusStatus, EventPage, Query
 from eventyard.keeper import Keeper
 from eventyard.metering import Meter
@@ -95,7 +96,9 @@ class Eventyard(WorkerCalls, DetectorCalls, DeadLetterCalls, ExplainCalls, Story
         )
         self._consumers = Consumers(self._wake)
         self._records = handout.Records(self._open_secret)
-        super().__init__(engine, Writer(engine, clock, self._dispatch, self._consumers, meter=self.meter, hops_max=hops_max))
+        self._forwarder = Forwarder(self._submit_forwarded, self._now, chance, self._wake)
+        receivers = (self._dispatch, self._consumers, self._forwarder)
+        super().__init__(engine, Writer(engine, clock, *receivers, meter=self.meter, hops_max=hops_max))
         self._writer.after_step = self._after_step
         self._streams = Streams(self._writer.states, self._read_now)
         if not is_pushing:
@@ -131,6 +134,9 @@ class Eventyard(WorkerCalls, DetectorCalls, DeadLetterCalls, ExplainCalls, Story
             self._threads.append(thread)
             thread.start()
 
+    def _submit_forwarded(self, bus: str, command: Command, done: Callable[[Any], None], *, size: int = 0) -> None:
+        self._writer.submit(bus, command, done, size=size)
+
     def leave(self) -> None:
         """It is about to be stopped: not ready from now on, so that nobody sends anybody here, and at work as before."""
         self._is_leaving = True
@@ -139,6 +145,7 @@ class Eventyard(WorkerCalls, DetectorCalls, DeadLetterCalls, ExplainCalls, Story
         """Give no more deliveries out: a receive that waits is answered with nothing, and pushes under way may end. Twice is harmless."""
         self._is_leaving = True
         self._dispatch.drain()
+        self._forwarder.drain()
         self._consumers.stop()
 
     async def stop(self, drain_s: float = 10.0) -> int:
@@ -153,7 +160,7 @@ class Eventyard(WorkerCalls, DetectorCalls, DeadLetterCalls, ExplainCalls, Story
         self._streams.stop()
         self._backtests.stop()
         deadline = time.monotonic() + drain_s
-        while self._dispatch.under_way and time.monotonic() < deadline:  # noqa: ASYNC110 - counted on another thread
+        while (self._dispatch.under_way or self._forwarder.under_way) and time.monotonic() < deadline:  # noqa: ASYNC110 - counted on another thread
             await asyncio.sleep(0.02)
         self._dispatch.abandon()
         unanswered = self._dispatch.under_way

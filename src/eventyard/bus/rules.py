@@ -1,6 +1,7 @@
 """Rules: put, edited, deleted; where each stands; moved to another place of the log, and stretches replayed to it."""
 
 import bisect
+from collections.abc import Callable
 from itertools import islice
 
 from eventyard import history
@@ -8,7 +9,7 @@ from eventyard.bus.sealing import SecretCalls
 from eventyard.bus.shaping import ShapingCalls
 from eventyard.core import network, rule
 from eventyard.core.commands import DeleteRule, EndReplay, PutRule, Replay, RulePut, Seek, SetPaused
-from eventyard.core.errors import NotFound
+from eventyard.core.errors import InvalidRule, NotFound
 from eventyard.core.network import Policy
 from eventyard.core.pattern import language
 from eventyard.core.rule import HttpTarget, Place, RuleRecord
@@ -20,6 +21,12 @@ def check_addresses(target: HttpTarget, policy: Policy) -> None:
     network.check_url(target.url, policy)
     if target.auth is not None and target.auth.oauth2 is not None:
         network.check_url(target.auth.oauth2.token_url, policy, at="/target/http/auth/oauth2/token_url")
+
+
+def _check_bus(bus: str, target: str) -> None:
+    if target == bus:
+        found = f'found the bus "{bus}", which is the rule\'s own'
+        raise InvalidRule(found, wanted="another bus", at="/target/bus/name")
 
 
 class RuleCalls(SecretCalls, ShapingCalls):
@@ -42,11 +49,24 @@ class RuleCalls(SecretCalls, ShapingCalls):
         return record
 
     async def put_rule(
-        self, bus: str, name: str, document: bytes, *, principal: str = "", version: int | None = None
+        self,
+        bus: str,
+        name: str,
+        document: bytes,
+        *,
+        principal: str = "",
+        version: int | None = None,
+        check_forward: Callable[[str], None] = lambda _bus: None,
     ) -> RulePut:
-        """Create or change a rule from its JSON document. `version`: only the rule that has it, 0 for none that is there."""
+        """Create or change a rule from its JSON document. `version`: only the rule that has it, 0 for none that is there.
+
+        `check_forward` raises where whoever asks may not publish on the bus that the rule's events would go to.
+        """
         rule.check_name(name, what="rule")
         parsed, pattern = rule.parse(document)
+        if parsed.target.bus is not None:
+            _check_bus(bus, parsed.target.bus.name)
+            check_forward(parsed.target.bus.name)
         if parsed.target.http is not None:
             check_addresses(parsed.target.http, self._policy)
             await self._check_expressions(parsed.target.http)

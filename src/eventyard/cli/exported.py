@@ -78,7 +78,7 @@ _DETECTOR = {
     for field in msgspec.structs.fields(Detector)
     if not field.required
 }
-_TARGETS = {"http": _defaults(HttpTarget), "queue": _defaults(QueueTarget)}
+_TARGETS = {"http": _defaults(HttpTarget), "queue": _defaults(QueueTarget), "bus": {}}
 
 
 def _beyond(document: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

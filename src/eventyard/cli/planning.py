@@ -125,6 +125,8 @@ def _detector_step(declared: DeclaredDetector, present: "Detector | None", *, ta
 
 
 def _target(target: dict[str, Any]) -> str:
+    if "bus" in target:
+        return f"bus {target['bus']['name']}"
     return "its queue" if "queue" in target else str(target.get("http", {}).get("url", ""))
 
 

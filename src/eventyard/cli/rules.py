@@ -48,6 +48,8 @@ def list_(*, bus: Bus = "default", url: Url = DEFAULT_URL, as_json: Json = False
 
 
 def _target(rule: "Rule") -> str:
+    if "bus" in rule.target:
+        return f"bus {rule.target['bus']['name']}"
     return "its queue" if "queue" in rule.target else rule.target_url
 
 

@@ -138,6 +138,13 @@ class Caller(msgspec.Struct, frozen=True):
     def sees(self, bus: str) -> bool:
         return any(grant.allows(Scope.READ, bus) for grant in self.grants)
 
+    def check_forward(self, bus: str) -> None:
+        """Pass, or Forbidden: whoever has a rule bring events to a bus publishes there, whatever they are."""
+        if not any(grant.allows(Scope.PUBLISH, bus) and not grant.is_bound for grant in self.grants):
+            found = f"found {self.principal}, who may not publish every event on bus {bus[:60]}"
+            wanted = f"the scope publish on bus {bus[:60]}, for all sources and types"
+            raise Forbidden(Scope.PUBLISH, found, wanted=wanted, at="/target/bus/name")
+
     def refusal(self, event: Event, bus: str) -> Forbidden | None:
         """Why the caller, who may publish on this bus, may not publish this event."""
         for grant in self.grants:

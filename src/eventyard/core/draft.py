@@ -358,9 +358,9 @@ class Draft:
         return min(wanted, self._lease_room(uid)) if wanted > 0 else 0
 
     def _lease_room(self, uid: int) -> int:
-        """None in the very step in which a rule that was pushed is pulled from now on, or the other way: the demands are for what it was."""
+        """None in the very step in which a rule that was pushed is pulled from now on, say: the demands are for what it was."""
         record, before = self.rule(uid), self.state.by_uid.get(uid)
-        if before is not None and before.is_pulled != record.is_pulled:
+        if before is not None and before.carrier != record.carrier:
             return 0
         return self.protection.room(record, self._leased_now(uid))
 

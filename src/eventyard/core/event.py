@@ -146,7 +146,7 @@ def refuse_reserved(event: Event) -> None:
         raise ReservedType(show(event.type), wanted=wanted, at="/type")
 
 
-def _sealed(attributes: dict[str, str], data: bytes, json: bytes, document: dict[str, Any]) -> Event:
+def _sealed(attributes: dict[str, str], data: bytes, json: bytes, document: dict[str, Any] | None) -> Event:
     digest = _digest(attributes, data)
     source, id_, hops = attributes["source"], attributes["id"], int(attributes.get(HOPS, 0))
     return Event(source, id_, attributes["type"], digest, json, document, cause.cited(attributes), hops)
@@ -169,6 +169,13 @@ def _digest(attributes: dict[str, str], data: bytes) -> bytes:
 def _check_size(body: bytes, bytes_max: int) -> None:
     if len(body) > bytes_max:
         raise TooLarge(f"{len(body)} bytes", wanted=f"at most {bytes_max}")
+
+
+def from_stored(json: bytes) -> Event:
+    """The event that an accepted one's `json` spells, which need not be proven again."""
+    document = msgspec.json.decode(json)
+    attributes = read_attributes(document, in_document)
+    return _sealed(attributes, data_bytes(json, document, attributes.get("datacontenttype")), json, None)
 
 
 # The way out.

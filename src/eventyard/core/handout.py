@@ -18,7 +18,7 @@ from eventyard.core.clock import BusTime
 from eventyard.core.commands import Lease, Settlement
 from eventyard.core.delivery import Delivery, Note, State
 from eventyard.core.errors import InvalidRequest, SecretLost
-from eventyard.core.reply import RefusedReply, Reply
+from eventyard.core.reply import RefusedReply, Reply, StoppedLoop
 from eventyard.core.rule import RuleRecord
 from eventyard.core.rule_secrets import Place as SecretPlace
 from eventyard.core.rule_secrets import with_secrets
@@ -283,6 +283,8 @@ def _with_reply_read(settled: Settled) -> Settled:
         case Delivered(note, RefusedReply(code, detail)):
             cut = RefusedReply(code[: limits.NAME_LENGTH_MAX], detail[: limits.FAILURE_TOLD_CHARACTERS])
             return msgspec.structs.replace(settled, verdict=Delivered(note, cut))
+        case Delivered(note, StoppedLoop()):  # No worker brings anything to another bus.
+            return msgspec.structs.replace(settled, verdict=Delivered(note))
     return settled
 
 

@@ -51,6 +51,9 @@ a loop that makes two of each event is at 65,000 by then; AWS Lambda ends loops 
 HOPS_MAX = 1_000
 """The most that an operator may allow: a loop is to end some time."""
 
+FORWARD_PUT_OFF_MS = 100
+"""What another bus here has no room for is tried again so soon, uncounted: as a producer that is told so would."""
+
 REPLY_BYTES_MAX = 256 * 1024
 """One reply, as EventBridge takes one event. It is in memory from the answer to its step, and thousands may be under way."""
 

@@ -36,8 +36,16 @@ class RefusedReply(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
     detail: str
 
 
+class StoppedLoop(msgspec.Struct, frozen=True, array_like=True, tag="stopped"):
+    """What was `made` of the delivery ("bus") was refused where it was brought, for too many hops lie behind it."""
+
+    made: str
+
+
 class ReplyOutcome(enum.StrEnum):
-    """What became of a reply. DUPLICATE: its source and id were known with the same content. STOPPED: too many hops lie behind it."""
+    """What became of a reply. DUPLICATE: its source and id were known with the same content. STOPPED: too many hops lie behind it
+    (or behind what a rule brought to another bus).
+    """
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"

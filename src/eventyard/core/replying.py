@@ -16,7 +16,7 @@ from eventyard.core.delivery import Delivery, delivery_id
 from eventyard.core.draft import Draft
 from eventyard.core.errors import Refused, TooManyHops
 from eventyard.core.event import RESERVED_TYPES
-from eventyard.core.reply import RefusedReply, Reply, ReplyOutcome, refusal
+from eventyard.core.reply import RefusedReply, Reply, ReplyOutcome, StoppedLoop, refusal
 from eventyard.core.rule import RuleRecord
 from eventyard.core.verdict import Delivered
 
@@ -30,19 +30,22 @@ def prefetch(draft: Draft, settlements: Sequence[Settlement]) -> bool:
     return bool(ids)
 
 
-def take(draft: Draft, delivery: Delivery, record: RuleRecord, reply: Reply | RefusedReply) -> None:
+def take(draft: Draft, delivery: Delivery, record: RuleRecord, reply: Reply | RefusedReply | StoppedLoop) -> None:
     """Append the reply to a delivery that this step ends, or tell why not."""
     draft.replies.append((record.uid, _take(draft, delivery, record, reply)))
 
 
-def _take(draft: Draft, delivery: Delivery, record: RuleRecord, reply: Reply | RefusedReply) -> ReplyOutcome:
+def _take(draft: Draft, delivery: Delivery, record: RuleRecord, reply: Reply | RefusedReply | StoppedLoop) -> ReplyOutcome:
+    if isinstance(reply, StoppedLoop):
+        _tell_stopped(draft, delivery, record, reply.made)
+        return ReplyOutcome.STOPPED
     if isinstance(reply, RefusedReply):
         _tell_refused(draft, delivery, record, reply)
         return ReplyOutcome.REFUSED
     answer = publishing.known(draft, reply.event) or publishing.place(draft, reply.event, cause=delivery.position)
     match answer:
         case TooManyHops():
-            _tell_stopped(draft, delivery, record, reply.event.hops)
+            _tell_stopped(draft, delivery, record, "reply")
             return ReplyOutcome.STOPPED
         case Refused():
             _tell_refused(draft, delivery, record, refusal(answer))
@@ -57,10 +60,12 @@ def _tell_refused(draft: Draft, delivery: Delivery, record: RuleRecord, refused:
         _tell(draft, bus_events.REPLY_REFUSED, delivery, told)
 
 
-def _tell_stopped(draft: Draft, delivery: Delivery, record: RuleRecord, hops: int) -> None:
+def _tell_stopped(draft: Draft, delivery: Delivery, record: RuleRecord, made: str) -> None:
     event = named(draft, delivery.position)
     if not event.type.startswith(RESERVED_TYPES):
-        told = LoopStopped(record.name, record.uid, _id(draft, delivery), event, "reply", hops, draft.hops_max)
+        cause = draft.cause(delivery.position)
+        hops = 0 if cause is None else cause.hops + 1
+        told = LoopStopped(record.name, record.uid, _id(draft, delivery), event, made, hops, draft.hops_max)
         _tell(draft, bus_events.LOOP_STOPPED, delivery, told)
 
 

@@ -102,11 +102,18 @@ class QueueTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_leases: Annotated[int, msgspec.Meta(ge=1, le=limits.LEASES_PER_RULE_MAX)] = 10_000
 
 
+class BusTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Another bus here, by its name: each event is published on it, with the source and id that it has."""
+
+    name: str
+
+
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Exactly one of these."""
 
     http: HttpTarget | None = None
     queue: QueueTarget | None = None
+    bus: BusTarget | None = None
 
 
 class StartPosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -183,6 +190,12 @@ class RuleRecord(msgspec.Struct, frozen=True):
         return self.rule.target.queue is not None
 
     @property
+    def carrier(self) -> str:
+        """Who takes its deliveries: those who push, those who pull, or whoever publishes on other buses."""
+        target = self.rule.target
+        return "queue" if target.queue is not None else "bus" if target.bus is not None else "http"
+
+    @property
     def leases_max(self) -> int:
         """How many of its deliveries may be leased at once."""
         queue = self.rule.target.queue
@@ -193,7 +206,7 @@ class RuleRecord(msgspec.Struct, frozen=True):
         """How long one push of the rule is leased for; 0 where it is pulled."""
         http = self.rule.target.http
         if http is None:
-            return 0
+            return 0 if self.is_pulled else limits.PUSH_LEASE_MARGIN_MS
         once_ms = int(http.timeout_s * 1000)
         if http.auth is not None and http.auth.oauth2 is not None:
             # A token is fetched, the push refused, another token fetched, and the push sent again.
@@ -292,9 +305,16 @@ def _parse_pattern(text: bytes) -> "language.Pattern":
 
 
 def _check_target(target: Target) -> None:
-    if (target.http is None) == (target.queue is None):
-        found = "found no target" if target.http is None else "found two targets"
-        raise InvalidRule(found, wanted='{"http": {"url": "..."}} to push or {"queue": {}} to be pulled', at="/target")
+    count = sum(one is not None for one in (target.http, target.queue, target.bus))
+    if count != 1:
+        found = f"found {('no target', '', 'two targets', 'three targets')[count]}"
+        wanted = '{"http": {"url": "..."}} to push, {"queue": {}} to be pulled, or {"bus": {"name": "..."}}'
+        raise InvalidRule(found, wanted=wanted, at="/target")
+    if target.bus is not None:
+        try:
+            check_name(target.bus.name, what="bus")
+        except InvalidName as error:
+            raise InvalidRule(error.found, wanted=error.wanted, at="/target/bus/name") from error
     if target.http is not None:
         check_http(target.http)
 

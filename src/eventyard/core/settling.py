@@ -187,7 +187,7 @@ def release(draft: Draft, command: Release) -> None:
         if queue is not None:
             ends_ms = draft.time.work_ms + int(queue.lease_s * 1000)
             draft.move(delivery, msgspec.structs.replace(delivery, at_ms=max(ends_ms, delivery.at_ms)))
-        elif not command.is_push_kept:
+        elif not command.is_push_kept or draft.rule(delivery.rule).carrier == "bus":
             _take_back(draft, delivery)
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from eventyard.core import answer_table, limits
 from eventyard.core.delivery import Delivery, Note, Reason
-from eventyard.core.reply import RefusedReply, Reply
+from eventyard.core.reply import RefusedReply, Reply, StoppedLoop
 from eventyard.core.retry import backoff_ms, retry_after_ms, slow_ms
 from eventyard.core.rule import DeliveryPolicy
 
@@ -23,10 +23,10 @@ ASKS_FOR_QUIET = frozenset({429, 503})
 
 
 class Delivered(msgspec.Struct, frozen=True, array_like=True, tag="delivered"):
-    """`reply`: what the target answered with, where its rule takes that."""
+    """`reply`: what the target answered with, where its rule takes that; or that another bus found a loop."""
 
     note: Note
-    reply: Reply | RefusedReply | None = None
+    reply: Reply | RefusedReply | StoppedLoop | None = None
 
 
 class Retry(msgspec.Struct, frozen=True, array_like=True, tag="retry"):

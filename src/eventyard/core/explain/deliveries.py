@@ -88,7 +88,8 @@ def _sentence(facts: Facts, row: Delivery, outcome: Outcome, note: Note) -> str:
         case Outcome.DISCARDING:
             return f"about to be discarded: {_DISCARDED.get(facts.closing[row.run], facts.closing[row.run])}"
         case Outcome.LEASED:
-            has = "a consumer has it" if facts.record is not None and facts.record.is_pulled else "it is being pushed"
+            carrier = "http" if facts.record is None else facts.record.carrier
+            has = _HAS[carrier]
             return f"{has}, {_attempt_number(row)}; the lease ends at {_due(facts, row)}"
         case Outcome.BLOCKED | Outcome.PARKED:
             return _behind(facts, row)
@@ -100,6 +101,9 @@ def _sentence(facts: Facts, row: Delivery, outcome: Outcome, note: Note) -> str:
             return f"to be tried again at {_due(facts, row)}, {_after(row, note)}"
         case _:
             return _waiting(facts, row, note)
+
+
+_HAS = {"queue": "a consumer has it", "http": "it is being pushed", "bus": "it is being published on the other bus"}
 
 
 def _dead(row: Delivery, note: Note) -> str:

@@ -117,7 +117,14 @@ class RulesQuery(msgspec.Struct, frozen=True):
 
 async def put_rule(call: Call[NoFields]) -> Answer:
     bus, name = call.path["bus"], call.path["rule"]
-    put = await call.yard.put_rule(bus, name, call.body, principal=call.principal, version=version_of(call.headers))
+    put = await call.yard.put_rule(
+        bus,
+        name,
+        call.body,
+        principal=call.principal,
+        version=version_of(call.headers),
+        check_forward=call.caller.check_forward,
+    )
     return _tagged(put.record, 201 if put.is_created else 200)
 
 
