@@ -101,7 +101,13 @@ def _is_any_key_due(state: BusState, work_ms: int) -> bool:
 def _looked_for(state: BusState) -> Iterator[int]:
     """Work times at which a lease runs out, or trouble is to be told: what is looked for now and then."""
     yield from (lease.at_ms for lease in state.leased.copy().values())
-    yield from (row.due_ms for row in (state.health.copy().values() if state.health else ()) if row.due_ms is not None)
+    rows, opened = state.health.copy().values() if state.health else (), state.protection.opened.copy()
+    for row in rows:
+        if row.due_ms is not None:
+            yield row.due_ms
+        turn_ms = row.breaker_turn_ms
+        if row.owes_breaker(turn_ms, is_open=row.rule in opened):
+            yield turn_ms
 
 
 def _timed(state: BusState) -> Iterator[int]:

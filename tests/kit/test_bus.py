@@ -237,6 +237,32 @@ def test_a_receiver_goes_away_and_comes_back() -> None:
         bus.assert_delivered("rewards")
 
 
+def test_a_breaker_opens_is_probed_and_closes_at_its_moments() -> None:
+    with Bus() as bus:
+        breaker = {"min_requests": 4, "open_s": 10, "successes": 1, "slow_start_s": 0}
+        bus.put_rule("rewards", rule(delivery={"breaker": breaker}))
+        rewards = bus.receiver(URL)
+        rewards.fail(5)
+        for number in range(4):
+            bus.publish(type="order.paid", data=number)
+        bus.advance(minutes=10)
+        assert seconds(rewards.requests)[:6] == [0, 0, 0, 0, 10, 30]
+        bus.assert_all_delivered()
+        opened, closed = (bus.assert_published(f"io.eventyard.breaker.{what}", times=1)[0] for what in ("opened", "closed"))
+        times = [datetime.datetime.fromisoformat(event["time"]) for event in (opened, closed)]
+        assert [(time - START).total_seconds() for time in times] == [0, 30]
+
+
+def test_a_rate_spaces_requests_evenly() -> None:
+    with Bus() as bus:
+        bus.put_rule("rewards", rule(delivery={"rate_per_s": 2}))
+        rewards = bus.receiver(URL)
+        for number in range(4):
+            bus.publish(type="order.paid", data=number)
+        bus.advance(seconds=10)
+        assert seconds(rewards.requests) == [0, 0.5, 1, 1.5]
+
+
 def test_a_delivery_dies_when_its_age_is_over() -> None:
     with Bus() as bus:
         bus.put_rule("rewards", rule(delivery={"max_age_s": 3600, "backoff": {"initial_s": 1, "factor": 2, "max_s": 600}}))
