@@ -1,7 +1,7 @@
 """A receiver that does nothing, as fast as Python can: what a push benchmark measures is then the sender.
 
 `python benchmarks/support/sink.py --port 0` prints its port and serves on loopback until it is ended. Every POST is
-answered and the connection kept; `GET /count` answers how many POSTs there were.
+answered and the connection kept; `GET /count` answers how many POSTs there were, of batches how many events.
 """
 
 import argparse
@@ -12,6 +12,8 @@ from typing import cast
 import uvloop
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
+
+_BATCHED = b"application/cloudevents-batch+json"
 
 
 class Sink(asyncio.Protocol):
@@ -38,7 +40,7 @@ class Sink(asyncio.Protocol):
             count = str(Sink.count).encode()
             self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(count), count))
             return
-        Sink.count += 1
+        Sink.count += request.count(b'"specversion"') if _BATCHED in request else 1
         self._transport.write(self._answer)
 
 

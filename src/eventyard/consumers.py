@@ -145,6 +145,11 @@ class Consumers:
                 self._served.append(claim)
             claim.leases.append((bus, lease))
 
+    @property
+    def next_ms(self) -> None:
+        """Whoever waits is answered by a step that has something for it, or when its caller's time is over."""
+        return None
+
     def conclude(self, error: EventyardError | None, unreached: Collection[RuleKey]) -> None:
         """Answer whoever waits for what is gone, what was served, and whoever waits no longer (`error`: why nothing could be leased).
 

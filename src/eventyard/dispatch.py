@@ -5,7 +5,7 @@ rule (its concurrency) and over all rules (count and bytes), so a hanging target
 A crash leaves leases behind; the writer makes them due again at start.
 
 `demands`, `take`, `follow` and `collect` run on the writer's thread and own all counters. `_answered` runs on the transport's
-thread: it decides, leaves the verdict for `collect`, and wakes the writer.
+thread: it decides, leaves the verdict for `collect`, and wakes the writer. What goes in batches waits in `gathering` until `send_due`.
 """
 
 import random
@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from eventyard import logbook, pushing
+from eventyard import answering, logbook, pushing
 from eventyard.core import limits
 from eventyard.core.changes import BusRecord
 from eventyard.core.clock import BusTime
@@ -30,17 +30,19 @@ from eventyard.core.transform import TransformFailed
 from eventyard.core.transform.jsonata import Program
 from eventyard.core.transform.shaped import Shaped
 from eventyard.core.transform.shapes import Shapes, facts
-from eventyard.core.verdict import Answer, Dead, Delivered, PushVerdict, Retry, decide
+from eventyard.core.verdict import Dead, Delivered, PushVerdict, Retry, decide
+from eventyard.gathering import Gathered, Gathering
 from eventyard.metering import Meter
 from eventyard.ports import ExpressionFailed, Expressions, Outcome, PushAnswer, PutOff, Tracing, Transport, Values
 
 
 class _Push(msgspec.Struct, eq=False):
-    """One push under way."""
+    """One push under way. `is_last`: with its verdict a request of several is over."""
 
     bus: BusRecord
     lease: Lease
     settlement: Settlement | None = None
+    is_last: bool = False
 
 
 class Dispatch:
@@ -73,6 +75,7 @@ class Dispatch:
         self._wake_writer = wake_writer
         self._rng = rng
         self._shapes = Shapes()
+        self._gathering: Gathering[_Push] = Gathering(lambda: now().work_ms)
         self._records: dict[int, dict[int, RuleRecord]] = {}
         self._demands: dict[int, dict[int, tuple[Demand]]] = {}
         self._stale: set[tuple[int, int]] = set()
@@ -105,11 +108,15 @@ class Dispatch:
                 known.pop(record.uid, None)
             else:
                 known[record.uid] = record
+            for push in self._gathering.withdraw((bus.number, record.uid)):
+                self._give_back(push)
             self._stale.add((bus.number, record.uid))
 
     def forget(self, bus: BusRecord) -> None:
         for kept in (self._records, self._demands):
             kept.pop(bus.number, None)
+        for push in self._gathering.withdraw_all(bus.number):
+            self._give_back(push)
 
     def take(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
         """Send each leased delivery. The event is pushed as it is stored, as its binary form, or as the rule's transform makes it."""
@@ -117,6 +124,9 @@ class Dispatch:
         for lease in leases:
             self._change_under_way(bus.number, lease, 1)
             push = _Push(bus, lease)
+            if lease.record.batch is not None:
+                self._gathering.add(push)
+                continue
             try:
                 compiled = self._shapes.of(bus, lease.record)
                 if isinstance(compiled, Program):
@@ -127,6 +137,34 @@ class Dispatch:
                 self._not_shaped(push, failure)
                 continue
             self._send(push, shaped, time_s)
+        self.send_due()
+
+    @property
+    def next_ms(self) -> int | None:
+        """The work time at which `send_due` has something to do by time alone."""
+        return self._gathering.next_ms
+
+    def send_due(self) -> None:
+        """Send the batches that are full, or have waited long enough."""
+        if self._is_abandoned:
+            return
+        for gathered in self._gathering.due(is_last=self._is_draining):
+            self._send_batch(gathered)
+        for push in self._gathering.late():
+            self._give_back(push)
+
+    def _send_batch(self, gathered: Gathered[_Push]) -> None:
+        pushes, (bus, _) = gathered.pushes, gathered.rule
+        pushes[-1].is_last = True
+        if bus in self._records:
+            self._stale.add(gathered.rule)
+        try:
+            leases = [push.lease for push in pushes]
+            request = pushing.batched(pushes[0].bus, leases, self._wall_ms() // 1000, self._open_secret)
+        except SecretLost as error:
+            self._batch_answered(gathered, PushAnswer(0, {}, b"", failure=error.found))
+        else:
+            self._transport.send(request, partial(self._batch_answered, gathered))
 
     def _evaluate(self, push: _Push, program: Program) -> None:
         """Somewhere else; what comes of it is sent from there."""
@@ -184,13 +222,17 @@ class Dispatch:
         """Not sent, and not counted: somebody else may have them at once."""
         for lease in leases:
             self._change_under_way(bus.number, lease, 1)
-            self._settle(_Push(bus, lease), Retry(0, Note(failure="given back unsent"), is_counted=False))
+            self._give_back(_Push(bus, lease))
+
+    def _give_back(self, push: _Push) -> None:
+        self._settle(push, Retry(0, Note(failure="given back unsent"), is_counted=False))
 
     def conclude(self, error: EventyardError | None, unreached: Collection[tuple[int, int]]) -> None:
         """What was leased is on its way already."""
 
     def collect(self) -> Iterable[tuple[int, Settle, Callable[[Any], None]]]:
         """All verdicts that are in, a command for each bus: at full speed one commit carries many. Of replies, as many as a step bears."""
+        self.send_due()
         pushes: dict[int, list[_Push]] = {}
         reply_bytes = 0
         while self._settled and reply_bytes < limits.REPLIES_PER_STEP_BYTES:
@@ -209,7 +251,10 @@ class Dispatch:
         if isinstance(answer, Corrupt):
             logbook.VERDICTS_LOST(error=answer.detail)
         for push in pushes:
+            if push.is_last:
+                self._gathering.ended((push.bus.number, push.lease.delivery.rule))
             self._change_under_way(push.bus.number, push.lease, -1)
+        self.send_due()
 
     def _change_under_way(self, bus: int, lease: Lease, by: int) -> None:
         key = (bus, lease.delivery.rule)
@@ -227,7 +272,8 @@ class Dispatch:
         record = self._records.get(bus, {}).get(rule)
         room = 0
         if record is not None and not record.is_paused:
-            room = record.rule.delivery.concurrency - self._under_way.get((bus, rule), 0)
+            room = record.leases_max - self._under_way.get((bus, rule), 0)
+            room = room if record.batch is None else min(room, self._gathering.room(record, (bus, rule)))
         if room > 0 and record is not None:
             demands[rule] = (Demand(_claim(bus, rule), room, record.push_lease_ms, is_shared=True),)
         else:
@@ -243,6 +289,30 @@ class Dispatch:
         if self._is_abandoned:
             return  # The transport gave the push up; the lease is released at the next start.
         self._meter.pushed(answer.status, answer.elapsed_s)
+        self._decide(push, answer)
+
+    def _batch_answered(self, gathered: Gathered[_Push], answer: PushAnswer) -> None:
+        """One answer for all, or one for each. Of several that are too large together each goes again, in a smaller batch."""
+        if self._is_abandoned:
+            return
+        pushes = gathered.pushes
+        self._meter.pushed(answer.status, answer.elapsed_s)
+        answers = answering.of_each(answer, len(pushes))
+        if answers is None:
+            self._send_in_smaller(gathered)
+            return
+        for push, own in zip(pushes, answers, strict=True):
+            self._decide(push, own)
+
+    def _send_in_smaller(self, gathered: Gathered[_Push]) -> None:
+        """At once, and no attempt of any of them: none was looked at."""
+        self._gathering.learn(gathered.rule, gathered.bytes)
+        failure = f"a batch of {len(gathered.pushes)} was too large for the target: it goes in smaller ones"
+        for push in gathered.pushes:
+            note = Note(status=answering.TOO_LARGE, failure=failure, at_ms=self._now().time_ms)
+            self._settle(push, Retry(0, note, is_counted=False))
+
+    def _decide(self, push: _Push, answer: PushAnswer) -> None:
         if self._tracing is not None:
             self._tracing.pushed(push.bus, push.lease, answer)
         if logbook.PUSHED.is_on:
@@ -255,7 +325,7 @@ class Dispatch:
         verdict = decide(
             push.lease.record.rule.delivery,
             push.lease.delivery,
-            _read(answer),
+            answering.read(answer),
             work_ms=time.work_ms,
             time_ms=time.time_ms,
             chance=self._rng.random(),
@@ -292,8 +362,9 @@ class Dispatch:
         return len(self._settled) + len(self._unwritten)
 
     def drain(self) -> None:
-        """Demand nothing more. What is under way may still be answered until `abandon`."""
+        """Demand nothing more, and let no batch wait for more. What is under way may still be answered until `abandon`."""
         self._is_draining = True
+        self._wake_writer()
 
     def abandon(self) -> None:
         """Answers count no longer: the transport is about to give up what is under way."""
@@ -323,14 +394,4 @@ def _tell(push: _Push, answer: PushAnswer) -> None:
         status=answer.status,
         failure=answer.failure,
         took_ms=answer.elapsed_s * 1000,
-    )
-
-
-def _read(answer: PushAnswer) -> Answer:
-    return Answer(
-        status=answer.status,
-        failure=answer.failure,
-        retry_after=answer.headers.get("retry-after", ""),
-        body=answer.body[: limits.ANSWER_KEPT_BYTES],
-        is_refused=answer.is_refused,
     )

@@ -82,6 +82,11 @@ class Forwarder:
         for kept in (self._records, self._demands):
             kept.pop(bus.number, None)
 
+    @property
+    def next_ms(self) -> None:
+        """What is leased is published at once."""
+        return None
+
     def conclude(self, error: EventyardError | None, unreached: Collection[tuple[int, int]]) -> None:
         """What was leased is on its way already."""
 

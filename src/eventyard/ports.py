@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from eventyard.core import limits
 from eventyard.core.auth import Grant
 from eventyard.core.bus_state import Loaded
 from eventyard.core.changes import BusRecord, Changes
@@ -38,7 +39,7 @@ class PushRequest(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
     body: bytes
     timeout_s: float
-    answer_bytes_max: int = 64 * 1024
+    answer_bytes_max: int = limits.PUSH_ANSWER_BYTES
     method: str = "POST"
     grant: Grant | None = None
     """What it wants an access token of, which a transport of its own puts in (`tokens`)."""

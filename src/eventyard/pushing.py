@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from eventyard.core import auth, limits, reply, signature
+from eventyard.core import auth, batch, limits, reply, signature
 from eventyard.core import cause as causes
 from eventyard.core import event as events
 from eventyard.core.changes import BusRecord
@@ -54,7 +54,7 @@ def push(
     record, target = lease.record, lease.record.rule.target.http
     if target is None:
         raise TypeError(f"rule {record.name} is pulled, not pushed")
-    if _is_marked(lease):
+    if is_marked(lease):
         more = (*more, ("eventyard-replay", str(lease.delivery.run)))
     if target.reply:
         more = (*more, reply.OFFER)
@@ -75,8 +75,38 @@ def answered(bus: BusRecord, lease: Lease, answer: PushAnswer) -> Reply | Refuse
     return reply.read(answer.status, answer.headers, answer.body, cause=cause, delivery=identity)
 
 
-def _is_marked(lease: Lease) -> bool:
+def is_marked(lease: Lease) -> bool:
+    """Whether its push says of which replay it is."""
     return lease.is_replayed and lease.record.rule.replay == "mark"
+
+
+def batched(bus: BusRecord, leases: Sequence[Lease], time_s: int, open_secret: Opener = nothing_to_open) -> PushRequest:
+    """What the rule's target gets of several leased deliveries of one version of the rule, those of a marked replay for themselves. `SecretLost`.
+
+    It tells of none of them beside its event: not which attempt it is, nor its position or trace. What is signed is the whole, under an id of the batch.
+    """
+    record, target = leases[0].record, leases[0].record.rule.target.http
+    if target is None:
+        raise TypeError(f"rule {record.name} is pulled, not pushed")
+    deliveries = [lease.delivery for lease in leases]
+    identity = batch.batch_id([delivery_id(bus.incarnation, one.rule, one.position, one.run) for one in deliveries])
+    body = batch.composed([lease.event for lease in leases])
+    opened = _open(bus, record, target, open_secret)
+    headers = [
+        ("content-type", events.BATCHED),
+        ("eventyard-batch", identity),
+        ("eventyard-bus", bus.name),
+        ("eventyard-rule", record.name),
+        *opened.headers,
+    ]
+    if is_marked(leases[0]):
+        headers.append(("eventyard-replay", str(deliveries[0].run)))
+    if opened.signing:
+        headers += signature.headers(opened.signing, identity, time_s, body)
+    answer_bytes = limits.PUSH_ANSWER_BYTES + len(leases) * limits.BATCH_VERDICT_BYTES
+    return PushRequest(
+        target.url, tuple(headers), body, target.timeout_s, answer_bytes, method=target.method, grant=opened.grant
+    )
 
 
 def trial(
@@ -188,6 +218,8 @@ def _content(target: HttpTarget, stored: bytes, shaped: Shaped | None) -> tuple[
 
 
 def _event_content(target: HttpTarget, stored: bytes) -> tuple[Headers, bytes]:
+    if target.batch is not None:
+        return [("content-type", events.BATCHED)], batch.composed([stored])
     if target.mode == "structured":
         return [("content-type", events.STRUCTURED)], stored
     headers, body = events.to_binary(stored)

@@ -53,6 +53,11 @@ class Receiver(Protocol):
         """Leases that are committed."""
         ...
 
+    @property
+    def next_ms(self) -> int | None:
+        """The work time at which it wants to `collect` by time alone; None: at none."""
+        ...
+
     def collect(self) -> Iterable[tuple[int, Command, Done]]:
         """Verdicts that are in, by bus, to be written with this step."""
         ...
@@ -289,7 +294,8 @@ class Writer:
         """How long nothing falls due, now that a step found nothing; None: nothing does by time alone."""
         if any(map(self._is_due, self.states.values())):
             return 0
-        next_ms = min((next_ms for state in self.states.values() if (next_ms := state.due.next_ms) is not None), default=None)
+        due_ms = [*(state.due.next_ms for state in self.states.values()), *(one.next_ms for one in self._receivers)]
+        next_ms = min((next_ms for next_ms in due_ms if next_ms is not None), default=None)
         return None if next_ms is None else max(0, next_ms - self.now().work_ms)
 
     def _idle_s(self) -> float:

@@ -58,9 +58,10 @@ RULES: dict[str, tuple[dict[str, Any], Matches]] = {
     "nobody": ({"type": ["number.imaginary"]}, lambda _: False),
     "late": ({"type": ["number.odd"]}, lambda event: event["type"] == "number.odd"),
     "ordered": EVERYTHING,
+    "batched": EVERYTHING,
     **dict.fromkeys(SHAPED, FEW),
 }
-"""Pattern and what it means. `late` is put halfway, and starts at the beginning of the log; `ordered` keeps order by subject; others log in and shape what they send."""
+"""Pattern and what it means. `late` is put halfway, and starts at the beginning of the log; `ordered` keeps order by subject; `batched` gets several events in one request; others log in and shape what they send."""
 
 PULLED: tuple[dict[str, Any], Matches] = ({"type": [{"prefix": "number."}]}, lambda event: event["type"].startswith("number."))
 """The pattern of the rule `pulled`, and what it means."""
@@ -132,6 +133,7 @@ def _set_up(server: Server, receiver: Receiver) -> None:
     """Leases of the rule that is pulled are as short as may be, so that forgotten ones run out in the last life."""
     rules = {f"default/rules/{name}": _pushed(receiver, name, RULES[name][0]) for name in RULES if name != "late"}
     rules["default/rules/ordered"]["delivery"]["order"] = "key"
+    rules["default/rules/batched"]["target"]["http"]["batch"] = {"max_events": 20, "wait_s": 0.1}
     moved = _pushed(receiver, "moved", RULES["even"][0])
     pulled = {"pattern": PULLED[0], "target": {"queue": {"lease_s": 1}}, "start": "earliest"}
     small = {"small": {"retention": {"max_bytes": SMALL_BYTES}}, "small/rules/kept": _pushed(receiver, "kept", EVERYTHING[0])}

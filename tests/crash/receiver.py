@@ -5,6 +5,7 @@ import json
 import random
 import threading
 from collections import Counter
+from typing import Any
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
@@ -79,7 +80,20 @@ class Receiver:
     def _answer(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         if path == TOKEN_PATH:
             return self.tokens.give(headers)
+        if "eventyard-batch" in headers:
+            return self._take_batch(path.strip("/"), headers, body)
         return self._take(path, headers, body), b""
+
+    def _take_batch(self, rule: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        """Now and then too much at once; else an answer for each of them, which no header names, so all count as of one delivery and run."""
+        self._verify(headers, body)
+        events = json.loads(body)
+        if len(events) > 1 and self._rng.random() < REFUSED_SHARE:
+            return 413, b""
+        named = {"eventyard-delivery": "batched-0"}
+        statuses = [self._note(rule, named, event) for event in events]
+        entries = [{"position": 1} if status == 200 else {"error": {"status": status}} for status in statuses]
+        return 202, json.dumps({"events": entries}).encode()
 
     def _take(self, path: str, headers: dict[str, str], body: bytes) -> int:
         rule = path.split("/")[1]
@@ -92,6 +106,9 @@ class Receiver:
         if isinstance(event, str):
             self.strays.append(f"{rule} was sent {event}: {body!r}")
             return 422
+        return self._note(rule, headers, event)
+
+    def _note(self, rule: str, headers: dict[str, str], event: dict[str, Any]) -> int:
         identity = (event["source"], event["id"])
         self.deliveries.setdefault((rule, identity), set()).add(headers["eventyard-delivery"])
         status = 503 if self._rng.random() < REFUSED_SHARE else 200
@@ -105,7 +122,7 @@ class Receiver:
             Webhook(self.secret).verify(body, headers, json_parse=False)
         except WebhookVerificationError as error:
             self.strays.append(f"{error}: {headers}")
-        if headers.get("webhook-id") != headers["eventyard-delivery"]:
+        if headers.get("webhook-id") != headers.get("eventyard-delivery", headers.get("eventyard-batch")):
             self.strays.append(f"two ids: {headers}")
 
     def _note_taken(self, rule: str, identity: Identity, headers: dict[str, str]) -> None:

@@ -36,7 +36,8 @@ class Handed(msgspec.Struct):
     `at_ms` is true time, `bus_ms` what the bus took it for; `ends_ms`: when its lease ends; `replay`: as what replay it came. Of a push: `answered_ms`, `status` and what that means for its rule, once the house got the answer (0: none came). Of a receive:
     `lease` numbers it; `acknowledged_ms` and `rejected_ms`, when that was first said; `freed_ms`, from when it may be handed out again
     because its consumer said so; `is_settled`, whether an acknowledgement was answered ok; `is_uncounted`, whether the attempt counts not.
-    `is_redriven`: somebody asked for the dead letters of its rule since.
+    `is_redriven`: somebody asked for the dead letters of its rule since. `head_before`: where the log ended before its lease was given, which of a batch
+    may be a while ago.
     """
 
     incarnation: str
@@ -60,6 +61,8 @@ class Handed(msgspec.Struct):
     is_settled: bool = False
     is_uncounted: bool = False
     is_redriven: bool = False
+    is_batched: bool = False
+    head_before: int | None = None
 
     @property
     def is_taken(self) -> bool:

@@ -31,6 +31,7 @@ class Documents:
         self._rng = rng
         self._ordered_share = rng.choice((0.1, 0.5, 0.9))
         self._pulled_share = rng.choice((0.1, 0.5, 0.9))
+        self._batched_share = rng.choice((0.0, 0.3, 0.9))
         self._capped_share = rng.choice((0.0, 0.1, 0.5))
         self._guarded_share = rng.choice((0.0, 0.3, 0.9))
 
@@ -82,6 +83,9 @@ class Documents:
     def _pushed(self, name: str) -> dict[str, Any]:
         host = self._rng.choice(HOSTS)
         http: dict[str, Any] = {"url": f"http://{host}/{name}", "timeout_s": 5}
+        if self._rng.random() < self._batched_share:
+            sizes = {"max_events": self._rng.choice((1, 3, 50)), "max_bytes": self._rng.choice((300, 262_144))}
+            http["batch"] = {**sizes, "wait_s": self._rng.choice((0, 0.5, 5, 30))}
         if SIGNED[host]:
             http["signing"] = {"secrets": [{"secret": secret} for secret in SIGNED[host]]}
         return {"http": http}

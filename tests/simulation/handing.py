@@ -18,16 +18,28 @@ class Gate:
         self._replayed: dict[tuple[str, int, int], int] = {}
         self.out_of_order: set[HandedKey] = set()
         """What somebody asked to have put back out of order."""
+        self._given: dict[HandedKey, int] = {}
+
+    def give(self, incarnation: str, delivery: Delivery) -> None:
+        """A lease on it is given for a push."""
+        bus = self._ledger.of(incarnation)
+        if bus is not None:
+            self._given[incarnation, delivery.key] = bus.head_before
 
     def hand(self, handed: Handed) -> None:
         bus = self._ledger.of(handed.incarnation)
         if bus is None:
             return
         row = bus.rows.get(handed.key)
+        handed.head_before = bus.head_before
+        if handed.is_batched:
+            handed.head_before = self._given[handed.incarnation, handed.key]
+            if row is not None and row.state is State.DISCARDED:
+                return  # What is under way is not called back, and what gathers is.
         if row is None or not _is_leased_by(row, handed):
             bus.fail(f"somebody was handed what is not leased so: {handed}, {row}")
             return
-        _check_given_out(bus, row)
+        _check_given_out(bus, row, handed.head_before)
         _check_mark(bus, row, handed)
         self._check_pace(bus, row, handed)
         self._check_order(bus, row)
@@ -86,13 +98,13 @@ def _is_leased_by(row: Delivery, handed: Handed) -> bool:
     return row.state is State.LEASED and is_same
 
 
-def _check_given_out(bus: BusLedger, row: Delivery) -> None:
+def _check_given_out(bus: BusLedger, row: Delivery, head_before: int) -> None:
     """Nothing of a paused or deleted rule, or a closed run, but what was leased in the step that said so, and dead letters that were put back."""
     stopped = bus.told.stopped.get(row.rule)
-    if stopped is not None and stopped <= bus.head_before:
+    if stopped is not None and stopped <= head_before:
         bus.fail(f"a rule that gives nothing out since {stopped} gave {row}")
     closed = bus.told.closed.get((row.rule, row.run))
-    if closed is not None and closed <= bus.head_before and row.key not in bus.died:
+    if closed is not None and closed <= head_before and row.key not in bus.died:
         bus.fail(f"a run that was closed at {closed} gave {row}")
 
 

@@ -14,10 +14,12 @@ import msgspec
 
 from eventyard.backfill import BackfillStage
 from eventyard.consumers import Consumers
+from eventyard.core.batch import batch_id
 from eventyard.core.bus_state import BusState, Loaded, Queue
-from eventyard.core.changes import Changes, QueueKey
+from eventyard.core.changes import BusRecord, Changes, QueueKey
 from eventyard.core.clock import BusTime
-from eventyard.core.commands import Command
+from eventyard.core.commands import Command, Lease
+from eventyard.core.delivery import delivery_id
 from eventyard.core.errors import EventyardError, Unavailable
 from eventyard.core.loss import Losses, Verified
 from eventyard.core.view import View
@@ -27,6 +29,7 @@ from eventyard.engines.sqlite import SqliteEngine, log_tail
 from eventyard.engines.sqlite.connection import PAGE_BYTES, Synchronous
 from eventyard.engines.sqlite.ids import Layout
 from eventyard.engines.sqlite.marks import MarkFile
+from eventyard.gathering import Gathered
 from eventyard.keeper import Keeper
 from eventyard.ports import Engine, Footprint
 from eventyard.retaining import RetentionStage
@@ -108,6 +111,28 @@ class WatchedEngine:
         self._engine.close()
 
 
+class _WatchedDispatch(Dispatch):
+    """Tells the gate when it was given each lease, which may be some time before its push, and the targets what a batch is made of: it does not say so itself."""
+
+    gate: Gate
+
+    def take(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
+        for lease in leases:
+            self.gate.give(bus.incarnation, lease.delivery)
+        super().take(bus, leases)
+
+    def _send_batch(self, gathered: Gathered[Any]) -> None:
+        targets = self._transport
+        assert isinstance(targets, Targets)
+        bus, deliveries = gathered.pushes[0].bus, [push.lease.delivery for push in gathered.pushes]
+        ids = [delivery_id(bus.incarnation, one.rule, one.position, one.run) for one in deliveries]
+        targets.gathered[batch_id(ids)] = [
+            (one, push.lease.event) for one, push in zip(deliveries, gathered.pushes, strict=True)
+        ]
+        targets.incarnations[batch_id(ids)] = bus.incarnation
+        super()._send_batch(gathered)
+
+
 class House:
     """`writer` and the other stages are there while `is_up`."""
 
@@ -184,7 +209,9 @@ class House:
 
     def _build(self) -> None:
         chance = random.Random(self.world.rng.getrandbits(32))
-        self.dispatch = Dispatch(self.targets, self._now, self._wake, chance)
+        self.dispatch = _WatchedDispatch(self.targets, self._now, self._wake, chance)
+        self.dispatch.gate = self.gate
+        self.targets.gathered = {}
         self.consumers = Consumers(self._wake)
         self.writer = self._parts.writer(self.engine, self.clock, self.dispatch, self.consumers)
         self.backfill = BackfillStage(self.engine, self.writer.states, self._submit)

@@ -179,6 +179,7 @@ class Story:
         """Heal everything, and wait until nothing is owed any more."""
         self._world.note("the world heals")
         self._house.targets.moods.clear()
+        self._house.targets.is_healed = True
         self._open_surely()
         self._house.engine.next_error = None
         wait_ms, before, since_ms = 100, "", self._world.now_ms
@@ -194,9 +195,16 @@ class Story:
             elif self._world.now_ms - since_ms > STANDSTILL_MS_MAX:
                 break
             else:
-                self._world.pass_time(wait_ms if self._world.next_ms is None else max(1, self._world.next_ms))
+                next_ms = self._next_ms()
+                self._world.pass_time(wait_ms if next_ms is None else max(1, next_ms))
                 wait_ms = min(wait_ms * 2, HOUR_MS // 6)
         raise BrokenPromise(f"the house does not come to rest: {self._owed()}")
+
+    def _next_ms(self) -> int | None:
+        """How long until something happens by itself: an answer comes, or a batch that is not full goes."""
+        gathered_ms, work_ms = self._house.dispatch.next_ms, self._house.writer.now().work_ms
+        waits = (self._world.next_ms, None if gathered_ms is None else max(0, gathered_ms - work_ms))
+        return min((wait for wait in waits if wait is not None), default=None)
 
     def _progress(self) -> str:
         """Where the house stands, for telling work from waiting."""

@@ -2,16 +2,16 @@
 
 import base64
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
 
 from eventyard.core.clock import BusTime
-from eventyard.core.delivery import parse_delivery_id
+from eventyard.core.delivery import Delivery, parse_delivery_id
 from eventyard.core.limits import PUSH_LEASE_MARGIN_MS
 from eventyard.ports import PushAnswer, PushRequest
-from tests.simulation.books import BrokenPromise, Handed
+from tests.simulation.books import BrokenPromise, Handed, HandedKey
 from tests.simulation.documents import ANSWERS, SECRETS
 from tests.simulation.handing import Gate
 from tests.simulation.world import World
@@ -20,13 +20,14 @@ MOODS = ("ok", "ok", "slow", "hang", "500", "503", "flapping", "422", "410", "ga
 
 
 class Reaction(msgspec.Struct, frozen=True):
-    """What a target makes of one request: the status it means, and what of it comes back, when."""
+    """What a target makes of one request: the status it means, and what of it comes back, when. `each`: what it says of each event of a batch."""
 
     status: int
     delay_ms: int
     headers: dict[str, str] = {}
     body: bytes = b""
     is_lost: bool = False
+    each: tuple[int, ...] = ()
 
 
 def _with(status: int, retry_after: str = "", body: bytes = b"") -> Callable[[int], Reaction]:
@@ -55,7 +56,10 @@ def _check_signatures(headers: dict[str, str], body: bytes, now_ms: int) -> None
     text = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     keys = [base64.b64decode(secret.removeprefix("whsec_")) for secret in SECRETS]
     good = {"v1," + base64.b64encode(hmac.digest(key, text, "sha256")).decode() for key in keys}
-    if not good.issuperset(signed.split()) or headers["webhook-id"] != headers["eventyard-delivery"]:
+    if not good.issuperset(signed.split()) or headers["webhook-id"] not in {
+        headers.get("eventyard-delivery"),
+        headers.get("eventyard-batch"),
+    }:
         raise BrokenPromise(f"a push is signed badly: {headers}")
     if headers["webhook-timestamp"] != str(now_ms // 1000):
         raise BrokenPromise(f"a push says another time than it is, {now_ms}: {headers}")
@@ -80,37 +84,76 @@ class Targets:
         self._gate = gate
         self._now = now
         self.moods: dict[str, str] = {}
+        self.is_healed = False
+        self.gathered: dict[str, list[tuple[Delivery, bytes]]] = {}
+        """What a batch under this id is made of, since no header says so."""
+        self.incarnations: dict[str, str] = {}
 
     def close(self) -> None:
         """Pushes under way die with the world's agenda."""
 
     def send(self, request: PushRequest, done: Callable[[PushAnswer], None]) -> None:
-        push = self._note(request)
         host = request.url.split("/")[2]
+        pushes = self._note(request)
         reaction = self._react(self.moods.get(host, "ok"), request.timeout_s)
-        self._world.later(reaction.delay_ms, lambda: self._answer(push, host, reaction, done))
+        if len(pushes) > 1 and self._world.rng.random() < 0.5:
+            reaction = self._react_to_several(reaction, len(pushes))
+        self._world.later(reaction.delay_ms, lambda: self._answer(pushes, host, reaction, done))
 
-    def _note(self, request: PushRequest) -> Handed:
+    def _note(self, request: PushRequest) -> list[Handed]:
+        """Each delivery that the request carries."""
         headers = dict(request.headers)
+        _check_signatures(headers, request.body, self._now().time_ms)
+        if "eventyard-batch" in headers:
+            return self._note_batch(request, headers["eventyard-batch"])
         parsed = parse_delivery_id(headers["eventyard-delivery"])
         if parsed is None or parsed[1][2] != int(headers["eventyard-position"]):
             raise BrokenPromise(f"a push has no delivery id that can be read: {headers}")
-        _check_signatures(headers, request.body, self._now().time_ms)
+        attempt = int(headers["eventyard-attempt"])
+        return [self._hand(request, parsed, request.body, attempt, margin_ms=PUSH_LEASE_MARGIN_MS)]
+
+    def _note_batch(self, request: PushRequest, name: str) -> list[Handed]:
+        gathered = self.gathered.pop(name)
+        if request.body != b"[" + b",".join(event for _, event in gathered) + b"]":
+            raise BrokenPromise(f"a batch is not the events that it is made of: {request.body!r}")
+        margin_ms = PUSH_LEASE_MARGIN_MS // 2
+        return [
+            self._hand(request, (self.incarnations[name], one.key), event, one.attempts, margin_ms=margin_ms, is_batched=True)
+            for one, event in gathered
+        ]
+
+    def _hand(
+        self, request: PushRequest, of: HandedKey, event: bytes, attempt: int, *, margin_ms: int, is_batched: bool = False
+    ) -> Handed:
+        """`margin_ms`: how much longer than its time limit its lease holds at least."""
         push = Handed(
-            incarnation=parsed[0],
-            key=parsed[1],
+            incarnation=of[0],
+            key=of[1],
             rule=request.url.split("/")[3],
-            event=request.body,
-            attempt=int(headers["eventyard-attempt"]),
+            event=event,
+            attempt=attempt,
             life=self._world.life,
             at_ms=self._world.now_ms,
             bus_ms=self._now().time_ms,
-            ends_ms=self._world.now_ms + int(request.timeout_s * 1000) + PUSH_LEASE_MARGIN_MS,
-            replay=headers.get("eventyard-replay", ""),
+            ends_ms=self._world.now_ms + int(request.timeout_s * 1000) + margin_ms,
+            replay=dict(request.headers).get("eventyard-replay", ""),
+            is_batched=is_batched,
         )
         self._world.note(f"push {push.incarnation} {push.key} attempt {push.attempt} to {request.url}")
         self._gate.hand(push)
         return push
+
+    def _react_to_several(self, reaction: Reaction, count: int) -> Reaction:
+        """It says what became of each, or that there are too many."""
+        rng = self._world.rng
+        if rng.random() < 0.2:
+            return Reaction(413, reaction.delay_ms, is_lost=reaction.is_lost)
+        statuses = [rng.choice((reaction.status or 200, 200, 200, 422, 500)) for _ in range(count)]
+        if self.is_healed:
+            statuses = [200] * count
+        entries = [{"position": 1, "duplicate": False} if one == 200 else {"error": {"status": one}} for one in statuses]
+        body = msgspec.json.encode({"events": entries})
+        return Reaction(202, reaction.delay_ms, reaction.headers, body, is_lost=reaction.is_lost, each=tuple(statuses))
 
     def _react(self, mood: str, timeout_s: float) -> Reaction:
         rng, timeout_ms = self._world.rng, int(timeout_s * 1000)
@@ -122,10 +165,15 @@ class Targets:
         is_lost = mood == "hang" or (mood == "lossy" and rng.random() < 0.5)
         return Reaction(0 if mood == "hang" else 200, delays_ms.get(mood, quick_ms), is_lost=is_lost)
 
-    def _answer(self, push: Handed, host: str, reaction: Reaction, done: Callable[[PushAnswer], None]) -> None:
-        push.answered_ms = self._world.now_ms
-        push.status = 0 if reaction.is_lost else reaction.status
-        push.meaning = _meaning(push.status, ANSWERS.get(host, {}))
-        self._world.note(f"answer {push.status} for {push.key} attempt {push.attempt}")
-        failure = "" if push.status else "timed out"
-        done(PushAnswer(push.status, reaction.headers, reaction.body, failure))
+    def _answer(self, pushes: Sequence[Handed], host: str, reaction: Reaction, done: Callable[[PushAnswer], None]) -> None:
+        answers = ANSWERS.get(host, {})
+        status = 0 if reaction.is_lost else reaction.status
+        for number, push in enumerate(pushes):
+            push.answered_ms = self._world.now_ms
+            push.status = reaction.each[number] if reaction.each and status else status
+            push.meaning = _meaning(push.status, answers)
+            if push.status == 413 and len(pushes) > 1:
+                push.meaning, push.is_uncounted = "retry", True  # The whole was too large, and none of them was looked at.
+            self._world.note(f"answer {push.status} for {push.key} attempt {push.attempt}")
+        failure = "" if status else "timed out"
+        done(PushAnswer(status, reaction.headers, reaction.body, failure))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from eventyard import explaining
+from eventyard.backfill import BackfillStage
 from eventyard.core import limits
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import DeleteRule, Publish, SetPaused
@@ -22,11 +23,21 @@ from tests.support.builders import ManualClock, ScriptedTransport, an_event, put
 class Pushing:
     """Writer and dispatch on a memory engine, with a transport that the test answers for."""
 
-    def __init__(self) -> None:
-        self.engine, self.clock, self.transport = FlakyEngine(), ManualClock(), ScriptedTransport()
+    def __init__(self, engine: FlakyEngine | None = None, clock: ManualClock | None = None) -> None:
+        self.engine, self.clock, self.transport = engine or FlakyEngine(), clock or ManualClock(), ScriptedTransport()
         self.dispatch = Dispatch(self.transport, self._now, self._wake, random.Random(1))
         self.writer = Writer(self.engine, self.clock, self.dispatch)
         self.writer.open(lambda: "life0")
+
+    def reopened(self) -> "Pushing":
+        """Another process on what this one has kept."""
+        return Pushing(self.engine, self.clock)
+
+    def backfill(self) -> None:
+        """Let rules that read the past read it."""
+        stage = BackfillStage(self.engine, self.writer.states, self.writer.submit_own)
+        while stage.step():
+            self.quiet()
 
     def _now(self) -> BusTime:
         return self.writer.now()

@@ -86,6 +86,10 @@ class ManualReceiver:
     def forget(self, bus: Any) -> None:
         """Nothing is kept by bus."""
 
+    @property
+    def next_ms(self) -> None:
+        """At no time by itself."""
+
     def conclude(self, error: Any, unreached: Any) -> None:
         """Nobody waits."""
 

@@ -127,6 +127,7 @@ def test_a_rule_answers_as_its_document_with_its_state(door: ServedBus, name: st
                 "signing": None,
                 "auth": None,
                 "reply": False,
+                "batch": None,
             }
         },
         "start": "earliest",

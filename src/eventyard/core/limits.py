@@ -240,6 +240,18 @@ CONCURRENCY_MAX = 1_000
 PUSH_LEASE_MARGIN_MS = 30_000
 """A lease outlives its push by this: waiting for a connection, for a verdict to be committed, for a stalled disk."""
 
+BATCH_WAIT_S_MAX = 60.0
+"""How long a batch that is not full may wait for more: what is leased longer for it is given out by nobody else."""
+
+BATCHED_LEASES_MAX = 2_000
+"""Deliveries of one rule leased for batches, those that gather included: half of what a process may have under way, however large its batches are."""
+
+BATCH_VERDICT_BYTES = 2 * 1024
+"""What is read of an answer to a batch for each event in it, beside what is read of any: a problem with what was found and wanted takes a third of it."""
+
+BATCH_LEARNT_MS = 10 * 60 * 1000
+"""How long batches stay as small as a target's 413 has made them, before larger ones are tried again."""
+
 PUSHES_UNDER_WAY_MAX = 4_096
 """Pushes under way in one process, each a socket and an event in memory."""
 
@@ -374,6 +386,9 @@ ATTRIBUTE_VALUE_BYTES_MAX = 2_048
 
 TARGET_URL_LENGTH_MAX = 2_048
 """A target's URL: what every server, proxy and log takes without cutting."""
+
+PUSH_ANSWER_BYTES = 64 * 1024
+"""What is read of the body of an answer. Of most the first kilobyte is kept, if anything."""
 
 ANSWER_HEADER_BYTES_MAX = 64 * 1024
 """Header bytes read of one answer, interim answers and trailers included. Servers themselves stop at 8 to 64 KiB."""

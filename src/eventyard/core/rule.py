@@ -10,6 +10,7 @@ import msgspec
 from eventyard.core import answer_table, auth, document, limits, signature, transform
 from eventyard.core.answer_table import Answers
 from eventyard.core.auth import Auth
+from eventyard.core.batch import Batch
 from eventyard.core.breaker import BreakerPolicy
 from eventyard.core.errors import InvalidName, InvalidRule
 from eventyard.core.pattern import language
@@ -82,6 +83,7 @@ class HttpTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `transform` makes the request out of the event; left out, the target gets the event itself, as `mode` says. `signing`: each is signed, as
     Standard Webhooks has it. `auth`: how each says who sends it. `reply`: an event that it answers 200 with enters the bus (`reply`).
+    `batch`: several events in one request.
     """
 
     url: str
@@ -93,6 +95,7 @@ class HttpTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signing: Signing | None = None
     auth: Auth | None = None
     reply: bool = False
+    batch: Batch | None = None
 
 
 class QueueTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -199,7 +202,16 @@ class RuleRecord(msgspec.Struct, frozen=True):
     def leases_max(self) -> int:
         """How many of its deliveries may be leased at once."""
         queue = self.rule.target.queue
-        return self.rule.delivery.concurrency if queue is None else queue.max_leases
+        if queue is not None:
+            return queue.max_leases
+        batch, requests = self.batch, self.rule.delivery.concurrency
+        return requests if batch is None else max(1, min(requests * batch.max_events, limits.BATCHED_LEASES_MAX))
+
+    @property
+    def batch(self) -> Batch | None:
+        """How its pushes are put together, where several go in one request."""
+        http = self.rule.target.http
+        return None if http is None else http.batch
 
     @property
     def push_lease_ms(self) -> int:
@@ -211,7 +223,13 @@ class RuleRecord(msgspec.Struct, frozen=True):
         if http.auth is not None and http.auth.oauth2 is not None:
             # A token is fetched, the push refused, another token fetched, and the push sent again.
             once_ms = 2 * (once_ms + int(limits.TOKEN_TIMEOUT_S * 1000))
-        return once_ms + limits.PUSH_LEASE_MARGIN_MS
+        return once_ms + limits.PUSH_LEASE_MARGIN_MS + (0 if http.batch is None else http.batch.wait_ms)
+
+    @property
+    def sent_lease_ms(self) -> int:
+        """How much of a lease has to be left when a batch is sent: what gathers, or waits for another request to end, waits no longer."""
+        batch = self.batch
+        return self.push_lease_ms - limits.PUSH_LEASE_MARGIN_MS // 2 - (0 if batch is None else batch.wait_ms)
 
 
 class Alike:
@@ -330,8 +348,23 @@ def check_http(http: HttpTarget, *, at: str = "/target/http", may_keep: bool = T
         if auth.HEADER in http.headers:
             wanted = "one of them: both say who sends the push"
             raise InvalidRule(f'found "auth" and the header "{auth.HEADER}"', wanted=wanted, at=f"{at}/auth")
+    if http.batch is not None:
+        _check_batch(http, at=at)
     if http.method == "GET" and compiled is not None and compiled.has_body:
         raise InvalidRule("found a body and the method GET", wanted="no body, or another method", at=f"{at}/method")
+
+
+def _check_batch(http: HttpTarget, *, at: str) -> None:
+    """A batch is the events as they are: one body, which needs a method that has one."""
+    alone = {
+        "the mode binary, which is of one event": http.mode == "binary",
+        "a transform, which makes a request of one event": not isinstance(http.transform, msgspec.UnsetType),
+        "replies, which are to one event": http.reply,
+        f"the method {http.method}, which sends no event": http.method in WITHOUT_EVENT,
+    }
+    for found, is_there in alone.items():
+        if is_there:
+            raise InvalidRule(f"found batches and {found}", wanted="one of them", at=f"{at}/batch")
 
 
 def compiled_transform(http: HttpTarget, *, at: str = "/target/http") -> Compiled | Program | None:

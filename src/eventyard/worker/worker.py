@@ -133,6 +133,7 @@ class Worker:
         """
         while not self._news.empty():
             self._news.get()()
+        self._dispatch.send_due()
         if was_idle or self._dispatch.verdicts >= min(self._dispatch.under_way, limits.WORKER_VERDICTS_ENOUGH):
             self._report()
         if was_idle:
@@ -150,6 +151,8 @@ class Worker:
             moments.append(max(self._reporting.ready_at, now + limits.WORKER_LULL_S))
         if not self._receiving.is_busy and not self._reporting.is_busy and self._room() > 0:
             moments.append(max(self._receiving.ready_at, self._ask_at))
+        if (next_ms := self._dispatch.next_ms) is not None:
+            moments.append(now + (next_ms - self._bus_time().work_ms) / 1000)
         return min(moments) - now if moments else limits.WORKER_IDLE_S
 
     @property
