@@ -102,7 +102,11 @@ class Documents:
         if rng.random() < self._capped_share:
             policy["backlog"] = {"max_bytes": rng.choice((400, 2_000, 10**9)), "max_age_s": rng.choice((10, 300, 604_800))}
         if rng.random() < self._guarded_share:
-            policy |= {"rate_per_s": rng.choice((None, 0.5, 5, 200)), "breaker": self._breaker()}
+            policy |= {
+                "rate_per_s": rng.choice((None, 0.5, 5, 200)),
+                "breaker": self._breaker(),
+                "pause_after_s": rng.choice((None, 0, 60)),
+            }
         return policy | (self._order() if before is None or rng.random() < 0.1 else _order_of(before))
 
     def _breaker(self) -> dict[str, Any] | None:

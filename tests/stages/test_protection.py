@@ -86,6 +86,10 @@ class Guarded(Pushing):
         kinds = [json.loads(event.json)["type"] for event in events]
         return [kind.removeprefix("io.eventyard.") for kind in kinds if kind.startswith("io.eventyard.breaker")]
 
+    def events(self) -> list[Any]:
+        events = self.engine.view.events(1, 1, self.writer.states[1].head, 1_000)
+        return [json.loads(event.json) for event in events]
+
     def restarted(self) -> None:
         self.dispatch = Dispatch(self.transport, self._now, self._wake, random.Random(1))
         self.writer = Writer(self.engine, self.clock, self.dispatch)
@@ -465,3 +469,79 @@ def test_bus_time_is_all_that_it_goes_by(house: Guarded) -> None:
     house.quiet()
     assert (house.sent, house.place(uid)) == (0, Place.OPEN)
     assert isinstance(house._now(), BusTime)
+
+
+# Nothing but failure
+
+
+def test_a_rule_of_which_nothing_goes_well_is_paused_in_the_end(house: Guarded) -> None:
+    uid = house.rule(pause_after_s=3_600, breaker=None, concurrency=1, max_attempts=1_000)
+    house.publish(1)
+    for _ in range(20):
+        house.answer(500)
+    house.pass_ms(3_599_999)
+    house.answer(500)
+    assert house.sent == 1
+    house.pass_ms(1)
+    house.answer(500)
+    assert (house.sent, house.writer.states[1].by_uid[uid].is_paused) == (0, True)
+    (told,) = [told for told in house.events() if told["type"] == "io.eventyard.rule.disabled"]
+    assert told["data"]["because"] == "nothing went well for 60 minutes, and 22 attempts failed"
+
+
+def test_a_success_begins_the_time_anew(house: Guarded) -> None:
+    uid = house.rule(pause_after_s=3_600, breaker=None, concurrency=1, max_attempts=1_000)
+    house.publish(2)
+    for _ in range(20):
+        house.answer(500)
+    house.pass_ms(3_000_000)
+    house.answer(204)
+    house.answer(500)
+    house.pass_ms(3_599_999)
+    for _ in range(20):
+        house.answer(500)
+    assert not house.writer.states[1].by_uid[uid].is_paused
+
+
+def test_a_few_failures_far_apart_pause_nothing(house: Guarded) -> None:
+    uid = house.rule(pause_after_s=60, breaker=None, concurrency=1, max_attempts=1)
+    for _ in range(limits.PAUSE_ATTEMPTS_MIN - 1):
+        house.publish(1)
+        house.answer(500)
+        house.pass_ms(3_600_000)
+    assert not house.writer.states[1].by_uid[uid].is_paused
+    house.publish(1)
+    house.answer(500)
+    assert house.writer.states[1].by_uid[uid].is_paused
+
+
+def test_who_resumes_it_gives_it_the_whole_time_again_and_so_does_another_target(house: Guarded) -> None:
+    policy: dict[str, Any] = {"pause_after_s": 30, "breaker": None, "concurrency": 1, "max_attempts": 1_000}
+    uid = house.rule(**policy)
+    house.publish(1)
+    for _ in range(2):
+        for _ in range(10):
+            house.answer(500)
+        house.pass_ms(30_000)
+        while house.sent:
+            house.answer(500)
+        assert house.writer.states[1].by_uid[uid].is_paused
+        house.do(SetPaused("paid", is_paused=False))
+    for _ in range(10):
+        house.answer(500)
+    house.pass_ms(30_000)
+    house.do(put_rule("paid", delivery={"backoff": BACKOFF} | policy, target={"http": {"url": "http://127.0.0.1:10/"}}))
+    house.answer(500)
+    assert not house.writer.states[1].by_uid[uid].is_paused
+
+
+def test_how_long_nothing_went_well_outlives_a_restart(house: Guarded) -> None:
+    uid = house.rule(pause_after_s=60, breaker=None, concurrency=1, max_attempts=1_000)
+    house.publish(1)
+    for _ in range(10):
+        house.answer(500)
+    house.transport.sent.clear()
+    house.restarted()
+    house.pass_ms(60_000)
+    house.answer(500)
+    assert house.writer.states[1].by_uid[uid].is_paused

@@ -150,6 +150,7 @@ def test_a_rule_answers_as_its_document_with_its_state(door: ServedBus, name: st
                 "successes": 3,
                 "slow_start_s": 10.0,
             },
+            "pause_after_s": 432_000.0,
         },
         "replay": "mark",
         "description": "",

@@ -26,6 +26,9 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     its end; their positions reach from `first` to `last`, and the first of them died at `untold_since_ms` (bus time).
 
     `is_open_told`: the log says that its breaker is open, told at `breaker_at_ms` (work time), or was told to be closed then.
+
+    `fruitless`: attempts that failed since the last one that went well, or since somebody resumed the rule or gave it another target; the first of
+    them at `fruitless_ms` (work time).
     """
 
     rule: int
@@ -49,6 +52,8 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     untold_since_ms: int = 0
     is_open_told: bool = False
     breaker_at_ms: int | None = None
+    fruitless_ms: int | None = None
+    fruitless: int = 0
     is_removed: bool = False
 
     @property
@@ -150,6 +155,12 @@ class HealthDraft:
 
     def died(self, delivery: Delivery, note: Note) -> None:
         self.deaths.append((delivery, note))
+
+    def begin_anew(self, uid: int) -> None:
+        """What failed until now says nothing any more of how long nothing went well."""
+        health = self.get(uid)
+        if health is not None and health.fruitless:
+            self.set(msgspec.structs.replace(health, fruitless_ms=None, fruitless=0))
 
     # Rows
 

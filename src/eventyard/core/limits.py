@@ -160,6 +160,11 @@ RATE_AHEAD_S = 0.1
 """How much of its rate a rule that has rested may send at once, at least one delivery: what a step that comes late may make good. So in any
 second no more than a tenth above the rate goes out."""
 
+PAUSE_AFTER_S_DEFAULT = 5 * 24 * 3600.0
+PAUSE_ATTEMPTS_MIN = 10
+"""A rule of which so many attempts failed, and none went well, for so long (each rule may say otherwise) is paused: five days are a long weekend and the
+time to notice, and two events of which each failed, a week apart, are no proof. Svix and Stripe give up in that time."""
+
 BREAKER_WINDOW_S_MAX = 3_600
 BREAKER_REQUESTS_MAX = 100_000
 """A breaker looks back an hour at the most, and counts no more: past this it would not notice before everybody else has."""

@@ -49,7 +49,8 @@ class DeliveryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     The default 185 attempts in 24 hours are those of EventBridge. `key` is the path of the key for `order: key`, as `data.order_id`;
     empty for `partitionkey`, or else `subject`. `concurrency` bounds pushes; a pull queue has `max_leases`. `answers`: what a status of the
     target means ("404", or a class as "5xx"), where it is not what it usually does. `rate_per_s`: no more deliveries are given out in a second
-    (None: as many as are taken). `breaker`: None for none; a pull queue has none.
+    (None: as many as are taken). `breaker`: None for none; a pull queue has none. `pause_after_s`: after so long of nothing but
+    failure the rule is paused (None: never; a pull queue never is).
     """
 
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 185
@@ -70,6 +71,7 @@ class DeliveryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = {}
     rate_per_s: Annotated[float, msgspec.Meta(ge=limits.RATE_PER_S_MIN, le=limits.RATE_PER_S_MAX)] | None = None
     breaker: BreakerPolicy | None = BreakerPolicy()
+    pause_after_s: Seconds | None = limits.PAUSE_AFTER_S_DEFAULT
 
 
 Method = Literal["POST", "PUT", "PATCH", "DELETE", "GET"]

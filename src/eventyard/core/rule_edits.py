@@ -158,6 +158,8 @@ def _change(draft: Draft, before: RuleRecord, rule: Rule, command: PutRule) -> R
     _record(draft, bus_events.RULE_CHANGED, record, command.principal)
     draft.versions.append(version_of(record, Edit.CHANGED, record.version, draft.cursor(record), by=command.principal))
     draft.set_rule(record, command.pattern)
+    if rule.target != before.rule.target:
+        draft.health.begin_anew(record.uid)
     return record
 
 
@@ -200,6 +202,8 @@ def _set_paused(draft: Draft, before: RuleRecord, *, is_paused: bool, principal:
     edit = Edit.PAUSED if is_paused else Edit.RESUMED
     draft.versions.append(version_of(record, edit, position, draft.cursor(record), by=principal, because=because))
     draft.set_rule(record)
+    if not is_paused:
+        draft.health.begin_anew(record.uid)
     return record
 
 

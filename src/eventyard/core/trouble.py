@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from eventyard.core import bus_events, limits
+from eventyard.core import bus_events, limits, rule_edits
 from eventyard.core.bus_events import BreakerClosed, BreakerOpened, DeadLetter, DeadLetters, Failing, Named, Told
 from eventyard.core.clock import rfc3339
 from eventyard.core.commands import TellTrouble
@@ -61,8 +61,38 @@ def _learn(draft: Draft, uid: int, outcomes: Sequence[Outcome]) -> None:
             deliveries=before.deliveries + len(outcomes) - len(failed),
             status=failed[-1].status if failed else before.status,
             failure=_short(failed[-1].failure) if failed else before.failure,
+            **_fruitless(draft, before, outcomes),
         )
     )
+    _pause_where_all_fails(draft, uid, record)
+
+
+def _fruitless(draft: Draft, before: Health, outcomes: Sequence[Outcome]) -> dict[str, int | None]:
+    """How many attempts have failed in a row, and since when."""
+    in_a_row = 0
+    for outcome in reversed(outcomes):
+        if outcome.note is None:
+            return {"fruitless_ms": draft.time.work_ms if in_a_row else None, "fruitless": in_a_row}
+        in_a_row += 1
+    since_ms = draft.time.work_ms if before.fruitless_ms is None else before.fruitless_ms
+    return {"fruitless_ms": since_ms, "fruitless": before.fruitless + in_a_row}
+
+
+def _pause_where_all_fails(draft: Draft, uid: int, record: RuleRecord) -> None:
+    health, longest_s = draft.health.get(uid), record.rule.delivery.pause_after_s
+    if health is None or health.fruitless_ms is None or longest_s is None or record.is_pulled:
+        return
+    lasted_s = (draft.time.work_ms - health.fruitless_ms) / 1000
+    if lasted_s >= longest_s and health.fruitless >= limits.PAUSE_ATTEMPTS_MIN:
+        because = f"nothing went well for {_span(lasted_s)}, and {health.fruitless} attempts failed"
+        rule_edits.pause_for(draft, record, because=because)
+
+
+def _span(seconds: float) -> str:
+    for unit, of_unit in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * of_unit:
+            return f"{seconds / of_unit:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def _last_of_others(draft: Draft, outcomes: Sequence[Outcome]) -> Outcome | None:
