@@ -23,6 +23,7 @@ def main() -> int:
         f"{account.events} events in the log, dense; {account.acknowledged} answers, {account.answered_again} of them as duplicates\n"
         f"{account.delivered} deliveries taken, none missing, none to the wrong rule; {account.twice} taken more than once\n"
         f"{campaign.seeks} seeks and {campaign.replays} replays; of a bus that keeps little {campaign.floor - 1} events are gone\n"
+        f"{campaign.replies} events brought to another bus, each there once with one reply of its target\n"
         f"{campaign.tokens} tokens fetched; a service on the client died {campaign.work.deaths} times: {campaign.work.made} rows of its outbox published "
         f"once, {campaign.work.worked} worked once\n"
         "the books balance"

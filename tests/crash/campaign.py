@@ -15,6 +15,7 @@ import msgspec
 
 from tests.crash.books import Account, Matches, balance, call, check_follower, check_pullers, is_quiet, read_log
 from tests.crash.clients import Address, Client
+from tests.crash.copied import ANSWERED, COPIED, check_copied, with_replies
 from tests.crash.follower import Follower
 from tests.crash.moved import check_moved, check_order
 from tests.crash.mover import Mover
@@ -36,7 +37,7 @@ SMALL_BYTES = 30_000
 
 
 class Campaign(msgspec.Struct, frozen=True):
-    """What a campaign came to. `at_calls`: kills that happened at the chosen call to the disk. `floor`: of the bus that keeps little.
+    """What a campaign came to. `replies`: events that a target answered with, on the bus that others are brought to. `at_calls`: kills that happened at the chosen call to the disk. `floor`: of the bus that keeps little.
 
     `tokens`: given by the token server.
     """
@@ -49,6 +50,7 @@ class Campaign(msgspec.Struct, frozen=True):
     floor: int
     work: Work
     tokens: int
+    replies: int
 
 
 RULES: dict[str, tuple[dict[str, Any], Matches]] = {
@@ -66,7 +68,12 @@ RULES: dict[str, tuple[dict[str, Any], Matches]] = {
 PULLED: tuple[dict[str, Any], Matches] = ({"type": [{"prefix": "number."}]}, lambda event: event["type"].startswith("number."))
 """The pattern of the rule `pulled`, and what it means."""
 
-QUIET = [*(f"default/rules/{rule}" for rule in (*RULES, "pulled", "moved", "worked")), "small/rules/kept"]
+QUIET = [
+    *(f"default/rules/{rule}" for rule in (*RULES, "pulled", "moved", "worked")),
+    "small/rules/kept",
+    "default/rules/copied",
+    "copies/rules/replied",
+]
 """Rules that have to be done at the end."""
 
 
@@ -121,8 +128,8 @@ def run(folder: Path, kills: int, seed: int, show: Callable[[str], None]) -> Cam
             show(f"kill {number} of {kills}: {death if is_as_chosen else 'from outside'}")
             if number == kills // 2:
                 _put_in_a_life(server, {"default/rules/late": _pushed(receiver, "late", RULES["late"][0])})
-        account, (seeks, replays), floor, work = _settle(server, address, receiver, parties)
-        return Campaign(kills, at_calls, account, seeks, replays, floor, work, receiver.tokens.given)
+        account, (seeks, replays), floor, work, replies = _settle(server, address, receiver, parties)
+        return Campaign(kills, at_calls, account, seeks, replays, floor, work, receiver.tokens.given, replies)
     finally:
         server.end_surely()
         parties.service.kill()
@@ -138,7 +145,9 @@ def _set_up(server: Server, receiver: Receiver) -> None:
     pulled = {"pattern": PULLED[0], "target": {"queue": {"lease_s": 1}}, "start": "earliest"}
     small = {"small": {"retention": {"max_bytes": SMALL_BYTES}}, "small/rules/kept": _pushed(receiver, "kept", EVERYTHING[0])}
     queues = {"default/rules/pulled": pulled, "default/rules/worked": RULE}
-    _put_in_a_life(server, rules | {"default/rules/moved": moved} | queues | small)
+    replied = with_replies(_pushed(receiver, "replied", ANSWERED))
+    copies = {"copies": {}, "copies/rules/replied": replied, "default/rules/copied": COPIED}
+    _put_in_a_life(server, rules | {"default/rules/moved": moved} | queues | small | copies)
 
 
 def _pushed(receiver: Receiver, name: str, pattern: dict[str, Any]) -> dict[str, Any]:
@@ -192,8 +201,8 @@ def _choose(rng: random.Random) -> Death:
     return Death(moment, operation, 1 if operation == "truncate" else int(10 ** rng.uniform(0, 2.5)))
 
 
-Balanced = tuple[Account, tuple[int, int], int, Work]
-"""The account, how many seeks and replays there were, the floor of the bus that keeps little, and what the service did."""
+Balanced = tuple[Account, tuple[int, int], int, Work, int]
+"""The account, how many seeks and replays there were, the floor of the bus that keeps little, what the service did, and how many replies."""
 
 
 def _settle(server: Server, address: Address, receiver: Receiver, parties: Parties) -> Balanced:
@@ -242,11 +251,11 @@ def _balance(url: str, receiver: Receiver, parties: Parties) -> Balanced:
     check_order(log, "ordered", receiver)
     moves = check_moved(log, "moved", RULES["even"][1], receiver)
     floor = check_retained(url, "small", "kept", parties.small, receiver)
-    return account, moves, floor, parties.service.check(log)
+    return account, moves, floor, parties.service.check(log), check_copied(log, read_log(url, "copies"))
 
 
 def _heads(url: str) -> list[int]:
-    return [call(f"{url}/v1/buses/{bus}")["head"] for bus in ("default", "small")]
+    return [call(f"{url}/v1/buses/{bus}")["head"] for bus in ("default", "small", "copies")]
 
 
 def _pending(url: str) -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from tests.crash.copied import reply_to
 from tests.crash.shaped import TOKEN_PATH, Tokens, event_of, log_in_wanted
 
 REFUSED_SHARE = 0.05
@@ -71,7 +72,8 @@ class Receiver:
                 path, headers = _parse(head)
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
                 status, answer = self._answer(path, headers, body)
-                writer.write(b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n%b" % (status, len(answer), answer))
+                kind = b"content-type: application/cloudevents+json\r\n" if "eventyard-reply" in headers else b""
+                writer.write(b"HTTP/1.1 %d X\r\n%bcontent-length: %d\r\n\r\n%b" % (status, kind, len(answer), answer))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -82,7 +84,9 @@ class Receiver:
             return self.tokens.give(headers)
         if "eventyard-batch" in headers:
             return self._take_batch(path.strip("/"), headers, body)
-        return self._take(path, headers, body), b""
+        status = self._take(path, headers, body)
+        is_reply = status == 200 and headers.get("eventyard-reply") == "true"
+        return status, reply_to(json.loads(body)) if is_reply else b""
 
     def _take_batch(self, rule: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         """Now and then too much at once; else an answer for each of them, which no header names, so all count as of one delivery and run."""

@@ -16,3 +16,4 @@ def test_a_server_killed_again_and_again_keeps_every_promise(tmp_path: Path) -> 
     assert campaign.tokens > 1
     assert campaign.work.deaths > 0
     assert campaign.work.worked > 0
+    assert campaign.replies > 0
