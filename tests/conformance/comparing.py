@@ -87,6 +87,8 @@ def answers(view: View, state: BusState, time: BusTime) -> Iterator[tuple[Any, A
     for owner in state.emitters.by_uid:
         rows = view.kept_after(number, owner, "", 1_000)
         yield ("kept", owner), (rows, view.kept_after(number, owner, "k1", 1))
+        some = [*(row.key for row in rows[::2]), "none"]
+        yield ("kept of some", owner), sorted(view.kept_of(number, owner, some), key=lambda row: row.key)
         yield ("kept of", owner), [view.kept(number, owner, key) for key in (*(row.key for row in rows), "none")]
     for uid, record in state.by_uid.items():
         for run in state.queues[uid].runs:

@@ -445,6 +445,8 @@ def test_what_is_kept_of_keys_is_found_by_key_in_its_order_and_by_time(engine: E
     view = engine.view
     assert [view.kept(BUS, 3, key) for key in ("b", "none")] == [rows[0], None]
     assert [row.key for row in view.kept_after(BUS, 3, "", 9)] == ["B", "b", "é"]
+    assert {row.key for row in view.kept_of(BUS, 3, ["é", "none", "b"])} == {"b", "é"}
+    assert view.kept_of(BUS, 3, []) == []
     assert [row.key for row in view.kept_after(BUS, 3, "B", 1)] == ["b"]
     assert view.kept_due(BUS, 9) == [rows[3], rows[0], rows[2]]
     assert view.kept_due(BUS, 1) == [rows[3]]

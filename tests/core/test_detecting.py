@@ -435,6 +435,16 @@ def test_a_row_is_only_so_long(bus: Yard) -> None:
         assert "9 detectors in a row" in refusal.detail
 
 
+def test_past_the_hops_that_are_allowed_an_edge_is_not_told(bus: Yard) -> None:
+    bus.do(put_detector("d"))
+    bus.see("for sale")
+    bus.see("sold", eventyardhops=limits.HOPS_MAX_DEFAULT)
+    assert bus.edges() == []
+    assert (bus.counts()["rises"], bus.counts()["stopped"]) == (1, 1)
+    bus.see("for sale", eventyardhops=limits.HOPS_MAX_DEFAULT - 1)
+    assert bus.edges() == ["back c1"]
+
+
 # Edits
 
 
@@ -537,6 +547,19 @@ def test_there_are_so_many_at_the_most(bus: Yard) -> None:
     with mock.patch.object(limits, "EMITTERS_PER_BUS_MAX", 1):
         bus.do(put_detector("a", on={"type": ["x"]}))
         assert isinstance(bus.do(put_detector("b", on={"type": ["x"]})), InvalidDetector)
+
+
+@pytest.mark.parametrize("number", [0.1, 1e300, 12345678901234567890, 1.2345678901234567])
+def test_what_was_said_is_kept_as_it_was_spelt(bus: Yard, number: float) -> None:
+    bus.do(put_detector("d", when={"data": {"n": [{"exists": True}], "a": [{"exists": True}]}}, first="fire"))
+    bus.see({"n": number, "a": [1, 2]})
+    assert bus.told()[0]["data"]["after"] == {"data.n": number, "data.a": [1, 2]}
+
+
+def test_what_is_too_much_to_keep_is_left_out(bus: Yard) -> None:
+    bus.do(put_detector("d", when={"data": {"status": [{"prefix": "x"}]}}, first="fire"))
+    bus.see("x" * limits.DETECTOR_VALUES_BYTES_MAX)
+    assert (bus.told()[0]["data"]["after"], bus.told()[0]["data"]["why"]) == (None, "")
 
 
 # What costs nothing

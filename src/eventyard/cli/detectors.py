@@ -76,7 +76,7 @@ def _rows(detector: "Detector") -> list[tuple[str, Any]]:
     state = detector.state
     counted = msgspec.structs.asdict(state)
     unapplied = [(name, counted[name]) for name in ("late", "unkeyed", "unordered", "over_max_keys", "failed")]
-    more = [(name, counted[name]) for name in ("cancelled", "put_off", "forgotten", "turned")]
+    more = [(name, counted[name]) for name in ("cancelled", "put_off", "forgotten", "turned", "stopped")]
     until = _text(detector.until)
     return [
         ("detector", detector.name),

@@ -31,6 +31,7 @@ class DetectorState(msgspec.Struct, frozen=True):
     put_off: int = 0
     forgotten: int = 0
     turned: int = 0
+    stopped: int = 0
 
 
 class Detector(msgspec.Struct, frozen=True):

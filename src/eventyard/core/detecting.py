@@ -19,7 +19,6 @@ from eventyard.core.emitter import Kept
 from eventyard.core.emitter_draft import Heard
 from eventyard.core.errors import InvalidDetector, PatternTooCostly
 from eventyard.core.event import Event, make
-from eventyard.core.strict_json import decode
 
 _decode = msgspec.json.Decoder(KeyState).decode
 _encode = msgspec.json.Encoder().encode
@@ -41,12 +40,13 @@ def attend(draft: Draft) -> None:
 
 
 def _attend_to(draft: Draft, heard: Heard) -> None:
-    for key in heard.failed:
-        _count(draft, emitter_plan.owner_of(key)[0], "failed")
-    for key in heard.ears:
-        plan = draft.emitters.plan(emitter_plan.owner_of(key)[0])
+    for ear in heard.failed:
+        _count(draft, emitter_plan.owner_of(ear)[0], "failed")
+    for ear in heard.ears:
+        plan = draft.emitters.plan(emitter_plan.owner_of(ear)[0])
         if isinstance(plan, DetectorPlan):
-            _observe(draft, plan, heard)
+            found = heard.keys[ear] if ear in heard.keys else plan.key(heard.event.json)
+            _observe(draft, plan, found, heard)
 
 
 def run_timers(draft: Draft, command: RunTimers) -> int:
@@ -65,20 +65,19 @@ def run_timers(draft: Draft, command: RunTimers) -> int:
 # Observations
 
 
-def _observe(draft: Draft, plan: DetectorPlan, heard: Heard) -> None:
+def _observe(draft: Draft, plan: DetectorPlan, key: str | None, heard: Heard) -> None:
     uid = plan.record.uid
-    key = plan.key(heard.document)
     if key is None:
         _count(draft, uid, "unkeyed")
         return
     seen = plan.observation(
-        heard.document,
+        heard.event.json,
         position=heard.event.position,
         accepted_ms=heard.event.accepted_ms,
         work_ms=draft.time.work_ms,
     )
     try:
-        signal = plan.signal(heard.document)
+        signal = plan.signal(heard.event.json)
     except PatternTooCostly:
         signal = None
     if seen is None or signal is None:
@@ -130,10 +129,7 @@ def _in_force(draft: Draft, plan: DetectorPlan, row: Kept) -> KeyState:
 def _last_said(draft: Draft, plan: DetectorPlan, known: KeyState) -> Signal | None:
     """What the last observation of a key says to the version in force; None where the log does not have it any more, or it is none now."""
     event = draft.event(known.position) if known.position else None
-    if event is None:
-        return None
-    document = decode(event.json)
-    return plan.signal_of(document)
+    return None if event is None else plan.signal_of(event.json)
 
 
 # Holds
@@ -208,7 +204,9 @@ class Edge(msgspec.Struct, frozen=True):
 
 def _tell(draft: Draft, plan: DetectorPlan, key: str, flip: Flip) -> None:
     kind = plan.emitted_type(flip.act)
-    if kind is not None:
+    if flip.cause.hops >= draft.hops_max:
+        _count(draft, plan.record.uid, "stopped")  # Somebody who acts on the edges brings them about: a loop ends here.
+    elif kind is not None:
         draft.append(_event(draft, plan, kind, key, flip), cause=flip.cause.position)
 
 

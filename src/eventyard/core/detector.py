@@ -34,12 +34,12 @@ class Phase(enum.IntEnum):
     @property
     def is_waiting(self) -> bool:
         """Whether a hold is under way."""
-        return self in {Phase.PENDING, Phase.RELEASING}
+        return self is Phase.PENDING or self is Phase.RELEASING
 
     @property
     def is_true(self) -> bool:
         """What the log was last told, or would have been."""
-        return self in {Phase.TRUE, Phase.RELEASING}
+        return self is Phase.TRUE or self is Phase.RELEASING
 
 
 class Signal(enum.StrEnum):

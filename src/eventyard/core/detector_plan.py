@@ -1,26 +1,44 @@
 """A detector ready to be asked: of an event, whose state it tells, in what order, and what its condition says."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from eventyard.core import detector_document, limits, order_key, strict_json
-from eventyard.core.attributes import HOPS, is_value, spelling
-from eventyard.core.cause import CORRELATION_ID
+from eventyard.core.attributes import is_value, spelling
 from eventyard.core.detector import Act, Mark, Observation, Origin, Signal
 from eventyard.core.emitter import EmitterRecord
 from eventyard.core.errors import PatternTooCostly
 from eventyard.core.pattern.evaluator import evaluate, reason, values_at
+from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import Pattern
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _SEQUENCE_DIGITS_MAX = 18
+_WHEN, _UNTIL = 0, 1
+
+
+class _Told(msgspec.Struct):
+    """The attributes of an event that an observation needs."""
+
+    source: str
+    id: str
+    type: str
+    time: str | None = None
+    sequence: str | int | bool | None = None
+    correlationid: str | int | bool | None = None
+    eventyardhops: str | int | None = None
+
+
+_read_told = msgspec.json.Decoder(_Told).decode
 
 
 class DetectorPlan:
+    """It is asked with events as the log has them, in bytes: of each only what it looks at is read."""
+
     def __init__(self, record: EmitterRecord) -> None:
         self.record = record
         self.detector = detector_document.read(bytes(record.document))
@@ -28,70 +46,69 @@ class DetectorPlan:
         self.patterns = detector_document.patterns(self.detector)
         self.listens: Mapping[int, Pattern] = {0: self.patterns.on}
         self.emits = self.detector.emit.types
-        self._steps = self.detector.key.split(".")
-        self._watched = self.patterns.watched
+        self._conditions = Index().with_rule(_WHEN, self.patterns.when)
+        if self.patterns.until is not None:
+            self._conditions = self._conditions.with_rule(_UNTIL, self.patterns.until)
+        self._watched = [(field, _raw_reader(field.name)) for field in self.patterns.watched]
 
     def emitted_type(self, act: Act) -> str | None:
         """The type of the event that an edge is; None where nobody wants it told."""
         emitted = self.detector.emit.rise if act is Act.RISE else self.detector.emit.fall
         return None if emitted is None else emitted.type
 
-    def key(self, document: Mapping[str, Any]) -> str | None:
+    def key(self, event: bytes) -> str | None:
         """Whose state the event tells. None where it has no key that can be one: none at all, an object, an array, too long a text."""
-        found: Any = document
-        for step in self._steps:
-            if not isinstance(found, dict):
-                return None
-            found = found.get(step)
-        text = order_key.scalar_text(found)
+        text = order_key.scalar_text(order_key.at_path(self.detector.key, event))
         if text is None or not is_value(text) or len(text.encode()) > limits.DETECTOR_KEY_BYTES_MAX:
             return None
         return text
 
-    def signal(self, document: Any) -> Signal:
+    def signal(self, event: bytes) -> Signal:
         """What the event says. Raises PatternTooCostly."""
-        if evaluate(self.patterns.when, document):
+        held = self._conditions.match(event)
+        if _WHEN in held:
             return Signal.HOLDS
-        if self.patterns.until is None or evaluate(self.patterns.until, document):
-            return Signal.GONE
-        return Signal.BETWEEN
+        return Signal.GONE if self.patterns.until is None or _UNTIL in held else Signal.BETWEEN
 
-    def signal_of(self, document: Any) -> Signal | None:
+    def signal_of(self, event: bytes) -> Signal | None:
         """As `signal`, of any event: None where it carries no observation, or costs too much to judge."""
         try:
-            return self.signal(document) if evaluate(self.patterns.on, document) else None
+            return self.signal(event) if evaluate(self.patterns.on, strict_json.decode(event)) else None
         except PatternTooCostly:
             return None
 
-    def observation(self, document: Mapping[str, Any], *, position: int, accepted_ms: int, work_ms: int) -> Observation | None:
+    def observation(self, event: bytes, *, position: int, accepted_ms: int, work_ms: int) -> Observation | None:
         """None where the order of the key cannot be told: the event lacks a sequence."""
-        told_us = _time_us(document.get("time"), accepted_ms * 1000)
-        mark = self._mark(document, told_us, position)
+        told = _read_told(event)
+        told_us = _time_us(told.time, accepted_ms * 1000)
+        mark = self._mark(told, told_us, position)
         if mark is None:
             return None
         at_ms = max(told_us // 1000, accepted_ms - self.terms.late_by_ms)
         began_ms = work_ms - (accepted_ms - at_ms)
-        return Observation(_origin(document, position), mark, at_ms, work_ms, began_ms, self.values(document))
+        return Observation(_origin(told, position), mark, at_ms, work_ms, began_ms, self.values(event))
 
-    def _mark(self, document: Mapping[str, Any], told_us: int, position: int) -> Mark | None:
+    def _mark(self, told: _Told, told_us: int, position: int) -> Mark | None:
         match self.detector.order_by:
             case "time":
                 return told_us
             case "position":
                 return position
             case "sequence":
-                return _sequence(document.get("sequence"))
+                return _sequence(told.sequence)
 
-    def values(self, document: Any) -> str:
+    def values(self, event: bytes) -> str:
         """What the event says of the fields that the conditions look at, as JSON. Empty where that is too much to keep."""
-        said: dict[str, Any] = {}
-        for field in self._watched:
-            found = [value for value, _ in values_at(field.steps, document)]
-            if len(found) == 1:
-                said[field.name] = found[0]
-            elif found:
-                said[field.name] = found[: limits.DETECTOR_VALUES_LISTED_MAX]
-        text = _encode(said)
+        said: list[bytes] = []
+        for field, read in self._watched:
+            value = read(event)
+            if value is None:
+                found = [value for value, _ in values_at(field.steps, strict_json.decode(event))]
+                if not found:
+                    continue
+                value = _encode(found[0] if len(found) == 1 else found[: limits.DETECTOR_VALUES_LISTED_MAX])
+            said.append(_encode(field.name) + b":" + value)
+        text = b"{" + b",".join(said) + b"}"
         return text.decode() if len(text) <= limits.DETECTOR_VALUES_BYTES_MAX else ""
 
     def why(self, act: Act, values: str) -> str:
@@ -108,13 +125,35 @@ def _reason(pattern: Pattern | None, values: str) -> str:
     return "" if pattern is None or not values else reason(pattern, strict_json.decode(values.encode()))
 
 
-def _origin(document: Mapping[str, Any], position: int) -> Origin:
-    correlation = document.get(CORRELATION_ID)
-    if correlation is None:
-        correlation = document["id"]
-    told = correlation if isinstance(correlation, str) else spelling(correlation)
-    hops = int(document.get(HOPS) or 0)
-    return Origin(position, document["source"], document["id"], document["type"], told, hops)
+def _origin(told: _Told, position: int) -> Origin:
+    given = told.id if told.correlationid is None else told.correlationid
+    correlation = given if isinstance(given, str) else spelling(given)
+    return Origin(position, told.source, told.id, told.type, correlation, int(told.eventyardhops or 0))
+
+
+def _raw_reader(path: str) -> Callable[[bytes], bytes | None]:
+    """Reads the text of a scalar at a path of objects, as it is spelt. None: it is none, or the event has it by another way."""
+    steps = path.split(".")
+    inner: Any = msgspec.Raw
+    for number, step in enumerate(reversed(steps)):
+        field: Any = inner if number == 0 else inner | list[Any] | str | int | float | bool | None
+        struct = msgspec.defstruct("Step", [("step", field | msgspec.UnsetType, msgspec.UNSET)], rename={"step": step})
+        inner = struct
+    decode = msgspec.json.Decoder(inner).decode
+
+    def read(event: bytes) -> bytes | None:
+        found: Any = decode(event)
+        for _ in steps:
+            if not isinstance(found, msgspec.Struct):
+                return None
+            found = found.step  # type: ignore[attr-defined]
+        text = bytes(found) if isinstance(found, msgspec.Raw) else b""
+        return text if text[:1] not in _NO_SCALAR else None
+
+    return read
+
+
+_NO_SCALAR = (b"", b"{", b"[")
 
 
 def _time_us(text: Any, accepted_us: int) -> int:

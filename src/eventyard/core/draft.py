@@ -154,7 +154,7 @@ class Draft:
         for uid in failed:
             self.put_unevaluated(uid, self.rule(uid).run, self.head)
         if self.emitters.listening:
-            self.emitters.hear(stored, decode(event.json) if event.document is None else event.document)
+            self.emitters.hear(stored)
         return self.head
 
     def append_bus_event(self, kind: str, subject: str, data: dict[str, object], *, cause: int = 0) -> int:

@@ -13,9 +13,11 @@ import msgspec
 from eventyard.core import emitter_plan
 from eventyard.core.changes import StoredEvent
 from eventyard.core.emitter import EmitterRecord, EmitterTally, Kept, Kind, Looked
-from eventyard.core.emitter_plan import Plan
+from eventyard.core.emitter_plan import Plan, owner_of
 from eventyard.core.emitter_state import EmitterState
+from eventyard.core.event import Event
 from eventyard.core.pattern.evaluator import evaluate
+from eventyard.core.strict_json import decode
 from eventyard.core.view import View
 
 if TYPE_CHECKING:
@@ -23,13 +25,23 @@ if TYPE_CHECKING:
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """An event that concerns emitters: by ear (`emitter_plan.ear`), ascending. `document` is the event decoded."""
+    """An event that concerns emitters: by ear (`emitter_plan.ear`), ascending."""
 
     event: StoredEvent
-    document: dict[str, Any]
     ears: list[int]
     failed: list[int]
     """Ears that could not be asked: the event costs too much to judge."""
+    keys: dict[int, str | None]
+    """By ear, where somebody has asked for it already: whose state the event tells."""
+
+
+class Concerned(msgspec.Struct, frozen=True):
+    """Whom an event will concern, as long as the same emitters listen: what `Heard` has, of an event that is yet to be appended."""
+
+    json: bytes
+    ears: list[int]
+    failed: list[int]
+    keys: dict[int, str | None]
 
 
 class EmitterDraft:
@@ -48,6 +60,7 @@ class EmitterDraft:
         self._kept: dict[tuple[int, str], Kept] = {}
         self._read: dict[tuple[int, str], Kept | None] = {}
         self._tallies: dict[int, dict[str, int]] = {}
+        self._foreseen: dict[tuple[str, str], Concerned] = {}
 
     @property
     def count(self) -> int:
@@ -56,14 +69,35 @@ class EmitterDraft:
 
     # What was appended
 
-    def hear(self, event: StoredEvent, document: Any) -> None:
+    def foresee(self, events: Iterable[Event]) -> None:
+        """Ask ahead whom these events will concern, and read with one question for each emitter what is kept of their keys."""
+        wanted: dict[int, set[str]] = {}
+        for event in events:
+            concerned = self._foreseen[event.source, event.id] = self._concerned(event.json)
+            for ear in concerned.ears:
+                plan = self._state.plans.get(owner_of(ear)[0])
+                if plan is None:
+                    continue
+                key = concerned.keys[ear] = plan.key(event.json)
+                if key is not None and self._state.cache.get(plan.record.uid, key) is None:
+                    wanted.setdefault(plan.record.uid, set()).add(key)
+        for owner, keys in wanted.items():
+            self._read.update(dict.fromkeys([(owner, key) for key in keys]))
+            self._read.update(((owner, row.key), row) for row in self._view.kept_of(self._bus, owner, sorted(keys)))
+
+    def hear(self, event: StoredEvent) -> None:
         """Let those listen that the event concerns. Only where `listening` has any."""
+        foreseen = self._foreseen.get((event.source, event.id)) if self.listening is self._state.listening else None
+        if foreseen is None or foreseen.json is not event.json:
+            foreseen = self._concerned(event.json)
+        if foreseen.ears or foreseen.failed:
+            self.heard.append(Heard(event, foreseen.ears, foreseen.failed, foreseen.keys))
+
+    def _concerned(self, event: bytes) -> Concerned:
         try:
-            ears, failed = self.listening.match_and_fail(document)
+            return Concerned(event, self.listening.match(event), [], {})
         except Exception:  # noqa: BLE001 - as with rules: whatever one fails on costs that one the event, nobody else anything
-            ears, failed = self._ask_one_by_one(document)
-        if ears or failed:
-            self.heard.append(Heard(event, document, ears, failed))
+            return Concerned(event, *self._ask_one_by_one(decode(event)), {})
 
     def _ask_one_by_one(self, document: Any) -> tuple[list[int], list[int]]:
         ears, failed = [], []

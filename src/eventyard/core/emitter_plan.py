@@ -23,6 +23,10 @@ class Plan(Protocol):
         """By ear, below `EARS_MAX`: the events that concern it."""
         ...
 
+    def key(self, event: bytes) -> str | None:
+        """Whose state an event of the log tells that it hears, so that the row can be read ahead. None: of nobody's."""
+        ...
+
     @property
     def emits(self) -> tuple[str, ...]:
         """The types that it publishes."""

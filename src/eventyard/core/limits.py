@@ -663,10 +663,11 @@ DETECTOR_EDGES_BURST_S = 10
 KEPT_CACHED_MAX = 50_000
 """Keys of one bus that are kept in memory as they are in the store, at about 600 bytes each: what is observed now is observed again soon."""
 
-TIMERS_PER_STEP = 200
-"""Timers that one step runs out: some 10 ms, which a publisher may have to wait for."""
+TIMERS_PER_STEP = 50
+"""Timers that one step runs out: some milliseconds, which a publisher may have to wait for. With 200, publishing beside a hundred thousand
+holds that ended at once waited seven times as long as without."""
 
-SWEEP_KEYS_PER_STEP = 200
+SWEEP_KEYS_PER_STEP = 100
 """Keys that one step judges anew, or forgets, after an edit of their detector."""
 
 # Traces

@@ -83,12 +83,16 @@ def conclude(draft: Draft) -> None:
 
 
 def prefetch(draft: Draft, commands: Sequence[Command]) -> None:
-    """Ask the engine once which ids of the batch it knows; one question for all costs far less than one each."""
+    """Ask the engine once which ids of the batch it knows, and what emitters keep of its keys; one question for all costs far less than one
+    each.
+    """
     events = [event for command in commands if isinstance(command, Publish) for event in command.events]
     if not events:
         return
     cited = [event.cited for event in events if event.cited is not None]
     draft.find_ids([*((event.source, event.id) for event in events), *cited])
+    if draft.emitters.listening:
+        draft.emitters.foresee(events)
     if cited:
         draft.read_causes([known.position for name in cited if (known := draft.known.get(name)) is not None])
 

@@ -33,6 +33,11 @@ def key_of(policy: DeliveryPolicy, event: bytes) -> Any:
     return _reader(policy.key)(event)
 
 
+def at_path(path: str, event: bytes) -> Any:
+    """What stands in an event of the log at a path of objects, as `data.order_id`; None where nothing does."""
+    return _reader(path)(event)
+
+
 def lane_of_key(key: Any) -> int:
     """The lane of a key: any JSON value as `strict_json` reads it, None for none."""
     if key is None:

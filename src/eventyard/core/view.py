@@ -135,6 +135,10 @@ class View(Protocol):
 
     def kept(self, bus: int, owner: int, key: str) -> Kept | None: ...
 
+    def kept_of(self, bus: int, owner: int, keys: Sequence[str]) -> list[Kept]:
+        """What is kept of these keys, of those that there are, in no order."""
+        ...
+
     def kept_after(self, bus: int, owner: int, after: str, limit: int) -> list[Kept]:
         """What is kept of up to `limit` keys above `after`, by the bytes of their UTF-8."""
         ...

@@ -323,6 +323,10 @@ class MemoryView:
     def kept(self, bus: int, owner: int, key: str) -> Kept | None:
         return self._bus(bus).kept.get((owner, key))
 
+    def kept_of(self, bus: int, owner: int, keys: Sequence[str]) -> list[Kept]:
+        held = self._bus(bus).kept
+        return [held[owner, key] for key in keys if (owner, key) in held]
+
     def kept_after(self, bus: int, owner: int, after: str, limit: int) -> list[Kept]:
         own = (row for row in self._bus(bus).kept.values() if row.owner == owner and row.key > after)
         return sorted(own, key=lambda row: row.key)[:limit]

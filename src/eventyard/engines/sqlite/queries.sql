@@ -303,6 +303,10 @@ DELETE FROM kept WHERE bus = ?1 AND owner = ?2 AND key = ?3
 -- name: kept
 SELECT owner, key, due_ms, record FROM kept WHERE bus = ?1 AND owner = ?2 AND key = ?3
 
+-- name: kept_of
+SELECT k.owner, k.key, k.due_ms, k.record FROM json_each(?3) AS wanted
+CROSS JOIN kept AS k ON k.bus = ?1 AND k.owner = ?2 AND k.key = wanted.value
+
 -- name: kept_after
 SELECT owner, key, due_ms, record FROM kept WHERE bus = ?1 AND owner = ?2 AND key > ?3 ORDER BY key LIMIT ?4
 

@@ -6,6 +6,7 @@ from operator import lt
 from typing import Any
 
 import apsw
+import msgspec
 
 from eventyard.core.changes import StoredEvent
 from eventyard.core.delivery import Delivery, Key, State
@@ -171,6 +172,10 @@ class SqliteView:
     def kept(self, bus: int, owner: int, key: str) -> Kept | None:
         found = rows(self._connection, "kept", bus, owner, key)
         return Kept(*found[0]) if found else None
+
+    def kept_of(self, bus: int, owner: int, keys: Sequence[str]) -> list[Kept]:
+        """One statement for all: each lets other threads in."""
+        return [Kept(*row) for row in rows(self._connection, "kept_of", bus, owner, msgspec.json.encode(keys).decode())]
 
     def kept_after(self, bus: int, owner: int, after: str, limit: int) -> list[Kept]:
         return [Kept(*row) for row in rows(self._connection, "kept_after", bus, owner, after, limit)]

@@ -35,7 +35,8 @@ class DetectorState(msgspec.Struct, frozen=True):
     `keys`: how many it knows, of which `pending` wait for a hold to end. Counted since it was created: `observations` that were applied; those that
     were not, being `late`, `unkeyed` (without a key that can be one), `unordered` (without a sequence), past `max_keys` or `failed` (too
     costly to judge); `rises` and `falls`; holds that were `cancelled`, edges that were `put_off` for the sake of `max_edges_per_s`, keys that
-    were `forgotten`, and those that a change of the detector has `turned`.
+    were `forgotten`, and those that a change of the detector has `turned`; edges that were `stopped`, not told, for too many hops lie
+    behind their observation.
     """
 
     uid: int
@@ -57,6 +58,7 @@ class DetectorState(msgspec.Struct, frozen=True):
     put_off: int
     forgotten: int
     turned: int
+    stopped: int
 
 
 class DetectorAnswer(msgspec.Struct, frozen=True):
