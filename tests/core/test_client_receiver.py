@@ -226,7 +226,35 @@ def test_who_is_not_there_or_cannot_be_asked_so() -> None:
     assert shop.post(EVENT, STRUCTURED, path="/events/other").status_code == 404
     assert shop.post(EVENT, STRUCTURED, path="/shop-take/").status_code == 404
     got = sent(shop.service.receiver(), b"", {}, "/shop-take", method="GET")
-    assert (got.status_code, got.headers["allow"]) == (405, "POST")
+    assert (got.status_code, got.headers["allow"]) == (405, "OPTIONS, POST")
+
+
+def asked(receiver: Receiver, path: str = "/shop-take", **fields: str) -> httpx.Response:
+    """Whether it may be pushed to, as CloudEvents' web hooks ask."""
+    return sent(receiver, b"", {f"webhook-request-{name}": value for name, value in fields.items()}, path, method="OPTIONS")
+
+
+def test_who_asks_whether_it_may_push_is_told_by_headers() -> None:
+    got = asked(Shop().service.receiver(), origin="Emitter.example.com", rate="120")
+    assert got.status_code == 200
+    assert got.headers["webhook-allowed-origin"] == "Emitter.example.com"
+    assert got.headers["webhook-allowed-rate"] == "*"
+
+
+def test_only_named_origins_are_allowed_where_any_are_named() -> None:
+    receiver = Shop().service.receiver(origins=["bus.example", "Other.example"])
+    allowed = {
+        name: "webhook-allowed-origin" in asked(receiver, origin=name).headers for name in ("bus.example", "OTHER.example", "x")
+    }
+    assert allowed == {"bus.example": True, "OTHER.example": True, "x": False}
+    assert asked(receiver, origin="x").status_code == 403
+
+
+def test_nobody_is_allowed_who_does_not_ask_or_asks_where_nothing_is() -> None:
+    receiver = Shop().service.receiver()
+    assert asked(receiver).headers["allow"] == "OPTIONS, POST"
+    assert "webhook-allowed-origin" not in asked(receiver).headers
+    assert asked(receiver, "/events/other", origin="bus.example").status_code == 404
 
 
 def test_a_connection_of_another_kind_is_refused() -> None:

@@ -32,8 +32,8 @@ LIFE_S_MAX = 1.0
 QUIET_S_MAX = 60.0
 POLL_S = 0.05
 BALANCINGS_MAX = 100
-SMALL_BYTES = 30_000
-"""What the bus `small` keeps: some two hundred events."""
+SMALL_BYTES = 10_000
+"""What the bus `small` keeps: some seventy events, which a busy machine reaches too."""
 
 
 class Campaign(msgspec.Struct, frozen=True):

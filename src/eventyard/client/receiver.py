@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from eventyard.client import requests
 from eventyard.client.received import Came
 from eventyard.client.requests import (
+    ALLOWED_METHODS,
     Answer,
     NotTaken,
+    allowance,
     answer_to,
     batch_answer,
     events_of,
@@ -52,10 +54,19 @@ UNAUTHORIZED, NOT_FOUND, METHOD_NOT_ALLOWED, TOO_LARGE = 401, 404, 405, 413
 class Receiver:
     """See `Service.receiver`. Mounted in another application, which starts it not: call `service.register` there."""
 
-    def __init__(self, service: "Service", push_url: str, *, secrets: str | Iterable[str], http: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        service: "Service",
+        push_url: str,
+        *,
+        secrets: str | Iterable[str],
+        http: dict[str, Any],
+        origins: str | Iterable[str] = "*",
+    ) -> None:
         self._service = service
         self._push_url = push_url
         self._http = http
+        self._origins = frozenset(name.lower() for name in ([origins] if isinstance(origins, str) else origins))
         self._secrets = [secrets] if isinstance(secrets, str) else list(secrets)
         if self._secrets:
             keys_of(self._secrets)
@@ -114,9 +125,11 @@ class Receiver:
         handler = self._service.handlers.get(scope["path"].rpartition("/")[2])
         if handler is None:
             return refusal(NOT_FOUND, "no handler of this service has a rule of that name")
-        if scope["method"] != "POST":
-            return Answer(METHOD_NOT_ALLOWED, headers=(("allow", "POST"),))
         fields = fields_of(scope["headers"])
+        if scope["method"] == "OPTIONS":
+            return allowance(fields, self._origins)
+        if scope["method"] != "POST":
+            return Answer(METHOD_NOT_ALLOWED, headers=(("allow", ALLOWED_METHODS),))
         try:
             body = await _body(receive)
             webhook_id = self._verified(fields, body)

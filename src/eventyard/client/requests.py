@@ -6,6 +6,7 @@ it sends the batch again, or keeps it as refused.
 
 import base64
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 from urllib.parse import unquote
 
@@ -28,7 +29,7 @@ REPLY_BYTES_MAX = 256 * 1024
 REASON_LENGTH_MAX = 500
 """A bus keeps the start of an answer with a dead letter; no more is needed there."""
 
-REPLIED, DONE, BAD_REQUEST, UNSUPPORTED, REFUSED, FAILED, LATER = 200, 204, 400, 415, 422, 500, 503
+REPLIED, DONE, BAD_REQUEST, FORBIDDEN, UNSUPPORTED, REFUSED, FAILED, LATER = 200, 204, 400, 403, 415, 422, 500, 503
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -105,6 +106,20 @@ def batch_answer(events: Sequence[Came], answers: Sequence[Answer]) -> Answer:
     latest = max(headers, key=lambda header: int(header[1]), default=None)
     status = 200 if worst == DONE else worst
     return Answer(status, encode_json({"events": verdicts}), (_JSON, *([latest] if latest else [])))
+
+
+ALLOWED_METHODS = "OPTIONS, POST"
+
+
+def allowance(fields: Fields, origins: AbstractSet[str]) -> Answer:
+    """The answer to whoever asks before it pushes (HTTP 1.1 Web Hooks for Event Delivery, section 4), by its origin, `*` being all. Consent is in the headers alone."""
+    allow = ("allow", ALLOWED_METHODS)
+    origin = _value(fields, "webhook-request-origin")
+    if not origin:
+        return Answer(DONE, headers=(allow,))
+    if not origins & {"*", origin.lower()}:
+        return Answer(FORBIDDEN, headers=(allow,))
+    return Answer(200, headers=(allow, ("webhook-allowed-origin", origin), ("webhook-allowed-rate", "*")))
 
 
 def refusal(status: int, reason: str) -> Answer:

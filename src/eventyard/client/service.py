@@ -320,17 +320,22 @@ class Service:
 
     # Push
 
-    def receiver(self, push_url: str = "", *, secrets: str | Iterable[str] = (), **http: Any) -> "Receiver":
+    def receiver(
+        self, push_url: str = "", *, secrets: str | Iterable[str] = (), origins: str | Iterable[str] = "*", **http: Any
+    ) -> "Receiver":
         """An ASGI application that takes pushed events at `.../RULE`. With `push_url` it puts the rules when it starts, see `register`.
 
         With `reply=True` the rules take replies: the one event that a handler returns is the answer, and needs no way back to the bus.
 
         With `secrets` (`whsec_...`, the newest first) only requests that are signed with one of them are taken, and its rules sign with
         the first two.
+
+        Senders that ask first whether they may push, by an OPTIONS request as CloudEvents' web hooks have it, are told so: all, or those whose
+        names are `origins`.
         """
         from eventyard.client.receiver import Receiver  # noqa: PLC0415 - knows services
 
-        return Receiver(self, push_url, secrets=secrets, http=http)
+        return Receiver(self, push_url, secrets=secrets, http=http, origins=origins)
 
     async def close(self) -> None:
         """Close what was made here. The service can be used again."""
