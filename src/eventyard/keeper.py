@@ -1,7 +1,7 @@
 """The keeper: carries out, in bounded steps, what commands have only recorded, and what time alone brings about.
 
 Redrives, emptied queues and deleted buses are continued; leases that ran out are taken back; what is parked past its limit is
-trimmed; trouble that the log could not be told at once is told; holds of detectors end. Retries that fall due need no keeper: the writer finds them by their time.
+trimmed; trouble that the log could not be told at once is told; holds of detectors end; what schedules have due is published. Retries that fall due need no keeper: the writer finds them by their time.
 """
 
 import itertools
@@ -21,6 +21,7 @@ from eventyard.core.commands import (
     RunTimers,
     Sweep,
     TellTrouble,
+    Tick,
     TrimParked,
 )
 from eventyard.core.system import SYSTEM_BUS
@@ -47,8 +48,9 @@ class Keeper:
 
     def step(self) -> bool:
         """Ask for one more step of everything that is not done. False when all is."""
-        work_ms = self._now().work_ms
-        wanted = [(number, command) for number, command in self._wanted(work_ms) if (number, command) not in self._under_way]
+        wanted = [
+            (number, command) for number, command in self._wanted(self._now()) if (number, command) not in self._under_way
+        ]
         for key in wanted:
             self._under_way.add(key)
             self._submit(*key, self._done(key))
@@ -58,10 +60,12 @@ class Keeper:
         """How long until it has something to look at that time brings about, now that a step found nothing; None: nothing does."""
         states = list(self._states.values())
         looked = [max(at_ms, self._leases_ms) for state in states for at_ms in _looked_for(state)]
-        at_ms = min([*looked, *(at_ms for state in states for at_ms in _timed(state))], default=None)
-        return None if at_ms is None else max(0, at_ms - self._now().work_ms)
+        time = self._now()
+        at_ms = min([*looked, *(at_ms for state in states for at_ms in _timed(state, time))], default=None)
+        return None if at_ms is None else max(0, at_ms - time.work_ms)
 
-    def _wanted(self, work_ms: int) -> Iterator[tuple[int, Command]]:
+    def _wanted(self, time: BusTime) -> Iterator[tuple[int, Command]]:
+        work_ms = time.work_ms
         are_tombstones_due, are_leases_due = work_ms >= self._tombstones_ms, work_ms >= self._leases_ms
         if are_leases_due:
             self._leases_ms = work_ms + LEASES_EVERY_MS
@@ -73,6 +77,8 @@ class Keeper:
                 yield number, TellTrouble(rules)
             if _is_any_key_due(state, work_ms):
                 yield number, RunTimers(limits.TIMERS_PER_STEP)
+            if due := state.schedules.due(time.time_ms):
+                yield number, Tick(tuple(due[: limits.SCHEDULE_INSTANTS_PER_STEP]))
             if are_tombstones_due and state.tombstones:
                 yield number, ForgetTombstones()
         if are_tombstones_due:
@@ -110,8 +116,10 @@ def _looked_for(state: BusState) -> Iterator[int]:
             yield turn_ms
 
 
-def _timed(state: BusState) -> Iterator[int]:
-    """The work time at which a key of a detector is due."""
+def _timed(state: BusState, time: BusTime) -> Iterator[int]:
+    """The work times at which a key of a detector is due, and a schedule, as long as both clocks go alike."""
+    if (due_ms := state.schedules.due_ms) is not None:
+        yield time.work_ms + due_ms - time.time_ms
     if state.emitters.due_ms is not None:
         yield max(state.emitters.due_ms, state.emitters.rest_until_ms)
 

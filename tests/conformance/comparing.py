@@ -30,6 +30,7 @@ def plain(loaded: Loaded) -> Any:
         health=tuple(sorted(loaded.health, key=lambda health: health.rule)),
         emitters=tuple(sorted(loaded.emitters, key=lambda record: record.uid)),
         emitter_tallies=tuple(sorted(loaded.emitter_tallies, key=lambda tally: tally.owner)),
+        schedules=tuple(sorted(loaded.schedules, key=lambda schedule: schedule.uid)),
     )
 
 
@@ -52,6 +53,7 @@ def facts(state: BusState) -> Any:
         (state.health, state.unwell),
         (state.emitters.by_uid, state.emitters.by_name, state.emitters.names, state.emitters.tallies),
         (sorted(state.emitters.plans), dict(state.emitters.listening.items())),
+        (state.schedules.by_uid, state.schedules.names),
         dict(state.live.items()),
         counts,
     )

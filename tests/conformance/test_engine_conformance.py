@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from eventyard.core import schedule
 from eventyard.core.access import EVERYTHING, AccessKey, Grant, Scope
 from eventyard.core.bus_state import Queue
 from eventyard.core.cause import Derivation
@@ -17,6 +18,7 @@ from eventyard.core.delivery import Delivery, Key, State
 from eventyard.core.emitter import EmitterRecord, EmitterTally, Kept, Kind
 from eventyard.core.health import Health
 from eventyard.core.rule import Status, Tombstone
+from eventyard.core.schedule import Missed, ScheduleRecord
 from eventyard.core.view import Known
 from eventyard.ports import Engine
 from tests.conformance.engines import (
@@ -458,6 +460,22 @@ def test_what_is_kept_of_keys_is_found_by_key_in_its_order_and_by_time(engine: E
     assert view.kept(BUS, 3, "é") is None
 
 
+def test_schedules_load_until_they_are_deleted(engine: Engine) -> None:
+    missing = Missed(5, 6, count=2, published=1, is_more=True)
+    changed = msgspec.structs.replace(a_schedule(3), version=5, done_ms=77, last_ms=70, published=4, missed=missing)
+    engine.commit([founding(1), Changes(BUS, TIME, 9, schedules=[a_schedule(3), a_schedule(4)])])
+    engine.commit([Changes(BUS, TIME, 9, schedules=[changed, msgspec.structs.replace(a_schedule(4), is_deleted=True)])])
+    assert engine.load()[1].schedules == (changed,)
+
+    engine.commit([Changes(BUS, TIME, 9, schedules=[msgspec.structs.replace(changed, is_deleted=True)])])
+    assert engine.load()[1].schedules == ()
+
+
+def a_schedule(uid: int) -> ScheduleRecord:
+    said, _ = schedule.parse(b'{"cron": "0 8 * * *", "zone": "Europe/Berlin", "emit": {"type": "x", "data": {"price": 1.10}}}')
+    return ScheduleRecord(uid, f"schedule-{uid}", uid, said, 1, 1, 1)
+
+
 def test_what_stands_in_lanes_loads_for_rules_that_keep_order(engine: Engine) -> None:
     rows = [waiting(1, lane=5), blocked(2, lane=5), dead(3, lane=6), leased(4, lane=7), waiting(8)]
     ended = Delivery(RULE, 0, 9, State.DELIVERED, 1, lane=5)
@@ -608,6 +626,7 @@ def test_a_bus_holds_something_until_it_is_emptied(engine: Engine) -> None:
         health=[Health(1), Health(2)],
         emitters=[EmitterRecord(1, Kind.DETECTOR, "d", 1, msgspec.Raw(b"{}"), 1, 1)],
         kept=[Kept(1, "k", 1, b"1"), Kept(1, "l", 1, b"1")],
+        schedules=[a_schedule(1), a_schedule(2)],
     )
     engine.commit([founding(1, 2), full, msgspec.structs.replace(full, bus=1)])
     assert engine.view.holds(2)

@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from eventyard.core import bus_events, incarnation, limits
+from eventyard.core import bus_events, incarnation, limits, schedule
 from eventyard.core.access import EVERYTHING, AccessKey
 from eventyard.core.changes import Filter, Retention
 from eventyard.core.commands import (
@@ -19,10 +19,13 @@ from eventyard.core.commands import (
     DeleteBus,
     DeleteEmitter,
     DeleteRule,
+    DeleteSchedule,
     EndReplay,
     EnforceCap,
+    PauseSchedule,
     Publish,
     Purge,
+    PutSchedule,
     Redrive,
     Replay,
     RevokeKey,
@@ -37,6 +40,7 @@ from eventyard.core.emitter import Kind
 from eventyard.core.event import Event, make
 from eventyard.core.reply import RefusedReply, Reply
 from eventyard.core.verdict import Dead, Delivered, Gone, Retry, Verdict
+from eventyard.writer import Writer
 from tests.support.builders import an_event, put_detector
 from tests.support.houses import House
 
@@ -104,6 +108,23 @@ def edits(bus: House) -> list[Event]:
     run = bus.do(Replay("r", "earliest")).run
     bus.do(EndReplay("r", run))
     bus.do(DeleteRule("r"))
+    return []
+
+
+def schedules(bus: House) -> list[Event]:
+    daily, hourly = (
+        schedule.parse(b'{"cron": "0 %s * * *", "emit": {"type": "shop.opens"}}' % hour)[0] for hour in (b"8", b"*")
+    )
+    bus.do(PutSchedule("s", daily))
+    bus.do(PutSchedule("s", hourly))
+    for is_paused in (True, False):
+        bus.do(PauseSchedule("s", is_paused))
+    bus.clock.wall_ms += 86_400_000
+    bus.writer = Writer(bus.engine, bus.clock)
+    bus.writer.open(lambda: "never")
+    bus.furnish()
+    bus.rest()
+    bus.do(DeleteSchedule("s"))
     return []
 
 
@@ -198,6 +219,7 @@ def detectors(bus: House) -> list[Event]:
 
 STORIES: list[Callable[[House], list[Event]]] = [
     edits,
+    schedules,
     dead_letters,
     trouble,
     breakers,

@@ -20,7 +20,7 @@ PARTS = (
     *("answers", "backtesting", "buffering", "building", "call", "causes", "consuming", "databases", "dead_letters", "errors"),
     *("event", "explaining", "following", "inbox", "keys", "messages", "methods", "outbox", "patience", "protocol"),
     *("publishers", "pulling", "received", "receiver", "relaying", "requests", "runs", "service", "shells", "signatures"),
-    *("tables", "waiting_rows", "working"),
+    *("detectors", "schedules", "storytelling", "tables", "waiting_rows", "working"),
 )
 AT_ONCE = Patience(attempts_max=3, first_s=0.0)
 PUBLISHED = {"id": "1", "source": "/shop", "position": 7, "duplicate": False}

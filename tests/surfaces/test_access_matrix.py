@@ -69,7 +69,15 @@ class Callers:
 
     def answer(self, operation: Operation, key: str) -> tuple[int, dict[str, Any], str]:
         """Status, problem, and WWW-Authenticate. Of a stream only the head is read."""
-        named = {"rule": "rule", "position": 1, "run": 1, "key": "00000000", "detector": "detector", "of": "car-7"}
+        named = {
+            "rule": "rule",
+            "position": 1,
+            "run": 1,
+            "key": "00000000",
+            "detector": "detector",
+            "schedule": "schedule",
+            "of": "car-7",
+        }
         path = operation.path.format(bus=OWN, **named)
         headers = {"authorization": f"Bearer {key}"} if key else {}
         with self.bus.door._client.stream(operation.method, path, headers=headers) as answer:

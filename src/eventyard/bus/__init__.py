@@ -22,6 +22,7 @@ from eventyard.bus.detectors import DetectorCalls
 from eventyard.bus.explaining import ExplainCalls
 from eventyard.bus.figures import Figures, Holdings, Reading, Waiting, Watch
 from eventyard.bus.keys import KeyCalls
+from eventyard.bus.schedules import ScheduleCalls
 from eventyard.bus.storytelling import StoryCalls
 from eventyard.bus.workers import WorkerCalls
 from eventyard.consumers import Consumers
@@ -49,7 +50,7 @@ __all__ = ["Eventyard"]
 T = TypeVar("T")
 
 
-class Eventyard(WorkerCalls, DetectorCalls, DeadLetterCalls, ExplainCalls, StoryCalls, BacktestCalls, KeyCalls):
+class Eventyard(WorkerCalls, DetectorCalls, DeadLetterCalls, ExplainCalls, StoryCalls, BacktestCalls, KeyCalls, ScheduleCalls):
     """One store and its stages. `start` before anything else, `stop` at the end; a crash instead of `stop` loses nothing."""
 
     def __init__(

@@ -38,6 +38,9 @@ class BusDepth(msgspec.Struct):
     bytes: int | None = 0
     damaged: int = 0
     rules: int = 0
+    schedules: int = 0
+    overdue_s: float = 0.0
+    """How late the schedule is that should have published longest ago."""
 
 
 class RuleDepth(msgspec.Struct):
@@ -198,6 +201,8 @@ class Reading:
         depth.head += state.head
         depth.damaged += self._engine.damaged(state.record.number)
         depth.rules += len(state.by_name)
+        depth.schedules += len(state.schedules.by_name)
+        depth.overdue_s = max(depth.overdue_s, state.schedules.overdue_ms(self._now().time_ms) / 1000)
         read = None if self._is_late else _or_none(lambda: history.bus_status(view, state).bytes)
         depth.bytes = None if read is None or depth.bytes is None else depth.bytes + read
 

@@ -1,4 +1,4 @@
-"""`eventyard apply`: buses, rules and detectors as documents say. The plan is shown first, and a second time there is nothing to do."""
+"""`eventyard apply`: buses, rules, detectors and schedules as documents say. The plan is shown first, and a second time there is nothing to do."""
 
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,7 +32,7 @@ def apply(
     is_sure: Sure = False,
     prune: Annotated[
         bool,
-        typer.Option("--prune", help="Delete rules and detectors of the same owner that no document has, on the buses named."),
+        typer.Option("--prune", help="Delete what the same owner has and no document, on the buses named."),
     ] = False,
     owner: Annotated[
         str | None, typer.Option("--owner", metavar="LABEL", help="Whose the rules are, where they do not say it.")
@@ -44,7 +44,7 @@ def apply(
     url: Url = DEFAULT_URL,
     as_json: Json = False,
 ) -> int:
-    """Make buses, rules and detectors what documents say; show first what changes.
+    """Make a server what documents say, buses to schedules; show first what changes.
 
     A second time there is nothing to do. What no document names is left
     alone; --prune deletes rules that carry the documents' owner.
@@ -87,7 +87,8 @@ def present(client: "Client", wanted: "Declared") -> "Present":
 
     buses = {bus.name: bus for bus in client.buses() if bus.name in wanted.bus_names}
     rules = {name: {rule.name: rule for rule in client.rules(bus=name)} for name in buses}
-    return Present(buses, rules, {name: {one.name: one for one in client.detectors(bus=name)} for name in buses})
+    detectors = {name: {one.name: one for one in client.detectors(bus=name)} for name in buses}
+    return Present(buses, rules, detectors, {name: {one.name: one for one in client.schedules(bus=name)} for name in buses})
 
 
 # The plan
@@ -157,10 +158,19 @@ def take(client: "Client", step: "Step") -> None:
             client.create_bus(step.name)
     elif step.kind == "detector":
         _take_detector(client, step)
+    elif step.kind == "schedule":
+        _take_schedule(client, step)
     elif step.act == "delete":
         client.delete_rule(step.name, bus=step.bus, version=step.version)
     else:
         client.put_rule(step.name, msgspec.json.encode(step.document), bus=step.bus, version=step.version)
+
+
+def _take_schedule(client: "Client", step: "Step") -> None:
+    if step.act == "delete":
+        client.delete_schedule(step.name, bus=step.bus, version=step.version)
+    else:
+        client.put_schedule(step.name, msgspec.json.encode(step.document), bus=step.bus, version=step.version)
 
 
 def _take_detector(client: "Client", step: "Step") -> None:

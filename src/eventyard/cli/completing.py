@@ -43,6 +43,16 @@ def _before(prefix: str) -> str | None:
     return prefix[:-1] + chr(ord(prefix[-1]) - 1) + "\x7f" if prefix else None
 
 
+def schedules(context: typer.Context, incomplete: str) -> list[str]:
+    """As `rules`."""
+    bus = context.params.get("bus")
+    return _names(
+        context,
+        incomplete,
+        lambda client: client.schedules(bus=bus if isinstance(bus, str) else "default", after=_before(incomplete)),
+    )
+
+
 def buses(context: typer.Context, incomplete: str) -> list[str]:
     return _names(context, incomplete, lambda client: client.buses())
 

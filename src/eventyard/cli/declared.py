@@ -1,6 +1,6 @@
-"""What documents say there should be: buses with their retention, rules, and detectors. Everything that can be told without a server is checked here.
+"""What documents say there should be: buses with their retention, rules, detectors and schedules. Everything that can be told without a server is checked here.
 
-A document is a rule (it has a `pattern` or a `target`), a detector (it has `on`, `when` and `emit`), a bus (it has a `retention`), or all kinds by
+A document is a rule (it has a `pattern` or a `target`), a detector (it has `on`, `when` and `emit`), a schedule (it has `emit` alone), a bus (it has a `retention`), or all kinds by
 the dozen:
 
     {"bus": "shop", "owner": "team-a", "buses": [{"name": "shop", ...}], "rules": [{"name": "rewards", "pattern": {}, ...}],
@@ -17,6 +17,7 @@ from eventyard.cli.failures import Failure
 from eventyard.core import detector_document
 from eventyard.core import document as documents
 from eventyard.core import rule as rules
+from eventyard.core import schedule as schedules
 from eventyard.core.detector_document import Detector
 from eventyard.core.errors import InvalidRequest, Refused
 
@@ -79,22 +80,41 @@ class DeclaredDetector(msgspec.Struct, frozen=True):
         return f"{self.bus}/{self.name}"
 
 
-Named = TypeVar("Named", DeclaredRule, DeclaredDetector)
+class DeclaredSchedule(msgspec.Struct, frozen=True):
+    """As `DeclaredRule`."""
+
+    where: str
+    bus: str
+    name: str
+    members: dict[str, Any]
+    schedule: schedules.Schedule
+
+    @property
+    def owner(self) -> str:
+        return self.schedule.owner
+
+    @property
+    def called(self) -> str:
+        return f"{self.bus}/{self.name}"
+
+
+Named = TypeVar("Named", DeclaredRule, DeclaredDetector, DeclaredSchedule)
 
 
 class Declared(msgspec.Struct, frozen=True):
     buses: list[DeclaredBus]
     rules: list[DeclaredRule]
     detectors: list[DeclaredDetector] = []
+    schedules: list[DeclaredSchedule] = []
 
     @property
     def bus_names(self) -> set[str]:
         return {bus.name for bus in self.buses} | {one.bus for one in self.placed}
 
     @property
-    def placed(self) -> list[DeclaredRule | DeclaredDetector]:
+    def placed(self) -> list[DeclaredRule | DeclaredDetector | DeclaredSchedule]:
         """All that stands on some bus."""
-        return [*self.rules, *self.detectors]
+        return [*self.rules, *self.detectors, *self.schedules]
 
     @property
     def owners(self) -> set[str]:
@@ -106,19 +126,24 @@ def read(found: Iterable[Document], *, bus: str, owner: str) -> Declared:
     buses: dict[str, tuple[str, DeclaredBus]] = {}
     named: dict[tuple[str, str], DeclaredRule] = {}
     detectors: dict[tuple[str, str], DeclaredDetector] = {}
+    timed: dict[tuple[str, str], DeclaredSchedule] = {}
     for part in _parts(found, bus):
         match part.kind:
             case "rules":
                 _add(named, _rule(part, owner), part)
             case "detectors":
                 _add(detectors, _detector(part, owner), part)
+            case "schedules":
+                _add(timed, _schedule(part, owner), part)
             case "buses":
                 declared = _bus(part)
                 if declared.name in buses:
                     where = buses[declared.name][0]
                     _refuse(part.where, f"found the bus {declared.name} a second time; it stands in {where}")
                 buses[declared.name] = (part.where, declared)
-    return Declared([declared for _, declared in buses.values()], list(named.values()), list(detectors.values()))
+    return Declared(
+        [declared for _, declared in buses.values()], list(named.values()), list(detectors.values()), list(timed.values())
+    )
 
 
 def _add(named: dict[tuple[str, str], Named], one: Named, part: "_Part") -> None:
@@ -127,7 +152,7 @@ def _add(named: dict[tuple[str, str], Named], one: Named, part: "_Part") -> None
     named[one.bus, one.name] = one
 
 
-_Kind = Literal["buses", "rules", "detectors"]
+_Kind = Literal["buses", "rules", "detectors", "schedules"]
 
 
 class _Part(msgspec.Struct, frozen=True):
@@ -141,26 +166,30 @@ class _Part(msgspec.Struct, frozen=True):
 def _parts(found: Iterable[Document], bus: str) -> Iterator[_Part]:
     for document in found:
         members = document.value
-        if members.keys() & {"buses", "rules", "detectors"}:
+        if members.keys() & set(_KINDS):
             yield from _collected(document, bus)
         elif members.keys() & {"pattern", "target"}:
             yield _Part(document.where, "rules", members, bus)
         elif members.keys() >= {"on", "when"}:
             yield _Part(document.where, "detectors", members, bus)
+        elif "emit" in members:
+            yield _Part(document.where, "schedules", members, bus)
         elif "retention" in members:
             yield _Part(document.where, "buses", members, bus)
         else:
             _refuse(
                 document.where,
-                'found neither "rules", "buses", nor "detectors", nor the "pattern" and "target" of a rule,'
-                ' nor the "on" and "when" of a detector',
+                'found neither "rules", "buses", nor "detectors" or "schedules", nor the "pattern" and "target" of a rule,'
+                ' the "on" and "when" of a detector, or the "emit" of a schedule',
             )
 
 
 def _collected(document: Document, bus: str) -> Iterator[_Part]:
     members, where = document.value, document.where
     if unknown := members.keys() - {"bus", "owner", *_KINDS}:
-        _refuse(where, f'unknown field "{min(unknown)}"; known beside "rules", "detectors" and "buses": bus, owner')
+        _refuse(
+            where, f'unknown field "{min(unknown)}"; known beside "rules", "detectors", "schedules" and "buses": bus, owner'
+        )
     bus = _text(members, "bus", where) or bus
     owner = _text(members, "owner", where)
     for name in _KINDS:
@@ -173,7 +202,7 @@ def _collected(document: Document, bus: str) -> Iterator[_Part]:
             yield _Part(f"{where}, {name}/{index}", name, item, bus, owner)
 
 
-_KINDS: tuple[_Kind, ...] = ("buses", "rules", "detectors")
+_KINDS: tuple[_Kind, ...] = ("buses", "rules", "detectors", "schedules")
 
 
 def _bus(part: _Part) -> DeclaredBus:
@@ -208,6 +237,18 @@ def _detector(part: _Part, owner: str) -> DeclaredDetector:
     except Refused as error:
         _refuse(where, str(error))
     return DeclaredDetector(where, bus, name, members, detector)
+
+
+def _schedule(part: _Part, owner: str) -> DeclaredSchedule:
+    name, bus, where = _placed(part, "schedule")
+    members = _members(part, owner, where)
+    try:
+        rules.check_name(name, what="schedule")
+        rules.check_name(bus, what="bus")
+        schedule, _ = schedules.parse(msgspec.json.encode(members))
+    except Refused as error:
+        _refuse(where, str(error))
+    return DeclaredSchedule(where, bus, name, members, schedule)
 
 
 def _placed(part: _Part, kind: str) -> tuple[str, str, str]:

@@ -11,10 +11,12 @@ import msgspec
 
 from eventyard.core.detector_document import Detector
 from eventyard.core.rule import Rule
+from eventyard.core.schedule import Schedule
 
 if TYPE_CHECKING:
     from eventyard.client import Detector as ShownDetector
     from eventyard.client import Rule as ShownRule
+    from eventyard.client import Schedule as ShownSchedule
 
 SECRET = "secret"  # noqa: S105 - the name of the field
 _NOTHING = object()
@@ -78,6 +80,16 @@ def document_shown(rule: "ShownRule") -> dict[str, Any]:
             "owner": rule.owner,
         }
     )
+
+
+def schedule_of(schedule: Schedule) -> dict[str, Any]:
+    """A schedule that was read, every default written out, as `schedule_shown` has it too."""
+    whole: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schedule))
+    return whole
+
+
+def schedule_shown(schedule: "ShownSchedule") -> dict[str, Any]:
+    return {name: getattr(schedule, name) for name in Schedule.__struct_fields__}
 
 
 _ORDER = ("description", "owner", "pattern", "target", "start", "delivery", "replay")

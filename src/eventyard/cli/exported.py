@@ -10,17 +10,19 @@ from eventyard.cli import differences
 from eventyard.cli.differences import pattern_of
 from eventyard.core.detector_document import Detector
 from eventyard.core.rule import DeliveryPolicy, HttpTarget, QueueTarget, Rule
+from eventyard.core.schedule import Emit, Schedule
 
 if TYPE_CHECKING:
     from eventyard.client import Bus
     from eventyard.client import Detector as ShownDetector
     from eventyard.client import Rule as ShownRule
+    from eventyard.client import Schedule as ShownSchedule
 
 
 class Exported(msgspec.Struct, frozen=True):
     """`path` is where it goes in a folder, without the end of the name."""
 
-    kind: Literal["buses", "rules", "detectors"]
+    kind: Literal["buses", "rules", "detectors", "schedules"]
     bus: str
     path: PurePath
     value: dict[str, Any]
@@ -59,6 +61,16 @@ _DETECTOR_ORDER = (
     *(name for name in Detector.__struct_fields__ if name not in {"description", "owner"}),
 )
 
+
+def schedule_document(bus: str, schedule: "ShownSchedule") -> Exported:
+    told = _beyond(differences.schedule_shown(schedule), _SCHEDULE) | {"emit": _beyond(schedule.emit, _SCHEDULE_EMIT)}
+    named = {"name": schedule.name, "bus": bus} | {name: told[name] for name in _SCHEDULE_ORDER if name in told}
+    return Exported("schedules", bus, PurePath(bus, "schedules", schedule.name), _rounded(named))
+
+
+_SCHEDULE_ORDER = ("description", "owner", "cron", "every_s", "at", "zone", "start", "end", "jitter_s", "misfire", "emit")
+
+
 _ORDER = ("name", "bus", "description", "owner", "pattern", "target", "start", "delivery", "replay")
 
 
@@ -78,6 +90,7 @@ _DETECTOR = {
     for field in msgspec.structs.fields(Detector)
     if not field.required
 }
+_SCHEDULE, _SCHEDULE_EMIT = _defaults(Schedule), _defaults(Emit)
 _TARGETS = {"http": _defaults(HttpTarget), "queue": _defaults(QueueTarget), "bus": {}}
 
 

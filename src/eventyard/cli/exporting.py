@@ -1,4 +1,4 @@
-"""`eventyard export`: buses, rules and detectors as documents that `apply` takes back."""
+"""`eventyard export`: buses, rules, detectors and schedules as documents that `apply` takes back."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,12 +28,12 @@ def export(
     ] = None,
     owner: Annotated[
         str | None,
-        typer.Option("--owner", metavar="LABEL", help="Only rules and detectors that carry this owner, and no buses."),
+        typer.Option("--owner", metavar="LABEL", help="Only what carries this owner, and no buses."),
     ] = None,
     url: Url = DEFAULT_URL,
     as_json: Json = False,
 ) -> int:
-    """Write buses, rules and detectors as documents: YAML, or with --json a JSON line each.
+    """Write buses, rules, detectors and schedules as documents: YAML, or JSON lines.
 
     What is as it would be anyway is left out.
 
@@ -69,12 +69,15 @@ def _documents(client: "Client", names: list[str], owner: str | None) -> "Iterat
         for detector in client.detectors(bus=bus.name):
             if owner is None or detector.owner == owner:
                 yield exported.detector_document(bus.name, detector)
+        for schedule in client.schedules(bus=bus.name):
+            if owner is None or schedule.owner == owner:
+                yield exported.schedule_document(bus.name, schedule)
 
 
 def _print(screen: Screen, documents: "list[Exported]") -> None:
     from eventyard.cli import yaml_text  # noqa: PLC0415 - heavy, see the package
 
-    whole: dict[str, list[Any]] = {"buses": [], "rules": [], "detectors": []}
+    whole: dict[str, list[Any]] = {"buses": [], "rules": [], "detectors": [], "schedules": []}
     for document in documents:
         whole[document.kind].append(document.value)
     screen.say(yaml_text.written([{kind: found for kind, found in whole.items() if found}]).removesuffix("\n"))

@@ -20,6 +20,9 @@ RuleName = Annotated[str, typer.Argument(metavar="RULE", help="The rule's name."
 DetectorName = Annotated[
     str, typer.Argument(metavar="DETECTOR", help="The detector's name.", autocompletion=completing.detectors)
 ]
+ScheduleName = Annotated[
+    str, typer.Argument(metavar="SCHEDULE", help="The schedule's name.", autocompletion=completing.schedules)
+]
 BusName = Annotated[str, typer.Argument(metavar="NAME", help="The bus's name.", autocompletion=completing.buses)]
 Sure = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 

@@ -5,18 +5,18 @@ of the documents.
 """
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from eventyard.cli import differences
-from eventyard.cli.declared import Declared, DeclaredBus, DeclaredDetector, DeclaredRule
+from eventyard.cli.declared import Declared, DeclaredBus, DeclaredDetector, DeclaredRule, DeclaredSchedule
 from eventyard.cli.differences import Difference
 from eventyard.cli.failures import Failure
 
 if TYPE_CHECKING:
-    from eventyard.client import Bus, Detector, Rule
+    from eventyard.client import Bus, Detector, Rule, Schedule
 
 
 class Act(enum.StrEnum):
@@ -27,13 +27,13 @@ class Act(enum.StrEnum):
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One bus, rule or detector. `document` is what is put; `remark` is what the plan leaves as it is although the document says otherwise.
+    """One bus, rule, detector or schedule. `document` is what is put; `remark` is what the plan leaves as it is although the document says otherwise.
 
     `version`: of the rule that the plan saw, 0 for none. Where it is another by then, the step is refused.
     """
 
     act: Act
-    kind: Literal["bus", "rule", "detector"]
+    kind: Literal["bus", "rule", "detector", "schedule"]
     bus: str
     name: str
     differences: tuple[Difference, ...] = ()
@@ -48,11 +48,12 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Present(msgspec.Struct, frozen=True):
-    """What is there: every bus that documents name, and its rules and detectors by name."""
+    """What is there: every bus that documents name, and its rules, detectors and schedules by name."""
 
     buses: Mapping[str, "Bus"]
     rules: Mapping[str, Mapping[str, "Rule"]]
     detectors: Mapping[str, Mapping[str, "Detector"]] = {}
+    schedules: Mapping[str, Mapping[str, "Schedule"]] = {}
 
 
 def plan(declared: Declared, present: Present, *, pruned: frozenset[str], takes_over: bool) -> list[Step]:
@@ -64,6 +65,10 @@ def plan(declared: Declared, present: Present, *, pruned: frozenset[str], takes_
         *(
             _detector_step(one, present.detectors.get(one.bus, {}).get(one.name), takes_over=takes_over)
             for one in declared.detectors
+        ),
+        *(
+            _schedule_step(one, present.schedules.get(one.bus, {}).get(one.name), takes_over=takes_over)
+            for one in declared.schedules
         ),
         *_deletions(declared, present, pruned),
     ]
@@ -106,6 +111,19 @@ def _rule_step(declared: DeclaredRule, present: "Rule | None", *, takes_over: bo
     return Step(act, "rule", declared.bus, declared.name, found, members, remark=remark, version=version)
 
 
+def _schedule_step(declared: DeclaredSchedule, present: "Schedule | None", *, takes_over: bool) -> Step:
+    wanted = differences.schedule_of(declared.schedule)
+    if present is None:
+        when = declared.schedule.cron or declared.schedule.at or f"every {declared.schedule.every_s:g} s"
+        summary = f"{when} -> {declared.schedule.emit.type}"
+        return Step(Act.CREATE, "schedule", declared.bus, declared.name, document=declared.members, summary=summary)
+    before = differences.schedule_shown(present)
+    _check_owner(declared, before, takes_over=takes_over)
+    found = tuple(differences.between(before, wanted))
+    act, version = Act.CHANGE if found else Act.KEEP, present.state.version
+    return Step(act, "schedule", declared.bus, declared.name, found, declared.members, version=version)
+
+
 def _detector_step(declared: DeclaredDetector, present: "Detector | None", *, takes_over: bool) -> Step:
     wanted = differences.detector_document(declared.detector)
     if present is None:
@@ -130,8 +148,10 @@ def _target(target: dict[str, Any]) -> str:
     return "its queue" if "queue" in target else str(target.get("http", {}).get("url", ""))
 
 
-def _check_owner(declared: DeclaredRule | DeclaredDetector, before: Mapping[str, Any], *, takes_over: bool) -> None:
-    kind = "rule" if isinstance(declared, DeclaredRule) else "detector"
+def _check_owner(
+    declared: DeclaredRule | DeclaredDetector | DeclaredSchedule, before: Mapping[str, Any], *, takes_over: bool
+) -> None:
+    kind = type(declared).__name__.removeprefix("Declared").lower()
     if before["owner"] not in {"", declared.owner} and not takes_over:
         raise Failure(
             f'{declared.where}: found the {kind} {declared.called} there, and it belongs to "{before["owner"]}"',
@@ -170,13 +190,19 @@ def _deletions(declared: Declared, present: Present, pruned: frozenset[str]) -> 
             if rule.owner and rule.owner in pruned and (bus, name) not in wanted:
                 summary = f'of "{rule.owner}", in no document'
                 yield Step(Act.DELETE, "rule", bus, name, summary=summary, version=rule.state.version)
-    yield from _detector_deletions(declared, present, pruned)
+    yield from _other_deletions("detector", declared.detectors, present.detectors, pruned)
+    yield from _other_deletions("schedule", declared.schedules, present.schedules, pruned)
 
 
-def _detector_deletions(declared: Declared, present: Present, pruned: frozenset[str]) -> Iterator[Step]:
-    wanted = {(one.bus, one.name) for one in declared.detectors}
-    for bus in sorted(present.detectors):
-        for name, one in sorted(present.detectors[bus].items()):
+def _other_deletions(
+    kind: Literal["detector", "schedule"],
+    declared: Sequence[DeclaredDetector | DeclaredSchedule],
+    present: Mapping[str, Mapping[str, Any]],
+    pruned: frozenset[str],
+) -> Iterator[Step]:
+    wanted = {(one.bus, one.name) for one in declared}
+    for bus in sorted(present):
+        for name, one in sorted(present[bus].items()):
             if one.owner and one.owner in pruned and (bus, name) not in wanted:
                 summary = f'of "{one.owner}", in no document'
-                yield Step(Act.DELETE, "detector", bus, name, summary=summary, version=one.state.version)
+                yield Step(Act.DELETE, kind, bus, name, summary=summary, version=one.state.version)

@@ -39,6 +39,7 @@ from eventyard.client.publishers import AsyncPublisher, Publisher
 from eventyard.client.received import CloudEvent
 from eventyard.client.receiver import Receiver
 from eventyard.client.relaying import RefusedRow, Relayed
+from eventyard.client.schedules import Schedule, ScheduleState
 from eventyard.client.service import RuleBelongsToOthers, Service
 from eventyard.client.shells import AsyncClient, Client
 from eventyard.client.signatures import InvalidSignature, verify_event_headers, verify_webhook
@@ -94,6 +95,8 @@ __all__ = [
     "RuleState",
     "RuleStatus",
     "Samples",
+    "Schedule",
+    "ScheduleState",
     "Service",
     "Settled",
     "ShapedRequest",

@@ -12,6 +12,7 @@ from eventyard.client import backtesting, explaining, protocol, pulling, runs, s
 from eventyard.client import dead_letters as letters
 from eventyard.client import detectors as detecting
 from eventyard.client import keys as access
+from eventyard.client import schedules as timed
 from eventyard.client.answers import StoredEvent
 from eventyard.client.call import Call, Walk
 from eventyard.client.consuming import Consume, consume
@@ -128,6 +129,13 @@ class Methods:
     delete_detector = Method(detecting.delete_detector)
     detector_keys = Stream(detecting.detector_keys)
     detector_key = Method(detecting.detector_key)
+
+    put_schedule = Method(timed.put_schedule)
+    schedule = Method(timed.schedule)
+    schedules = Stream(timed.schedules)
+    delete_schedule = Method(timed.delete_schedule)
+    pause_schedule = Method(timed.pause_schedule)
+    resume_schedule = Method(timed.resume_schedule)
 
     receive = Method(pulling.receive)
     acknowledge = Method(pulling.acknowledge)

@@ -25,6 +25,8 @@ from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import Pattern
 from eventyard.core.protection import Held, Protection
 from eventyard.core.rule import RuleRecord, Status, Tombstone
+from eventyard.core.schedule import ScheduleRecord
+from eventyard.core.schedule_book import ScheduleBook
 
 
 class Queue(msgspec.Struct):
@@ -97,6 +99,7 @@ class Loaded(msgspec.Struct, frozen=True):
     emitter_tallies: tuple[EmitterTally, ...] = ()
     kept_due_ms: int | None = None
     """When a key of any emitter is due first."""
+    schedules: tuple[ScheduleRecord, ...] = ()
 
 
 class BusState:
@@ -104,8 +107,7 @@ class BusState:
 
     def __init__(self, loaded: Loaded) -> None:
         self.record = loaded.record
-        self.head = loaded.head
-        self.floor = loaded.floor
+        self.head, self.floor = loaded.head, loaded.floor
         self.log_bytes = loaded.log_bytes
         self.gaps = loaded.gaps
         self.time = loaded.time
@@ -145,6 +147,7 @@ class BusState:
         rest_until_ms = loaded.time.work_ms + limits.HOLDS_REST_MS if loaded.emitters else 0
         self.emitters = EmitterState(loaded.emitters, loaded.emitter_tallies, loaded.kept_due_ms, rest_until_ms)
         self.protection = Protection(self.health)
+        self.schedules = ScheduleBook(loaded.schedules, loaded.record.incarnation)
         self._apply_backfills(loaded.backfills)
         for record in sorted(loaded.rules, key=lambda record: record.uid):
             self.live = with_record(self.live, self._place_rule(record), record)
@@ -218,6 +221,7 @@ class BusState:
         self._apply_tombstones(changes.tombstones)
         self._apply_health(changes.health)
         self.emitters.apply(changes)
+        self.schedules.apply(changes.schedules)
         self._apply_buses(changes.buses)
         self._apply_keys(changes.keys)
 

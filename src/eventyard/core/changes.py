@@ -21,6 +21,7 @@ from eventyard.core.health import Health
 from eventyard.core.reply import ReplyOutcome
 from eventyard.core.rule import RuleRecord, Tombstone
 from eventyard.core.rule_history import RuleVersion
+from eventyard.core.schedule import ScheduleRecord
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
@@ -200,6 +201,7 @@ class Changes(msgspec.Struct, dict=True):
     emitter_tallies: list[EmitterTally] = []
     looked: Looked | None = None
     """For memory alone: a store knows what is due."""
+    schedules: list[ScheduleRecord] = []
     buses: list[BusRecord] = []
     keys: list[AccessKey] = []
     forgotten: list[tuple[int, int]] = []
@@ -223,6 +225,7 @@ class Changes(msgspec.Struct, dict=True):
             or self.kept
             or self.emitter_tallies
             or self.looked
+            or self.schedules
             or self.buses
             or self.keys
             or self.forgotten

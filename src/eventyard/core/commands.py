@@ -15,6 +15,7 @@ from eventyard.core.event import Event
 from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import Pattern
 from eventyard.core.rule import Place, Rule, RuleRecord
+from eventyard.core.schedule import Schedule, ScheduleRecord
 from eventyard.core.verdict import Verdict
 
 
@@ -343,6 +344,42 @@ class RevokeKey(msgspec.Struct, frozen=True):
     principal: str = ""
 
 
+class PutSchedule(msgspec.Struct, frozen=True):
+    """Create or change the schedule `name`; `version` as in `PutRule`. Answered with a `SchedulePut`."""
+
+    name: str
+    schedule: Schedule
+    principal: str = ""
+    version: int | None = None
+
+
+class SchedulePut(msgspec.Struct, frozen=True):
+    record: ScheduleRecord
+    is_created: bool
+
+
+class DeleteSchedule(msgspec.Struct, frozen=True):
+    """Delete the schedule `name`, where it has this `version`. Its last record."""
+
+    name: str
+    principal: str = ""
+    version: int | None = None
+
+
+class PauseSchedule(msgspec.Struct, frozen=True):
+    """Pause or resume the schedule `name`. Its record."""
+
+    name: str
+    is_paused: bool
+    principal: str = ""
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """Publish what is due of these schedules, as much as one step does. Answered with None."""
+
+    schedules: tuple[int, ...]
+
+
 class Demand(msgspec.Struct, frozen=True):
     """How many more deliveries the claim takes now, over all rules that it is for, and for how long each is leased (work time).
 
@@ -388,4 +425,8 @@ Command = (
     | RunTimers
     | CreateKey
     | RevokeKey
+    | PutSchedule
+    | DeleteSchedule
+    | PauseSchedule
+    | Tick
 )

@@ -28,6 +28,7 @@ from eventyard.core.protection import ProtectionDraft
 from eventyard.core.reply import ReplyOutcome
 from eventyard.core.rule import RuleRecord, Status, Tombstone
 from eventyard.core.rule_history import RuleVersion
+from eventyard.core.schedule_book import ScheduleDraft
 from eventyard.core.strict_json import decode
 from eventyard.core.view import Known, View
 
@@ -59,6 +60,7 @@ class Draft:
         self.health = HealthDraft(state.health, state.unwell)
         self.emitters = EmitterDraft(state.emitters, view, state.record.number, time.work_ms)
         self.protection = ProtectionDraft(state.protection, time.work_ms)
+        self.schedules = ScheduleDraft(state.schedules)
         self.grants = Grants(demands, ledger or Ledger([limits.STEP_CHANGES_MAX] * len(demands)))
         self.leases: list[Lease] = []
         self.drained: list[tuple[int, int]] = []
@@ -126,6 +128,7 @@ class Draft:
             kept=self.emitters.changed_kept,
             emitter_tallies=self.emitters.changed_tallies,
             looked=self.emitters.looked,
+            schedules=self.schedules.changed,
             buses=list(self._buses.values()),
             keys=list(self._keys.values()),
             forgotten=self._forgotten,

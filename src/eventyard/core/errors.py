@@ -91,6 +91,10 @@ class InvalidDetector(Refused):
     code, title = "invalid-detector", "The detector cannot be used"
 
 
+class InvalidSchedule(Refused):
+    code, title = "invalid-schedule", "The schedule cannot be used"
+
+
 class ForbiddenTarget(Refused):
     code, title = "forbidden-target", "The target's address is not one this bus may call"
 

@@ -12,7 +12,7 @@ where a receiver waits and nobody is before it in the queue, so a push costs no 
 `publishing` is what becomes of an event, `replying` of a reply. `leasing` and `settling` are what queues give out and take back, `order` its lanes;
 `rule_edits` and `runs` what is asked of rules; `backfilling`, `intents` and `retention` bounded work on what is old; `detecting` what detectors make of what
 was appended, `emitter_edits` edits of them; `trouble` what the log is told of failures;
-`system` the list of buses, `key_edits` access keys.
+`system` the list of buses, `key_edits` access keys, `scheduling` schedules.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,6 +28,7 @@ from eventyard.core import (
     retention,
     rule_edits,
     runs,
+    scheduling,
     settling,
     system,
     trouble,
@@ -41,16 +42,19 @@ from eventyard.core.commands import (
     DeleteBus,
     DeleteEmitter,
     DeleteRule,
+    DeleteSchedule,
     EmptyBus,
     EndReplay,
     EnforceCap,
     Expire,
     ForgetTombstones,
+    PauseSchedule,
     Publish,
     Published,
     Purge,
     PutEmitter,
     PutRule,
+    PutSchedule,
     Redrive,
     Release,
     Replay,
@@ -65,6 +69,7 @@ from eventyard.core.commands import (
     Skip,
     Sweep,
     TellTrouble,
+    Tick,
     TrimParked,
 )
 from eventyard.core.draft import Draft
@@ -157,4 +162,8 @@ _STEPS: dict[type, Callable[[Draft, Any], Any]] = {
     RunTimers: detecting.run_timers,
     CreateKey: key_edits.create,
     RevokeKey: key_edits.revoke,
+    PutSchedule: scheduling.put,
+    DeleteSchedule: scheduling.delete,
+    PauseSchedule: scheduling.set_paused,
+    Tick: scheduling.tick,
 }

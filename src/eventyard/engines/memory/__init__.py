@@ -17,6 +17,7 @@ from eventyard.core.health import Health
 from eventyard.core.loss import Losses, Verified
 from eventyard.core.rule import RuleRecord, Status, Tombstone
 from eventyard.core.rule_history import Edit, RuleVersion, VersionKey
+from eventyard.core.schedule import ScheduleRecord
 from eventyard.core.system import SYSTEM_BUS
 from eventyard.core.view import Known, View
 from eventyard.ports import Footprint
@@ -42,6 +43,7 @@ class _Bus(msgspec.Struct):
     emitters: dict[int, EmitterRecord] = {}
     emitter_tallies: dict[int, EmitterTally] = {}
     kept: dict[tuple[int, str], Kept] = {}
+    schedules: dict[int, ScheduleRecord] = {}
 
 
 class MemoryEngine:
@@ -108,6 +110,7 @@ class MemoryEngine:
             emitters=tuple(bus.emitters.values()),
             emitter_tallies=tuple(bus.emitter_tallies.values()),
             kept_due_ms=min((row.due_ms for row in bus.kept.values() if row.due_ms is not None), default=None),
+            schedules=tuple(bus.schedules.values()),
             queues={key: Queue(list(counts), self._view.next_due(number, *key)) for key, counts in bus.counts.items()},
             leased=tuple(row for row in rows if row.state is State.LEASED),
             buses=tuple(r for r in self._records.values() if r.number != SYSTEM_BUS) if number == SYSTEM_BUS else (),
@@ -177,6 +180,8 @@ class MemoryEngine:
         bus.backfills = {
             key: kept for key, kept in bus.backfills.items() if not kept.is_removed and (kept.is_replay or not kept.is_done)
         }
+        bus.schedules.update((record.uid, record) for record in changes.schedules)
+        bus.schedules = {uid: record for uid, record in bus.schedules.items() if not record.is_deleted}
         bus.health.update((health.rule, health) for health in changes.health)
         bus.health = {key: health for key, health in bus.health.items() if not health.is_removed}
         bus.intents = {key: intent for key, intent in bus.intents.items() if not intent.is_done}

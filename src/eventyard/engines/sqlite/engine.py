@@ -30,6 +30,7 @@ from eventyard.core.errors import Damaged, InvalidSettings
 from eventyard.core.health import Health
 from eventyard.core.loss import Loss, Losses, Verified
 from eventyard.core.rule import Alike, RuleRecord, Tombstone
+from eventyard.core.schedule import ScheduleRecord
 from eventyard.core.system import SYSTEM_BUS
 from eventyard.core.view import View
 from eventyard.engines.sqlite import connection as connections
@@ -58,7 +59,7 @@ IDLE_READERS_MAX = 4
 """Reader connections kept open between uses, each with up to 2 MiB of cache."""
 
 
-_Record = TypeVar("_Record", RuleRecord, Backfill, Intent, Tombstone, Health)
+_Record = TypeVar("_Record", RuleRecord, Backfill, Intent, Tombstone, Health, ScheduleRecord)
 
 
 class SqliteEngine:
@@ -330,6 +331,7 @@ class SqliteEngine:
             gaps=load_gaps(self._connection, bus),
             health=tuple(self._records("healths", bus, Health)),
             **self._emitters(bus),
+            schedules=tuple(self._records("schedules", bus, ScheduleRecord)),
         )
 
     def _emitters(self, bus: int) -> dict[str, Any]:

@@ -317,6 +317,15 @@ WHERE bus = ?1 AND due_ms IS NOT NULL ORDER BY due_ms, owner, key LIMIT ?2
 -- name: kept_due_first
 SELECT min(due_ms) FROM kept INDEXED BY kept_due WHERE bus = ?1 AND due_ms IS NOT NULL
 
+-- name: set_schedule
+INSERT INTO schedule (bus, uid, record) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET record = ?3
+
+-- name: remove_schedule
+DELETE FROM schedule WHERE bus = ?1 AND uid = ?2
+
+-- name: schedules
+SELECT record FROM schedule WHERE bus = ?1 ORDER BY uid
+
 -- name: holds
 SELECT EXISTS (SELECT 1 FROM event WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM delivery WHERE bus = ?1)
@@ -330,6 +339,7 @@ SELECT EXISTS (SELECT 1 FROM event WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM health WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM emitter WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM kept WHERE bus = ?1)
+    OR EXISTS (SELECT 1 FROM schedule WHERE bus = ?1)
     OR EXISTS (SELECT 1 FROM stub WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM id_segment WHERE place BETWEEN ?2 AND ?3)
     OR EXISTS (SELECT 1 FROM id_bucket WHERE place BETWEEN ?2 AND ?3)
@@ -389,6 +399,11 @@ DELETE FROM emitter WHERE bus = ?1 AND uid <= (
 
 -- name: empty_kept
 DELETE FROM kept WHERE (bus, owner, key) IN (SELECT bus, owner, key FROM kept WHERE bus = ?1 LIMIT ?2)
+
+-- name: empty_schedule
+DELETE FROM schedule WHERE bus = ?1 AND uid <= (
+    SELECT max(uid) FROM (SELECT uid FROM schedule WHERE bus = ?1 ORDER BY uid LIMIT ?2)
+)
 
 -- name: empty_stub
 DELETE FROM stub WHERE place BETWEEN ?1 AND (

@@ -14,9 +14,12 @@ from eventyard.core.errors import Damaged
 from eventyard.core.health import Health
 from eventyard.core.rule import RuleRecord, Tombstone
 from eventyard.core.rule_history import RuleVersion
+from eventyard.core.schedule import ScheduleRecord
 from eventyard.engines.sqlite import files
 
-Record = TypeVar("Record", BusRecord, RuleRecord, RuleVersion, Backfill, Intent, Tombstone, AccessKey, Health, EmitterRecord)
+Record = TypeVar(
+    "Record", BusRecord, RuleRecord, RuleVersion, Backfill, Intent, Tombstone, AccessKey, Health, EmitterRecord, ScheduleRecord
+)
 
 KINDS: Final = MappingProxyType(
     {
@@ -29,6 +32,7 @@ KINDS: Final = MappingProxyType(
         "access_key": AccessKey,
         "health": Health,
         "emitter": EmitterRecord,
+        "schedule": ScheduleRecord,
     }
 )
 """What the column `record` of each table holds."""

@@ -36,7 +36,20 @@ from eventyard.engines.sqlite.statements import read
 
 SQL = read(Path(__file__).with_name("salvaging.sql").read_text(encoding="utf-8"))
 
-BY_BUS = ("derivation", "delivery", "tally", "rule", "rule_version", "backfill", "intent", "health", "emitter", "kept", "gap")
+BY_BUS = (
+    "derivation",
+    "delivery",
+    "tally",
+    "rule",
+    "rule_version",
+    "backfill",
+    "intent",
+    "health",
+    "emitter",
+    "kept",
+    "schedule",
+    "gap",
+)
 """Tables whose key begins with the bus and goes on with a number."""
 
 BY_NAME = ("tombstone", "access_key")

@@ -112,6 +112,15 @@ SELECT owner, bus, key, due_ms, record FROM kept WHERE bus = ?3 AND owner BETWEE
 -- name: keep_kept
 INSERT OR IGNORE INTO kept (owner, bus, key, due_ms, record) VALUES (?, ?, ?, ?, ?)
 
+-- name: walk_schedule_up
+SELECT uid, bus, record FROM schedule WHERE bus = ?3 AND uid BETWEEN ?1 AND ?2 ORDER BY uid
+
+-- name: walk_schedule_down
+SELECT uid, bus, record FROM schedule WHERE bus = ?3 AND uid BETWEEN ?1 AND ?2 ORDER BY uid DESC
+
+-- name: keep_schedule
+INSERT OR IGNORE INTO schedule (uid, bus, record) VALUES (?, ?, ?)
+
 -- name: walk_gap_up
 SELECT first, bus, last, reason, recorded_ms FROM gap WHERE bus = ?3 AND first BETWEEN ?1 AND ?2 ORDER BY first
 

@@ -208,3 +208,11 @@ CREATE TABLE kept (
 
 -- A table without rowid ends each entry of an index with its key: so this one is by time, owner and key.
 CREATE INDEX kept_due ON kept (bus, due_ms) WHERE due_ms IS NOT NULL;
+
+-- `record` is JSON (ScheduleRecord): the document, and up to which instant all is done.
+CREATE TABLE schedule (
+    bus    INTEGER NOT NULL,
+    uid    INTEGER NOT NULL,
+    record BLOB NOT NULL,
+    PRIMARY KEY (bus, uid)
+) STRICT, WITHOUT ROWID;

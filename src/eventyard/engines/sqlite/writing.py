@@ -28,6 +28,7 @@ _EMPTY_BY_BUS = (
     "empty_health",
     "empty_emitter",
     "empty_kept",
+    "empty_schedule",
 )
 _EMPTY_BY_PLACE = ("empty_event", "empty_stub", "empty_id_segment", "empty_id_bucket", "empty_id_slice")
 
@@ -100,6 +101,15 @@ def _write_work(connection: apsw.Connection, changes: Changes) -> None:
             connection.execute(SQL["remove_health"], (changes.bus, health.rule))
         else:
             connection.execute(SQL["set_health"], (changes.bus, health.rule, _encode(health)))
+    _write_schedules(connection, changes)
+
+
+def _write_schedules(connection: apsw.Connection, changes: Changes) -> None:
+    for schedule in changes.schedules:
+        if schedule.is_deleted:
+            connection.execute(SQL["remove_schedule"], (changes.bus, schedule.uid))
+        else:
+            connection.execute(SQL["set_schedule"], (changes.bus, schedule.uid, _encode(schedule)))
 
 
 def _write_emitters(connection: apsw.Connection, changes: Changes) -> None:

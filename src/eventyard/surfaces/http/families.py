@@ -278,6 +278,20 @@ FAMILIES = (
         lambda figures: [((name,), bus.rules) for name, bus in figures.buses.items()],
     ),
     Family(
+        "eventyard_bus_schedules",
+        "gauge",
+        _BUS,
+        "Schedules of the bus.",
+        lambda figures: [((name,), bus.schedules) for name, bus in figures.buses.items()],
+    ),
+    Family(
+        "eventyard_bus_schedules_overdue_seconds",
+        "gauge",
+        _BUS,
+        "How late the schedule is that should have published longest ago; 0 where none is late.",
+        lambda figures: [((name,), bus.overdue_s) for name, bus in figures.buses.items()],
+    ),
+    Family(
         "eventyard_bus_damaged_events",
         "gauge",
         _BUS,

@@ -151,7 +151,16 @@ def _path_parameters() -> dict[str, Any]:
     position = {"type": "integer", "minimum": 1, "maximum": POSITION_MAX}
     key = {"type": "string", "pattern": "^[0-9a-f]{8}$"}
     of = {"type": "string", "minLength": 1, "description": "A key of the detector"}
-    schemas = {"bus": name, "rule": name, "detector": name, "of": of, "position": position, "run": position, "key": key}
+    schemas = {
+        "bus": name,
+        "rule": name,
+        "detector": name,
+        "schedule": name,
+        "of": of,
+        "position": position,
+        "run": position,
+        "key": key,
+    }
     return {
         parameter: {"name": parameter, "in": "path", "required": True, "schema": schema}
         for parameter, schema in schemas.items()

@@ -9,6 +9,7 @@ from eventyard.core import errors, handout, limits
 from eventyard.core.access import Scope
 from eventyard.core.event import BATCHED, STRUCTURED
 from eventyard.core.rule import Rule
+from eventyard.core.schedule import Schedule
 from eventyard.surfaces.http import (
     backtesting,
     buses,
@@ -27,6 +28,7 @@ from eventyard.surfaces.http import (
     replays,
     reviving,
     rules,
+    schedules,
     secrets,
     storytelling,
     transforms,
@@ -53,6 +55,7 @@ async def openapi_document(_: Call[NoFields]) -> Answer:
 _BUS = "/v1/buses/{bus}"
 _DETECTOR = "/v1/buses/{bus}/detectors/{detector}"
 _RULE = "/v1/buses/{bus}/rules/{rule}"
+_SCHEDULE = "/v1/buses/{bus}/schedules/{schedule}"
 _NOTHING = _json(NoFields, is_required=False)
 _EVENTS = Body(
     (
@@ -300,6 +303,66 @@ ROUTES = (
         ((200, detectors.KeyAnswer, "The key"),),
         (errors.NotFound,),
         scope=Scope.READ,
+    ),
+    Route(
+        "GET",
+        _BUS + "/schedules",
+        schedules.schedules,
+        "List the schedules",
+        ((200, schedules.SchedulesAnswer, "A page, by name"),),
+        (errors.NotFound,),
+        query=schedules.SchedulesQuery,
+        scope=Scope.READ,
+    ),
+    Route(
+        "PUT",
+        _SCHEDULE,
+        schedules.put_schedule,
+        "Create or change a schedule",
+        ((201, schedules.ScheduleAnswer, "Created"), (200, schedules.ScheduleAnswer, "Changed, or as it was")),
+        (errors.NotFound, errors.InvalidName, errors.InvalidSchedule, errors.VersionConflict, errors.Overloaded),
+        body=_json(Schedule, limits.SCHEDULE_BYTES_MAX),
+        headers=rules.CONDITIONS,
+        scope=Scope.MANAGE,
+    ),
+    Route(
+        "GET",
+        _SCHEDULE,
+        schedules.schedule,
+        "One schedule, and when it publishes next",
+        ((200, schedules.ScheduleAnswer, "The schedule"),),
+        (errors.NotFound,),
+        scope=Scope.READ,
+    ),
+    Route(
+        "DELETE",
+        _SCHEDULE,
+        schedules.delete_schedule,
+        "Delete a schedule",
+        ((204, None, "Deleted"),),
+        (errors.NotFound, errors.VersionConflict),
+        headers={"if-match": rules.IfMatch},
+        scope=Scope.MANAGE,
+    ),
+    Route(
+        "POST",
+        _SCHEDULE + "/pause",
+        schedules.pause_schedule,
+        "Publish nothing; instants that pass meanwhile are none",
+        ((200, schedules.ScheduleAnswer, "The schedule, paused"),),
+        (errors.NotFound,),
+        body=_NOTHING,
+        scope=Scope.MANAGE,
+    ),
+    Route(
+        "POST",
+        _SCHEDULE + "/resume",
+        schedules.resume_schedule,
+        "Go on with the first instant from now",
+        ((200, schedules.ScheduleAnswer, "The schedule"),),
+        (errors.NotFound,),
+        body=_NOTHING,
+        scope=Scope.MANAGE,
     ),
     Route(
         "POST",

@@ -140,8 +140,11 @@ async def delete_rule(call: Call[NoFields]) -> Answer:
 
 def _tagged(record: RuleRecord, status: int = 200) -> Answer:
     """With the version as an entity tag, which `If-Match` takes."""
-    told = json_answer(shown_rule(record), status)
-    return msgspec.structs.replace(told, headers=((b"etag", f'"{record.version}"'.encode()),))
+    return tagged(json_answer(shown_rule(record), status), record.version)
+
+
+def tagged(told: Answer, version: int) -> Answer:
+    return msgspec.structs.replace(told, headers=((b"etag", f'"{version}"'.encode()),))
 
 
 def version_of(headers: list[tuple[bytes, bytes]]) -> int | None:
