@@ -73,6 +73,20 @@ def test_garbage_in_retry_after_is_ignored() -> None:
     assert verdict(Answer(429, retry_after="soon, I hope")).delay_ms == 500  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    "text", ["-5", "1e9", "0x10", "\x00", "\xff", "1, 2", "NaN", "٣", "Thu, 99 Foo 9999 99:99:99 GMT", "x" * 65_536, "; ", ","]
+)
+def test_a_delay_that_cannot_be_read_is_none(text: str) -> None:
+    assert retry_after_ms(text, 0) is None
+    assert verdict(Answer(429, retry_after=text)).delay_ms == 500  # type: ignore[union-attr]
+
+
+@given(st.text(max_size=40), st.integers(0, 2**43))
+def test_whatever_stands_in_retry_after_the_wait_is_bounded(text: str, time_ms: int) -> None:
+    wait_ms = retry_after_ms(text, time_ms)
+    assert wait_ms is None or 0 <= wait_ms <= limits.RETRY_AFTER_S_MAX * 1000
+
+
 def test_retry_after_may_be_a_date_and_is_cut() -> None:
     assert retry_after_ms("Thu, 01 Jan 1970 00:01:40 GMT", 40_000) == 60_000
     assert retry_after_ms("Thu, 01 Jan 1970 00:00:01 GMT", 40_000) == 0

@@ -751,3 +751,48 @@ def test_what_an_evaluator_makes_is_pushed_and_what_it_cannot_is_told_without_wa
     house.targets.answer(204)
     house.turn()
     assert house.states() == [State.DELIVERED, State.DEAD]
+
+
+# Batches
+
+
+def batching(house: House, **batch: Any) -> None:
+    """The rule of the house pushes in batches from now on."""
+    house.put(target={"http": {"url": "http://127.0.0.1:9/events", "batch": {"max_events": 3, **batch}}})
+    house.turn()
+
+
+def test_a_worker_gathers_batches_and_reports_each_delivery(house: House) -> None:
+    batching(house, wait_s=1)
+    house.publish(*events(4))
+    house.turn()
+    assert [request.body.count(b"specversion") for request, _ in house.targets.sent] == [3]
+    house.turn(1_000)
+    assert [request.body.count(b"specversion") for request, _ in house.targets.sent] == [3, 1]
+    house.targets.answer(202, body=b'{"events":[{"position":1},{"error":{"status":422}},{"status":503}]}')
+    house.targets.answer(204)
+    house.turn()
+    assert house.states() == [State.DELIVERED, State.DEAD, State.RETRYING, State.DELIVERED]
+
+
+def test_a_worker_is_back_in_time_for_a_batch_that_is_not_full(house: House) -> None:
+    batching(house, wait_s=0.2)
+    house.publish(*events(1))
+    house.turn()
+    assert not house.targets.sent
+    assert 0 < house.worker.step() <= 0.2
+
+
+def test_a_worker_that_stops_sends_what_has_gathered(house: House) -> None:
+    batching(house, wait_s=60)
+    house.publish(*events(2))
+    house.turn()
+    house.worker.stop()
+    house.turn()
+    assert house.worker.under_way == 2
+    house.targets.answer(204)
+    house.turn()
+    house.door.end_waits()
+    house.turn()
+    assert house.worker.is_over
+    assert house.states() == [State.DELIVERED, State.DELIVERED]
