@@ -1,12 +1,13 @@
 """The machine's detectors beside a plain model of one, under any observations, waits, ticks and restarts.
 
 The model knows no table, no rows and no timers: it looks at what was observed of one key, in the order in which it came, and says when its
-condition was true. Both must tell the same edges of every key, whenever the keeper came and however often the bus was started anew.
+condition was true. Both must tell the same edges of every key, whenever the keeper came, however often the bus was started anew, and whatever the disk refused.
 """
 
 import json
 import tempfile
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from hypothesis import strategies as st
 
 from eventyard.core import event as events
 from eventyard.core import limits
+from eventyard.core.changes import Changes
 from eventyard.core.clock import rfc3339
 from eventyard.core.commands import Publish, RunTimers
+from eventyard.core.errors import StorageFailed
 from eventyard.engines.memory import MemoryEngine
 from eventyard.engines.sqlite import SqliteEngine
 from eventyard.ports import Engine
@@ -38,11 +41,14 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 class See(msgspec.Struct, frozen=True):
-    """An observation whose event tells a time `ago_ms` ago. A negative one: of a clock that runs ahead."""
+    """An observation whose event tells a time `ago_ms` ago. A negative one: of a clock that runs ahead. `is_refused`: the disk does not take it
+    the first time, and its publisher comes again.
+    """
 
     key: str
     n: int
     ago_ms: int
+    is_refused: bool = False
 
 
 class Wait(msgspec.Struct, frozen=True):
@@ -56,7 +62,7 @@ class Restart(msgspec.Struct, frozen=True):
 
 steps = st.lists(
     st.one_of(
-        st.builds(See, st.sampled_from(KEYS), st.integers(0, 3), st.sampled_from([0, 0, 0, 400, 5_000, -700])),
+        st.builds(See, st.sampled_from(KEYS), st.integers(0, 3), st.sampled_from([0, 0, 0, 400, 5_000, -700]), st.booleans()),
         st.builds(Wait, st.sampled_from([1, 300, 999, 1_000, 4_000, 30_000]), st.booleans()),
         st.builds(Restart),
     ),
@@ -128,6 +134,17 @@ class Model:
         return work_ms >= self.heard_ms + self.terms.forget_after_s * 1000
 
 
+class Failing(MemoryEngine):
+    """A disk that refuses the next commit where it is told to."""
+
+    is_failing = False
+
+    def commit(self, batch: Sequence[Changes]) -> None:
+        if self.is_failing:
+            raise StorageFailed("found a disk that fails")
+        super().commit(batch)
+
+
 class Run:
     """The machine and a model for each key, side by side."""
 
@@ -161,6 +178,11 @@ class Run:
         told_ms = now.time_ms - step.ago_ms
         attributes = {"id": f"e{self.bus.state.head}", "source": "/s", "type": "car.updated", "subject": step.key}
         event = events.make(attributes | {"time": rfc3339(told_ms)}, {"n": step.n})
+        engine = self.bus.engine
+        if step.is_refused and isinstance(engine, Failing):
+            engine.is_failing = True
+            assert isinstance(self.bus.do(Publish((event,))), StorageFailed)
+            engine.is_failing = False
         (answer,) = self.bus.do(Publish((event,)))
         self.models[step.key].see(
             step.n,
@@ -201,7 +223,7 @@ class Run:
 @given(terms=terms, steps=steps)
 @settings(max_examples=400, deadline=None)
 def test_the_machine_tells_the_edges_of_the_plain_model(terms: Terms, steps: list[See | Wait | Restart]) -> None:
-    run = Run(MemoryEngine(), terms)
+    run = Run(Failing(), terms)
     for step in steps:
         run.carry_out(step)
     run.end()
