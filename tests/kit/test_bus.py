@@ -263,6 +263,31 @@ def test_a_rate_spaces_requests_evenly() -> None:
         assert seconds(rewards.requests) == [0, 0.5, 1, 1.5]
 
 
+def test_a_batch_goes_when_its_time_is_up_and_is_read_event_by_event() -> None:
+    with Bus() as bus:
+        bus.put_rule("rewards", {**rule(), "target": {"http": {"url": URL, "batch": {"max_events": 50, "wait_s": 0.5}}}})
+        rewards = bus.receiver(URL)
+        for number in range(3):
+            bus.publish(type="order.paid", data=number)
+        bus.advance(seconds=0.499)
+        assert rewards.requests == []
+        bus.advance(seconds=0.001)
+        assert [[event["data"] for event in request.events] for request in rewards.requests] == [[0, 1, 2]]
+        bus.assert_delivered("rewards", times=3)
+
+
+def test_a_rule_of_which_nothing_goes_well_is_paused_when_its_time_is_up() -> None:
+    with Bus() as bus:
+        bus.put_rule("rewards", rule(delivery={"pause_after_s": 3600}))
+        bus.receiver(URL, lambda _: 500)
+        bus.publish(type="order.paid")
+        bus.advance(hours=1)
+        bus.assert_published("io.eventyard.rule.disabled", times=0)
+        bus.advance(hours=1)
+        bus.assert_published("io.eventyard.rule.disabled", times=1)
+        assert [fate.outcome for fate in bus.deliveries("rewards")] == ["paused"]
+
+
 def test_a_delivery_dies_when_its_age_is_over() -> None:
     with Bus() as bus:
         bus.put_rule("rewards", rule(delivery={"max_age_s": 3600, "backoff": {"initial_s": 1, "factor": 2, "max_s": 600}}))
@@ -520,6 +545,19 @@ def test_several_buses_share_a_clock_and_receivers() -> None:
         assert len(seen.requests) == 1
         assert audit.now == shop.now
         assert len(shop.published()) == 1
+
+
+def test_a_rule_whose_target_is_another_bus_is_followed_there() -> None:
+    with Bus("shop") as shop:
+        audit = shop.other("audit")
+        shop.put_rule("to-audit", {"pattern": {"type": ["order.paid"]}, "target": {"bus": {"name": "audit"}}})
+        audit.put_rule("all", rule(url="http://audit"))
+        seen = shop.receiver("http://audit")
+        shop.publish(type="order.paid", id="o-1")
+        shop.settle()
+        assert [event["id"] for event in seen.events] == ["o-1"]
+        shop.assert_all_delivered()
+        audit.assert_all_delivered()
 
 
 def test_rules_come_from_the_documents_that_are_deployed(tmp_path: Path) -> None:
