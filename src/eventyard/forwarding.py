@@ -78,6 +78,11 @@ class Forwarder:
                 known[record.uid] = record
             self._demand_again(bus.number, record.uid)
 
+    def ways(self, bus: int) -> list[tuple[str, str]]:
+        """The rules of a bus that bring events to others: names, and buses that they name. From any thread."""
+        records = list(self._records.get(bus, {}).values())
+        return [(record.name, record.rule.target.bus.name) for record in records if record.rule.target.bus is not None]
+
     def forget(self, bus: BusRecord) -> None:
         for kept in (self._records, self._demands):
             kept.pop(bus.number, None)

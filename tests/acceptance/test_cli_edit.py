@@ -282,3 +282,12 @@ def test_a_document_that_is_shown_is_json_where_it_is_asked_for(eventyard: Comma
     editor("text += 'description: Points\\n'")
     [step] = eventyard("rules", "edit", "rewards", "--bus", rewards, "--json").documents
     assert json.dumps(step["differences"]) == '[{"field": "description", "before": "\\"\\"", "after": "\\"Points\\""}]'
+
+
+def test_a_rule_that_may_feed_itself_is_put_with_a_warning(eventyard: Command, bus: str) -> None:
+    target = '{"http": {"url": "http://127.0.0.1:9/", "reply": true}}'
+    ran = eventyard("rules", "put", "r", "-", "--bus", bus, stdin=f'{{"pattern": {{"subject": ["s"]}}, "target": {target}}}')
+    assert ran.code == 0
+    assert "warning: its pattern asks for no type and no source" in ran.err
+    quiet = eventyard("rules", "put", "r", "-", "--bus", bus, stdin=f'{{"pattern": {{"type": ["s"]}}, "target": {target}}}')
+    assert "warning" not in quiet.err

@@ -95,3 +95,15 @@ def test_an_event_that_comes_back_from_another_server_is_the_same_and_its_hops_g
     other.wait_until(lambda: other.get("/v1/buses/default/rules/copy/status").json()["delivered"] == 1)
     assert (ids(door, name), ids(other, "default")) == (["1"], ["1"])
     assert [int(event.get("eventyardhops", 0)) for event in documents(other, "default")] == [0, 3]
+
+
+def test_a_rule_that_may_feed_itself_is_put_with_a_warning(door: ServedBus, name: str) -> None:
+    assert door.put(f"/v1/buses/{name}-2").is_success
+    assert "warnings" not in put(door, name, {"bus": {"name": f"{name}-2"}}).json()
+
+    [circle] = put(door, f"{name}-2", {"bus": {"name": name}}).json()["warnings"]
+    [nowhere] = put(door, name, {"bus": {"name": "nowhere"}}, rule="other").json()["warnings"]
+
+    assert f"{name}-2 -> {name} -> {name}-2" in circle
+    assert "there is no bus nowhere" in nowhere
+    assert "warnings" not in door.get(f"/v1/buses/{name}-2/rules/copy").json()

@@ -26,13 +26,14 @@ from eventyard.bus.schedules import ScheduleCalls
 from eventyard.bus.storytelling import StoryCalls
 from eventyard.bus.workers import WorkerCalls
 from eventyard.consumers import Consumers
-from eventyard.core import handout, limits, machine, network, rule
+from eventyard.core import handout, limits, loops, machine, network, rule
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import BusRecord, Retention, StoredEvent
 from eventyard.core.commands import Command, CreateBus, DeleteBus, Published, SetRetention
 from eventyard.core.errors import Damaged, Refused
 from eventyard.core.event import Event
 from eventyard.core.pattern.language import Pattern
+from eventyard.core.rule import RuleRecord
 from eventyard.dispatch import Dispatch
 from eventyard.forwarding import Forwarder
 from eventyard.history import BusStatus, EventPage, Query
@@ -97,6 +98,7 @@ class Eventyard(WorkerCalls, DetectorCalls, DeadLetterCalls, ExplainCalls, Story
         )
         self._consumers = Consumers(self._wake)
         self._records = handout.Records(self._open_secret)
+        self._hops_max = hops_max
         self._forwarder = Forwarder(self._submit_forwarded, self._now, chance, self._wake)
         receivers = (self._dispatch, self._consumers, self._forwarder)
         super().__init__(engine, Writer(engine, clock, *receivers, meter=self.meter, hops_max=hops_max))
@@ -134,6 +136,12 @@ class Eventyard(WorkerCalls, DetectorCalls, DeadLetterCalls, ExplainCalls, Story
             thread = threading.Thread(target=run, name=f"eventyard-{name}", daemon=True)
             self._threads.append(thread)
             thread.start()
+
+    def rule_warnings(self, bus: str, record: RuleRecord) -> list[str]:
+        """How the rule may feed itself, as far as that can be known, in sentences."""
+        names = self._writer.numbers.copy()
+        ways = {name: self._forwarder.ways(number) for name, number in names.items()} if record.rule.target.bus else {}
+        return loops.warnings(bus, record.rule, rule.parse_pattern(record), ways, hops_max=self._hops_max)
 
     def _submit_forwarded(self, bus: str, command: Command, done: Callable[[Any], None], *, size: int = 0) -> None:
         self._writer.submit(bus, command, done, size=size)

@@ -152,6 +152,8 @@ def put(
     screen.document(rule)
     what = "created" if rule.state.uid == rule.state.version else f"changed (version {rule.state.version})"
     screen.say(f"rule {rule.name} {what}: {rule.pattern_json.decode()} -> {_target(rule)}")
+    for warning in rule.warnings or ():
+        screen.note(f"warning: {warning}")
     screen.advise(f"eventyard rules status {name}{'' if bus == 'default' else f' --bus {bus}'}")
     return Exit.OK
 

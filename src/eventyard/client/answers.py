@@ -213,6 +213,8 @@ class Rule(msgspec.Struct, frozen=True):
     replay: str = "mark"
     description: str = ""
     owner: str = ""
+    warnings: list[str] | msgspec.UnsetType = msgspec.UNSET
+    """Of a rule that was just put: how it may feed itself, where that can be known."""
 
     @property
     def pattern_json(self) -> bytes:

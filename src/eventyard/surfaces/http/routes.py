@@ -225,7 +225,7 @@ ROUTES = (
         _RULE,
         rules.put_rule,
         "Create or change a rule",
-        ((201, rules.RuleAnswer, "Created"), (200, rules.RuleAnswer, "Changed, or as it was")),
+        ((201, rules.RulePutAnswer, "Created"), (200, rules.RulePutAnswer, "Changed, or as it was")),
         (errors.NotFound, errors.InvalidName, errors.VersionConflict, errors.Overloaded, *_RULE_REFUSALS),
         body=_json(Rule, limits.RULE_BYTES_MAX),
         headers=rules.CONDITIONS,

@@ -48,6 +48,12 @@ class RuleAnswer(msgspec.Struct, frozen=True):
     state: RuleState
 
 
+class RulePutAnswer(RuleAnswer, frozen=True):
+    """As `RuleAnswer`; `warnings`, where there are any, say how the rule may feed itself, in sentences."""
+
+    warnings: list[str] | msgspec.UnsetType = msgspec.UNSET
+
+
 class RulesAnswer(msgspec.Struct, frozen=True):
     """By name. `next` given as `after` continues."""
 
@@ -125,7 +131,9 @@ async def put_rule(call: Call[NoFields]) -> Answer:
         version=version_of(call.headers),
         check_forward=call.caller.check_forward,
     )
-    return _tagged(put.record, 201 if put.is_created else 200)
+    told = call.yard.rule_warnings(bus, put.record)
+    answer = RulePutAnswer(**msgspec.structs.asdict(shown_rule(put.record)), warnings=told or msgspec.UNSET)
+    return tagged(json_answer(answer, 201 if put.is_created else 200), put.record.version)
 
 
 async def rule(call: Call[NoFields]) -> Answer:
