@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from tests.support.walk import Walk
+from tests.support.walk import walking
 
 TIME = re.compile(r"20\d\d-\d\d-\d\dT[\d:.]+Z")
 DAY = re.compile(r"^20\d\d-\d\d-\d\d(?= )", re.MULTILINE)
@@ -15,18 +15,8 @@ def timeless(printed: str) -> str:
 
 
 def test_the_guide_goes_as_it_says(tmp_path: Path) -> None:
-    walk = Walk("guides/backtest.md", tmp_path)
-    try:
-        follow(walk)
-    finally:
-        walk.stop_all()
-
-
-def follow(walk: Walk) -> None:
-    walk.start()
-    walk.wait_for_server("8410")
-    for _ in range(6):
-        assert timeless(walk.run()) == walk.take("text")
-    told = walk.after(walk.take("sh").replace("--json", "--json || true"))
-    assert [json.loads(line)["rule"] for line in told.splitlines()] == ["rewards", "refunds"]
-    assert walk.left == 0
+    with walking("guides/backtest.md", tmp_path) as walk:
+        for _ in range(6):
+            assert timeless(walk.run()) == walk.take("text")
+        told = walk.after(walk.take("sh").replace("--json", "--json || true"))
+        assert [json.loads(line)["rule"] for line in told.splitlines()] == ["rewards", "refunds"]

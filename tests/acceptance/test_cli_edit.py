@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -265,9 +266,13 @@ def test_names_are_completed_as_the_server_has_them(eventyard: Command, server: 
 
 
 def test_of_more_rules_than_a_page_those_with_the_beginning_are_offered(server: str, bus: str) -> None:
-    with Client(server) as client:
-        for name in [f"a{number}" for number in range(520)] + ["b.1", "b1", "c"]:
-            client.put_rule(name, {"pattern": {"type": ["x"]}, "target": {"queue": {}}}, bus=bus)
+    names = [f"a{number}" for number in range(520)] + ["b.1", "b1", "c"]
+    with Client(server) as client, ThreadPoolExecutor(16) as threads:  # at once, so that many are one commit
+        list(
+            threads.map(
+                lambda name: client.put_rule(name, {"pattern": {"type": ["x"]}, "target": {"queue": {}}}, bus=bus), names
+            )
+        )
     offers(server, "rules", "show", "--bus", bus, "b", wanted=["b.1", "b1"])
 
 

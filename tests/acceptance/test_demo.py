@@ -86,7 +86,7 @@ def test_a_bus_that_cannot_start_is_told_clearly(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_demo_leaves_no_process_behind() -> None:
-    with subprocess.Popen([sys.executable, str(DEMO)], stdout=subprocess.PIPE, text=True) as demo:
+    with subprocess.Popen([sys.executable, str(DEMO), "--fast"], stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout
         try:
             assert any("order-1 placed" in line for line in demo.stdout)

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from tests.support.walk import Walk
+from tests.support.walk import walking
 
 TIME = re.compile(r"20\d\d-\d\d-\d\dT[\d:.]+Z")
 
@@ -14,23 +14,13 @@ def timeless(printed: str) -> str:
 
 
 def test_the_guide_goes_as_it_says(tmp_path: Path) -> None:
-    walk = Walk("guides/detectors.md", tmp_path)
-    try:
-        follow(walk)
-    finally:
-        walk.stop_all()
-
-
-def follow(walk: Walk) -> None:
-    walk.start()
-    walk.wait_for_server("8410")
-    walk.run_and_read()
-    printed = timeless(walk.run())
-    walk.known["5f0c1d2e"] = json.loads(printed)["event"]["id"].split("-")[0]
-    assert json.loads(printed) == json.loads(walk.take("json"))
-    assert timeless(walk.run()) == walk.take("text")
-    assert timeless(walk.run()) == walk.take("text")
-    walk.run_until_read()
-    walk.run_and_read()
-    walk.run_and_read()
-    assert walk.left == 0
+    with walking("guides/detectors.md", tmp_path) as walk:
+        walk.run_and_read()
+        printed = timeless(walk.run())
+        walk.known["5f0c1d2e"] = json.loads(printed)["event"]["id"].split("-")[0]
+        assert json.loads(printed) == json.loads(walk.take("json"))
+        assert timeless(walk.run()) == walk.take("text")
+        assert timeless(walk.run()) == walk.take("text")
+        walk.run_until_read()
+        walk.run_and_read()
+        walk.run_and_read()

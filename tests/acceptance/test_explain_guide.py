@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.support.walk import Walk
+from tests.support.walk import walking
 
 TIME = re.compile(r"20\d\d-\d\d-\d\dT[\d:.]+Z")
 
@@ -13,22 +13,12 @@ def timeless(printed: str) -> str:
 
 
 def test_the_guide_goes_as_it_says(tmp_path: Path) -> None:
-    walk = Walk("guides/explain.md", tmp_path)
-    try:
-        follow(walk)
-    finally:
-        walk.stop_all()
-
-
-def follow(walk: Walk) -> None:
-    walk.start()
-    walk.wait_for_server("8410")
-    for _ in range(5):
+    with walking("guides/explain.md", tmp_path) as walk:
+        for _ in range(5):
+            assert timeless(walk.run()) == walk.take("text")
+        walk.run_until_read(alike=timeless)
         assert timeless(walk.run()) == walk.take("text")
-    walk.run_until_read(alike=timeless)
-    assert timeless(walk.run()) == walk.take("text")
-    printed = walk.run()
-    [walk.known["5f0c1d2e"]] = re.findall(r"^[0-9a-f]{8}(?=-7-8-0-1)", printed, re.MULTILINE)
-    assert printed == walk.take("text")
-    assert timeless(walk.run()) == walk.take("text")
-    assert walk.left == 0
+        printed = walk.run()
+        [walk.known["5f0c1d2e"]] = re.findall(r"^[0-9a-f]{8}(?=-7-8-0-1)", printed, re.MULTILINE)
+        assert printed == walk.take("text")
+        assert timeless(walk.run()) == walk.take("text")

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.support.walk import Walk
+from tests.support.walk import walking
 
 TIME = re.compile(r"20\d\d-\d\d-\d\dT[\d:.]+Z")
 AGE = re.compile(r"\d+ s ago")
@@ -14,24 +14,14 @@ def timeless(printed: str) -> str:
 
 
 def test_the_guide_goes_as_it_says(tmp_path: Path) -> None:
-    walk = Walk("guides/late-joiner.md", tmp_path)
-    try:
-        follow(walk)
-    finally:
-        walk.stop_all()
-
-
-def follow(walk: Walk) -> None:
-    walk.start()
-    walk.wait_for_server("8410")
-    walk.run_and_read()
-    assert timeless(walk.run()) == walk.take("text")
-    walk.run_and_read()
-    walk.run_until_read(alike=timeless)
-    walk.save("rewards.py")
-    rewards = walk.start()
-    walk.expect(rewards)
-    walk.run()
-    walk.expect(rewards)
-    assert walk.left == 0
-    assert rewards.lines.empty()
+    with walking("guides/late-joiner.md", tmp_path) as walk:
+        walk.run_and_read()
+        assert timeless(walk.run()) == walk.take("text")
+        walk.run_and_read()
+        walk.run_until_read(alike=timeless)
+        walk.save("rewards.py")
+        rewards = walk.start()
+        walk.expect(rewards)
+        walk.run()
+        walk.expect(rewards)
+        assert rewards.lines.empty()

@@ -9,35 +9,25 @@ import sqlalchemy
 from sqlalchemy.orm import Session
 
 from eventyard.client import Inbox, Outbox
-from tests.support.walk import DOCS, Walk, blocks
+from tests.support.walk import DOCS, blocks, walking
 
 PAGE = "guides/outbox.md"
 
 
 def test_the_guide_goes_as_it_says(tmp_path: Path) -> None:
-    walk = Walk(PAGE, tmp_path)
-    try:
-        follow(walk)
-    finally:
-        walk.stop_all()
-
-
-def follow(walk: Walk) -> None:
-    walk.start()
-    walk.wait_for_server("8410")
-    walk.save("shop.py")
-    walk.run_and_read()
-    walk.run_and_read()
-    walk.save("relay.py")
-    walk.start()
-    walk.run_until_read()
-    walk.run()
-    walk.run_until_read()
-    walk.save("packer.py")
-    walk.run_and_read()
-    walk.run_and_read()
-    assert [walk.take(language) for language in ("python", "sql", "sql")]
-    assert walk.left == 0
+    with walking(PAGE, tmp_path) as walk:
+        walk.save("shop.py")
+        walk.run_and_read()
+        walk.run_and_read()
+        walk.save("relay.py")
+        walk.start()
+        walk.run_until_read()
+        walk.run()
+        walk.run_until_read()
+        walk.save("packer.py")
+        walk.run_and_read()
+        walk.run_and_read()
+        assert [walk.take(language) for language in ("python", "sql", "sql")]
 
 
 def test_the_tables_are_what_is_made() -> None:

@@ -4,31 +4,21 @@ import re
 from pathlib import Path
 
 from tests.support.tools import needs_curl
-from tests.support.walk import Walk
+from tests.support.walk import walking
 
 
 @needs_curl
 def test_the_guide_goes_as_it_says(tmp_path: Path) -> None:
-    walk = Walk("guides/pull.md", tmp_path)
-    try:
-        follow(walk)
-    finally:
-        walk.stop_all()
-
-
-def follow(walk: Walk) -> None:
-    walk.start()
-    walk.wait_for_server("8410")
-    walk.run_and_read()
-    printed = walk.run()
-    [walk.known["5f0c1d2e"], *_] = re.findall(r"^[0-9a-f]{8}", printed, re.MULTILINE)
-    assert printed == walk.take("text")
-    walk.run_and_read()
-    received, acknowledged = walk.run().split("}]}{")
-    assert f"{received}}}]}}\n{{{acknowledged}\n" == walk.take("json")
-    walk.save("packer.py")
-    packer = walk.start()
-    walk.run()
-    walk.expect(packer)
-    walk.run_until_read()
-    assert walk.left == 0
+    with walking("guides/pull.md", tmp_path) as walk:
+        walk.run_and_read()
+        printed = walk.run()
+        [walk.known["5f0c1d2e"], *_] = re.findall(r"^[0-9a-f]{8}", printed, re.MULTILINE)
+        assert printed == walk.take("text")
+        walk.run_and_read()
+        received, acknowledged = walk.run().split("}]}{")
+        assert f"{received}}}]}}\n{{{acknowledged}\n" == walk.take("json")
+        walk.save("packer.py")
+        packer = walk.start()
+        walk.run()
+        walk.expect(packer)
+        walk.run_until_read()

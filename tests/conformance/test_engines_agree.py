@@ -566,5 +566,9 @@ def admit(draft: Draft, commands: Sequence[Command]) -> list[Any]:
 
 TestEnginesAgree = EnginesAgree.TestCase
 TestEnginesAgree.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=settings().max_examples // 4,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
 )

@@ -2,12 +2,8 @@ from collections.abc import Iterator
 from unittest import mock
 
 import pytest
-from hypothesis import settings
 
 from eventyard.core import limits
-
-settings.register_profile("soak", max_examples=10_000)
-"""`--hypothesis-profile=soak`: laws that do not say how long they look do so a hundred times as long."""
 
 
 @pytest.fixture

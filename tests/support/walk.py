@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,19 @@ WAIT_S = 30.0
 class Block(NamedTuple):
     language: str
     text: str
+
+
+@contextmanager
+def walking(page: str, folder: Path) -> Iterator["Walk"]:
+    """A page that begins with its server, from its first block to its last: at the end none may be left."""
+    walk = Walk(page, folder)
+    try:
+        walk.start()
+        walk.wait_for_server("8410")
+        yield walk
+        assert walk.left == 0
+    finally:
+        walk.stop_all()
 
 
 class Running:
