@@ -22,6 +22,7 @@ from eventyard.bus import Eventyard
 from eventyard.bus.figures import Holdings
 from eventyard.core import limits
 from eventyard.core.errors import InvalidSettings, StorageFailed, StorageFull
+from eventyard.core.hosts import Hosts
 from eventyard.core.network import Policy
 from eventyard.engines.sqlite import DATABASE, SqliteEngine, hold
 from eventyard.expressions import Evaluators
@@ -90,6 +91,7 @@ def compose(
     trace_endpoint: str = "",
     trace_ratio: float = 0.0,
     hops_max: int = limits.HOPS_MAX_DEFAULT,
+    hosts: Hosts | None = None,
 ) -> Eventyard:
     """A bus on the file at `path`, not started. `secrets_key_file`: empty for the one beside it."""
     vault = KeyFile(Path(secrets_key_file or Path(path).with_name(SECRETS_KEY_FILE)))
@@ -105,6 +107,7 @@ def compose(
         vault=vault,
         expressions=Evaluators(),
         hops_max=hops_max,
+        hosts=hosts,
     )
 
 
@@ -152,6 +155,7 @@ async def _started(settings: Settings) -> Eventyard:
         trace_endpoint=settings.trace_endpoint,
         trace_ratio=settings.trace_ratio,
         hops_max=settings.hops_max,
+        hosts=settings_module.hosts(settings),
     )
     try:
         await asyncio.to_thread(_open, yard, settings)

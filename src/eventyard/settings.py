@@ -15,6 +15,7 @@ import msgspec
 from eventyard.core import access, limits
 from eventyard.core.access import Grant, Scope
 from eventyard.core.errors import InvalidSettings, Refused
+from eventyard.core.hosts import HostBudget, Hosts, host_of
 from eventyard.core.network import Policy
 
 PREFIX = "EVENTYARD_"
@@ -27,6 +28,13 @@ class JwtGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     buses: tuple[str, ...] | None = None
     source: str = ""
     types: tuple[str, ...] | None = None
+
+
+class HostSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A budget of one host, in place of what holds for any. 0: no bound."""
+
+    concurrency: Annotated[int, msgspec.Meta(ge=0, le=limits.PUSHES_UNDER_WAY_MAX)] = 0
+    rate: Annotated[float, msgspec.Meta(ge=0, le=limits.RATE_PER_S_MAX)] = 0.0
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -45,6 +53,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """The file with the keys for what is secret in rules; empty: `secrets.key` in the data folder."""
     dispatch: bool = True
     """Whether this server pushes itself; else workers do, which lease from it."""
+    host_concurrency: Annotated[int, msgspec.Meta(ge=0, le=limits.PUSHES_UNDER_WAY_MAX)] = 0
+    """How many pushes may be under way to any one host, over all rules; 0: no bound."""
+    host_rate: Annotated[float, msgspec.Meta(ge=0, le=limits.RATE_PER_S_MAX)] = 0.0
+    """How many may go to any one host in a second, over all rules; 0: no bound."""
+    hosts: dict[str, HostSetting] = {}
+    """The same for single hosts, by name, with the port where that is not the scheme's own."""
     hops_max: Annotated[int, msgspec.Meta(ge=1, le=limits.HOPS_MAX)] = limits.HOPS_MAX_DEFAULT
     """How many events may come of one another."""
     trace_endpoint: str = ""
@@ -99,6 +113,7 @@ def load(flags: Mapping[str, Any], *, environment: Mapping[str, str] = os.enviro
     _check_networks(settings)
     _check_tls(settings)
     _check_jwt(settings)
+    hosts(settings)
     return settings
 
 
@@ -126,17 +141,23 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 def _given(name: str, variable: str, text: str) -> Any:
     if name in _LISTS:
         return [part.strip() for part in text.split(",") if part.strip()]
-    if name != "jwt_grants":
+    if name not in _OBJECTS:
         return text
     try:
         return msgspec.json.decode(text)
     except msgspec.MsgspecError as error:
-        wanted = 'JSON, as {"admins": {"scopes": ["manage", "read"]}}'
+        wanted = f"JSON, as {_OBJECTS[name]}"
         raise InvalidSettings(f"found what is no JSON: {error}", wanted=wanted, at=variable) from None
 
 
 _LISTS = frozenset({"allow_network", "host_name", "jwt_audience", "jwt_algorithms"})
 """Settings of several values, comma-separated in a variable."""
+
+_OBJECTS = {
+    "jwt_grants": '{"admins": {"scopes": ["manage", "read"]}}',
+    "hosts": '{"api.example.com": {"concurrency": 4, "rate": 20}}',
+}
+"""Settings that are tables, JSON in a variable; with what each looks like."""
 
 _OTHER_VARIABLES = frozenset({"EVENTYARD_URL", "EVENTYARD_KEY", "EVENTYARD_KEY_FILE", "EVENTYARD_CA_FILE"})
 """Variables that the command line reads as a client."""
@@ -181,6 +202,26 @@ def grant_of(settings: Settings, word: str) -> Grant:
         return access.check_grant(grant)
     except Refused as error:
         raise InvalidSettings(error.found, wanted=error.wanted, at=f"jwt-grants.{word}{error.at.replace('/', '.')}") from error
+
+
+def hosts(settings: Settings) -> Hosts:
+    """What may go to each host."""
+    named = {_host(name): _budget(told.concurrency, told.rate) for name, told in settings.hosts.items()}
+    return Hosts(_budget(settings.host_concurrency, settings.host_rate), named)
+
+
+def _budget(concurrency: int, rate: float) -> HostBudget:
+    return HostBudget(concurrency or None, max(rate, limits.RATE_PER_S_MIN) if rate else None)
+
+
+def _host(name: str) -> str:
+    """As the addresses of targets have it."""
+    if host_of(f"http://{name}") != name or "/" in name:
+        wanted = (
+            "a host as it stands in addresses, in lower case, with its port where that is not the usual one: api.example.com"
+        )
+        raise InvalidSettings(f'found "{name[:60]}"', wanted=wanted, at="hosts")
+    return name
 
 
 def _check_networks(settings: Settings) -> None:

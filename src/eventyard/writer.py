@@ -19,9 +19,11 @@ from eventyard.core.bus_state import BusState, Loaded
 from eventyard.core.changes import BusRecord, Changes, QueueKey
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command, CreateBus, Lease, Release
+from eventyard.core.delivery import LEASED
 from eventyard.core.draft import Draft
 from eventyard.core.errors import EventyardError, NotFound, Unavailable
 from eventyard.core.grants import Demands, Ledger, demanded
+from eventyard.core.hosts import Hosts, HostsDraft
 from eventyard.core.pattern.index import Index
 from eventyard.core.rule import RuleRecord
 from eventyard.core.system import DEFAULT_BUS, SYSTEM_BUS
@@ -85,12 +87,15 @@ class Writer:
         *receivers: Receiver,
         meter: Meter | None = None,
         hops_max: int = limits.HOPS_MAX_DEFAULT,
+        hosts: Hosts | None = None,
     ) -> None:
+        self._hosts = hosts or Hosts()
         self._hops_max = hops_max
         self._engine = engine
         self._clock = clock
         self._receivers = receivers
         self.meter = meter or Meter()
+        self._host_step: HostsDraft | None = None
         self._inbox = Inbox()
         self._waiting: dict[int, Waiting] = {}
         self._time = BusTime(0, 0)
@@ -149,8 +154,14 @@ class Writer:
 
     def _open_bus(self, loaded: Loaded) -> None:
         state = self._hold_bus(loaded)
+        self._follow_hosts(state, state.by_uid.values())
         for receiver in self._receivers:
             receiver.follow(state.record, list(state.by_uid.values()))
+
+    def _follow_hosts(self, state: BusState, records: Iterable[RuleRecord]) -> None:
+        if self._hosts.has_budgets:
+            for record in records:
+                self._hosts.follow((state.record.number, record.uid), _pushed_to(record), state.leased_of(record.uid))
 
     def _release_all(self) -> None:
         """Pushes that were under way when the last process ended have no holder any more: they are due now.
@@ -248,6 +259,9 @@ class Writer:
         error = self._commit([admission.draft for admission in admissions if admission.draft])
         self.has_failed = error is not None or any(admission.draft is None for admission in admissions)
         self.failed_with = error
+        if error is None and self._host_step is not None:
+            self._host_step.keep()
+        self._host_step = None
         for admission in admissions:
             self._conclude(admission, error)
         unreached = _unreached(admissions)
@@ -256,7 +270,12 @@ class Writer:
         self.after_step()
         if logbook.STEP.is_on and admissions:
             _tell(admissions, error, self.meter.seconds() - began_s)
-        return not self.has_failed and any(_did_something(admission) for admission in admissions)
+        return not self.has_failed and (self._is_called or any(_did_something(admission) for admission in admissions))
+
+    @property
+    def _is_called(self) -> bool:
+        """Whether a host has room for somebody who waits for it."""
+        return self._hosts.next_ms(self._time.work_ms) == self._time.work_ms
 
     def _collect(self) -> None:
         for receiver in self._receivers:
@@ -295,6 +314,7 @@ class Writer:
         if any(map(self._is_due, self.states.values())):
             return 0
         due_ms = [*(state.due.next_ms for state in self.states.values()), *(one.next_ms for one in self._receivers)]
+        due_ms.append(self._hosts.next_ms(self._time.work_ms))
         next_ms = min((next_ms for next_ms in due_ms if next_ms is not None), default=None)
         return None if next_ms is None else max(0, next_ms - self.now().work_ms)
 
@@ -305,14 +325,26 @@ class Writer:
         return min(IDLE_S_MAX, max(FAILED_S if self.has_failed else HELD_S, wait_s))
 
     def _admit_all(self) -> list[Admission]:
+        self._call_who_waits_for_hosts()
         busy = self._busy()
         if not busy:
             return []
         began_s = self.meter.seconds()
-        ledger = Ledger([receiver.room() if self._is_open else 0 for receiver in self._receivers])
+        hosts = self._host_step = HostsDraft(self._hosts, self._time.work_ms) if self._hosts.has_budgets else None
+        ledger = Ledger([receiver.room() if self._is_open else 0 for receiver in self._receivers], hosts)
         admissions = [self._admit_bus(self.states[number], ledger) for number in busy]
         self.meter.admits.observe(self.meter.seconds() - began_s)
         return admissions
+
+    def _call_who_waits_for_hosts(self) -> None:
+        """Until somebody is called who has something to send."""
+        is_ready = False
+        while not is_ready and (woken := self._hosts.wake(self._time.work_ms)):
+            for number, uid in woken:
+                state = self.states[number]
+                state.protection.crowded.discard(uid)
+                state.due.release(uid)
+                is_ready |= state.due.is_ready(uid)
 
     def _admit_bus(self, state: BusState, ledger: Ledger) -> Admission:
         number = state.record.number
@@ -344,7 +376,11 @@ class Writer:
         state = self.states[changes.bus]
         state.apply(changes, live)
         self.meter.count(state.record, changes)
+        if self._hosts.has_budgets:
+            for uid in {uid for (uid, _), delta in changes.tally.items() if delta[LEASED]}:
+                self._hosts.say((changes.bus, uid), state.leased_of(uid))
         if changes.rules:
+            self._follow_hosts(state, changes.rules)
             for receiver in self._receivers:
                 receiver.follow(state.record, changes.rules)
         for record in changes.buses:
@@ -357,7 +393,8 @@ class Writer:
             self._open_bus(Loaded(record, 0, self._time))
         elif self.numbers.get(record.name) == record.number:
             del self.numbers[record.name]
-            del self.states[record.number]
+            for uid in self.states.pop(record.number).by_uid:
+                self._hosts.follow((record.number, uid), None, 0)
             self.meter.forget(record)
             for receiver in self._receivers:
                 receiver.forget(record)
@@ -401,6 +438,11 @@ class Writer:
         self._inbox.release(tickets)
         for ticket in tickets:
             ticket.done(ticket.answer)
+
+
+def _pushed_to(record: RuleRecord) -> str | None:
+    http = record.rule.target.http
+    return None if http is None or record.is_deleted else http.url
 
 
 def _is_of_system_bus(finished: tuple[Changes, Index]) -> bool:

@@ -21,6 +21,7 @@ from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command, Lease
 from eventyard.core.delivery import delivery_id
 from eventyard.core.errors import EventyardError, Unavailable
+from eventyard.core.hosts import HostBudget, Hosts
 from eventyard.core.loss import Losses, Verified
 from eventyard.core.view import View
 from eventyard.dispatch import Dispatch
@@ -213,11 +214,16 @@ class House:
         self.dispatch.gate = self.gate
         self.targets.gathered = {}
         self.consumers = Consumers(self._wake)
-        self.writer = self._parts.writer(self.engine, self.clock, self.dispatch, self.consumers)
+        self.writer = self._parts.writer(self.engine, self.clock, self.dispatch, self.consumers, hosts=self._hosts())
         self.backfill = BackfillStage(self.engine, self.writer.states, self._submit)
         self.keeper = Keeper(self.writer.states, self._submit, self._now)
         self.scrubber = Scrubber(self.engine, self.writer.states, self.clock.monotonic_ms)
         self.retention = RetentionStage(self.engine, self.writer.states, self._submit, self._now)
+
+    def _hosts(self) -> Hosts:
+        """What the operator of this life allows to one host."""
+        rng = self.world.rng
+        return Hosts(HostBudget(rng.choice((None, None, 1, 5)), rng.choice((None, None, 2, 50))))
 
     def crash(self) -> None:
         """The process dies between two instructions; its page cache lives on in the operating system."""

@@ -10,9 +10,10 @@ from eventyard.consumers import Claim, Consumers
 from eventyard.core import limits
 from eventyard.core.breaker import Place
 from eventyard.core.clock import BusTime
-from eventyard.core.commands import Publish, SetPaused
+from eventyard.core.commands import DeleteRule, Publish, SetPaused
 from eventyard.core.delivery import State
 from eventyard.core.errors import StorageFull
+from eventyard.core.hosts import HostBudget, Hosts
 from eventyard.core.protection import Held, Hold
 from eventyard.dispatch import Dispatch
 from eventyard.keeper import Keeper
@@ -545,3 +546,94 @@ def test_how_long_nothing_went_well_outlives_a_restart(house: Guarded) -> None:
     house.pass_ms(60_000)
     house.answer(500)
     assert house.writer.states[1].by_uid[uid].is_paused
+
+
+# Hosts
+
+
+class Crowded(Guarded):
+    """Whose operator bounds what goes to a host."""
+
+    def __init__(self, concurrency: int | None = None, rate_per_s: float | None = None) -> None:
+        super().__init__()
+        self.writer = Writer(self.engine, self.clock, self.dispatch, hosts=Hosts(HostBudget(concurrency, rate_per_s)))
+        self.writer.open(lambda: "life0")
+        self.keeper = Keeper(self.writer.states, self.writer.submit_own, self._now)
+
+    def rules_sent(self) -> list[str]:
+        return [dict(request.headers)["eventyard-rule"] for request, _ in self.transport.sent]
+
+
+def test_rules_share_what_may_be_under_way_to_their_host() -> None:
+    house = Crowded(concurrency=3)
+    uids = [house.rule(name) for name in ("one", "two", "three")]
+    house.publish(10)
+    assert house.sent == 3
+    state, work_ms = house.writer.states[1], house._now().work_ms
+    assert Held(Hold.HOST) in [state.held(state.by_uid[uid], work_ms) for uid in uids]
+    delivered = 0
+    while house.sent:
+        assert house.sent <= 3
+        house.answer(204)
+        delivered += 1
+    assert delivered == 30
+
+
+def test_a_rule_with_much_keeps_none_with_little_from_its_turn() -> None:
+    house = Crowded(concurrency=1)
+    house.rule("much")
+    house.publish(50)
+    house.rule("little")
+    house.publish(1)
+    for _ in range(6):
+        house.answer(204)
+    assert house.counts("little")[State.DELIVERED] == 1
+
+
+def test_another_host_is_another_budget() -> None:
+    house = Crowded(concurrency=1)
+    house.rule("one")
+    house.do(put_rule("two", target={"http": {"url": "http://127.0.0.1:10/"}}))
+    house.publish(5)
+    assert sorted(house.rules_sent()) == ["one", "two"]
+
+
+def test_rules_share_the_rate_of_their_host() -> None:
+    house = Crowded(rate_per_s=10)
+    for name in ("one", "two"):
+        house.rule(name)
+    house.publish(20)
+    sent = house.answer_all(204)
+    assert sent == 1
+    assert house.writer._idle_s() == pytest.approx(0.1)
+    for _ in range(20):
+        house.pass_ms(100)
+        sent += house.answer_all(204)
+    assert sent == 21
+    assert {house.counts(name)[State.DELIVERED] for name in ("one", "two")} == {10, 11}
+
+
+def test_what_was_under_way_at_a_restart_takes_room_no_more() -> None:
+    house = Crowded(concurrency=2)
+    house.rule("one")
+    house.publish(5)
+    house.transport.sent.clear()
+    house.dispatch = Dispatch(house.transport, house._now, house._wake, random.Random(1))
+    house.writer = Writer(house.engine, house.clock, house.dispatch, hosts=Hosts(HostBudget(2)))
+    house.writer.open(lambda: "life1")
+    house.quiet()
+    assert house.sent == 2
+
+
+def test_a_deleted_rule_leaves_its_place_in_line() -> None:
+    house = Crowded(concurrency=1)
+    for name in ("one", "two", "three"):
+        house.rule(name)
+    house.publish(2)
+    waiting = next(name for name in ("one", "two", "three") if name not in house.rules_sent())
+    house.do(DeleteRule(waiting))
+    answered = 0
+    while house.sent:
+        house.answer(204)
+        answered += 1
+    assert answered == 4

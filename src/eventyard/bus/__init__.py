@@ -32,6 +32,7 @@ from eventyard.core.changes import BusRecord, Retention, StoredEvent
 from eventyard.core.commands import Command, CreateBus, DeleteBus, Published, SetRetention
 from eventyard.core.errors import Damaged, Refused
 from eventyard.core.event import Event
+from eventyard.core.hosts import Hosts
 from eventyard.core.pattern.language import Pattern
 from eventyard.core.rule import RuleRecord
 from eventyard.dispatch import Dispatch
@@ -67,6 +68,7 @@ class Eventyard(WorkerCalls, DetectorCalls, DeadLetterCalls, ExplainCalls, Story
         vault: Vault | None = None,
         expressions: Expressions | None = None,
         hops_max: int = limits.HOPS_MAX_DEFAULT,
+        hosts: Hosts | None = None,
     ) -> None:
         """`is_pushing`: false where push rules are left to workers, which lease from here. `vault`: without one no rule has secrets.
 
@@ -101,7 +103,7 @@ class Eventyard(WorkerCalls, DetectorCalls, DeadLetterCalls, ExplainCalls, Story
         self._hops_max = hops_max
         self._forwarder = Forwarder(self._submit_forwarded, self._now, chance, self._wake)
         receivers = (self._dispatch, self._consumers, self._forwarder)
-        super().__init__(engine, Writer(engine, clock, *receivers, meter=self.meter, hops_max=hops_max))
+        super().__init__(engine, Writer(engine, clock, *receivers, meter=self.meter, hops_max=hops_max, hosts=hosts))
         self._writer.after_step = self._after_step
         self._streams = Streams(self._writer.states, self._read_now)
         if not is_pushing:

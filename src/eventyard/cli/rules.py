@@ -275,6 +275,7 @@ _WAITS = {
     "slow-start": "its slow start",
     "retry-after": "its target, which asked for quiet",
     "rate": "its rate",
+    "host": "the host of its target",
 }
 
 

@@ -34,6 +34,18 @@ def serve(
             help="How long a stop goes on serving, not ready, before it begins. [default: 0]",
         ),
     ] = None,
+    host_concurrency: Annotated[
+        int | None,
+        typer.Option(
+            "--host-concurrency",
+            metavar="COUNT",
+            help="Pushes under way to any one host, over all rules. [default: 0, no bound]",
+        ),
+    ] = None,
+    host_rate: Annotated[
+        float | None,
+        typer.Option("--host-rate", metavar="NUMBER", help="Pushes in a second to any one host, likewise. [default: 0]"),
+    ] = None,
     dispatch: Annotated[
         bool | None,
         typer.Option(
@@ -91,6 +103,8 @@ def serve(
         "allow_network": allow_network or None,
         "drain_s": drain_s,
         "stop_delay_s": stop_delay_s,
+        "host_concurrency": host_concurrency,
+        "host_rate": host_rate,
         "dispatch": dispatch,
         "host_name": host_name or None,
         "first_key": first_key and str(first_key),

@@ -234,7 +234,7 @@ class Rule(msgspec.Struct, frozen=True):
 class Protection(msgspec.Struct, frozen=True):
     """What a rule's target is protected by just now. `breaker`: closed, open (until `until`), half-open or recovering; None where it has none.
 
-    `waits_for`: what keeps deliveries that are due from going: breaker, slow-start, retry-after or rate. `concurrency`, `rate_per_s`: what is
+    `waits_for`: what keeps deliveries that are due from going: breaker, slow-start, retry-after, rate or host. `concurrency`, `rate_per_s`: what is
     allowed now.
     """
 

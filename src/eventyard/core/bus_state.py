@@ -184,10 +184,14 @@ class BusState:
             return False
         return queue.leased < self.protection.allowed(record, work_ms)
 
+    def leased_of(self, uid: int) -> int:
+        """How many of the rule's deliveries are leased."""
+        queue = self.queues.get(uid)
+        return queue.leased if queue is not None else 0
+
     def held(self, record: RuleRecord, work_ms: int) -> Held | None:
         """What keeps what is due of the rule from going, beside its concurrency. None: nothing does."""
-        queue = self.queues.get(record.uid)
-        return self.protection.guard(record.uid).held(record, queue.leased if queue is not None else 0, work_ms)
+        return self.protection.held(record, self.leased_of(record.uid), work_ms)
 
     def set_due(self, uid: int, run: int, due_ms: int | None) -> None:
         """What the store says of a queue: exact, where the bound had only ever been lowered."""

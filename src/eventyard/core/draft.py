@@ -59,7 +59,7 @@ class Draft:
         self.lanes = LanesDraft(state.lanes)
         self.health = HealthDraft(state.health, state.unwell)
         self.emitters = EmitterDraft(state.emitters, view, state.record.number, time.work_ms)
-        self.protection = ProtectionDraft(state.protection, time.work_ms)
+        self.protection = ProtectionDraft(state.protection, time.work_ms, ledger.hosts if ledger else None, state.record.number)
         self.schedules = ScheduleDraft(state.schedules)
         self.grants = Grants(demands, ledger or Ledger([limits.STEP_CHANGES_MAX] * len(demands)))
         self.leases: list[Lease] = []

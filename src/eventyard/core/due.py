@@ -68,6 +68,9 @@ class Due:
         if self._held.pop(uid, None) is not None:
             self._file(uid)
 
+    def is_ready(self, uid: int) -> bool:
+        return uid in self._pushed or uid in self._pulled
+
     def refile(self, uid: int) -> None:
         """The rule was edited. What held it is asked anew."""
         self._held.pop(uid, None)

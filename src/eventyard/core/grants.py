@@ -14,6 +14,7 @@ import msgspec
 from eventyard.core import limits
 from eventyard.core.commands import Demand
 from eventyard.core.due import Ready
+from eventyard.core.hosts import HostsDraft
 
 
 class Demands(Protocol):
@@ -57,8 +58,9 @@ class _Open(msgspec.Struct, eq=False):
 class Ledger:
     """What a step may still grant, over all its buses: leases by holder, what is left of each claim, and bytes of events."""
 
-    def __init__(self, rooms: Sequence[int]) -> None:
+    def __init__(self, rooms: Sequence[int], hosts: HostsDraft | None = None) -> None:
         self.rooms = list(rooms)
+        self.hosts = hosts
         self.bytes = limits.STEP_BYTES_MAX
         self._open: dict[tuple[int, int], _Open] = {}
 

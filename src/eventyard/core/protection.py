@@ -22,6 +22,7 @@ from eventyard.core.bucket import Bucket
 from eventyard.core.delivery import LEASED, STOPPED, Delivery, Note, Reason
 from eventyard.core.due import Due
 from eventyard.core.health import Health
+from eventyard.core.hosts import HostsDraft
 from eventyard.core.rule import RuleRecord
 
 BUSY = frozenset({408, 425, 429})
@@ -37,6 +38,7 @@ class Hold(enum.StrEnum):
     SLOW_START = "slow-start"
     RETRY_AFTER = "retry-after"
     RATE = "rate"
+    HOST = "host"
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -93,6 +95,9 @@ class Guard(msgspec.Struct, frozen=True):
 
 _UNGUARDED = Guard()
 
+_UNTIL_WOKEN = 2**62
+"""Longer than any clock: whoever waits for a host is called."""
+
 
 class Protection:
     """The guards of one bus. The writer alone changes them; other threads look single ones up."""
@@ -104,12 +109,19 @@ class Protection:
         """Rules of which what goes well is counted: their breakers have counted failures."""
         self.opened: set[int] = set()
         """Rules whose breaker is open or probing."""
+        self.crowded: set[int] = set()
+        """Rules that stand in line for their host (`hosts`)."""
         for uid, health in healths.items():
             if health.is_open_told:
                 self._set(uid, Guard(breaker=Breaker(Place.OPEN, openings=1)), is_watched=True)
 
     def guard(self, uid: int) -> Guard:
         return self._guards.get(uid, _UNGUARDED)
+
+    def held(self, record: RuleRecord, leased: int, work_ms: int) -> Held | None:
+        """As `Guard.held`, with what the host of its target has room for."""
+        held = self.guard(record.uid).held(record, leased, work_ms)
+        return Held(Hold.HOST) if held is None and record.uid in self.crowded else held
 
     def allowed(self, record: RuleRecord, work_ms: int) -> int:
         """How many deliveries of the rule may be under way at once."""
@@ -121,6 +133,7 @@ class Protection:
 
     def follow(self, before: RuleRecord | None, record: RuleRecord, work_ms: int) -> None:
         """The rule was edited, paused, resumed or deleted."""
+        self.crowded.discard(record.uid)
         uid, guard = record.uid, self._guards.get(record.uid)
         if guard is None or before is None:
             return
@@ -155,6 +168,7 @@ class _Room(msgspec.Struct):
     record: RuleRecord
     allowed: int
     left: int
+    host: str | None
     taken: int = 0
 
 
@@ -169,8 +183,11 @@ class _Learnt(msgspec.Struct):
 class ProtectionDraft:
     """Guards as one step has changed them so far, over the committed ones."""
 
-    def __init__(self, committed: Protection, work_ms: int) -> None:
+    def __init__(self, committed: Protection, work_ms: int, hosts: HostsDraft | None = None, bus: int = 0) -> None:
         self.watched = committed.watched
+        self._hosts = hosts
+        self._bus = bus
+        self._crowded: set[int] = set()
         self._committed = committed
         self._work_ms = work_ms
         self._rooms: dict[int, _Room | None] = {}
@@ -220,24 +237,31 @@ class ProtectionDraft:
             if room is None:
                 return record.leases_max - leased
         left = min(room.allowed - leased, room.left)
+        if room.host is not None and self._hosts is not None and left > 0 >= (of_host := self._hosts.left(room.host)):
+            self._crowded.add(uid)
+            return of_host
         if left <= 0:
             self._spent.add(uid)
-        return left
+        return left if room.host is None or self._hosts is None else min(left, self._hosts.left(room.host))
 
     def _open(self, record: RuleRecord) -> _Room | None:
         """None where nothing but its concurrency bounds it."""
-        if record.uid not in self._learnt and record.uid not in self._own and not self._committed.is_guarded(record):
+        host = self._hosts.hosts.host((self._bus, record.uid)) if self._hosts is not None else None
+        is_known = record.uid in self._learnt or record.uid in self._own
+        if host is None and not is_known and not self._committed.is_guarded(record):
             return None
         guard = self.guard(record.uid)
         allowed, rate_per_s = guard.allowed(record, self._work_ms), guard.rate_per_s(record, self._work_ms)
         left = allowed if rate_per_s is None else guard.tokens(rate_per_s, self._work_ms).whole
-        return _Room(record, allowed, left)
+        return _Room(record, allowed, left, host)
 
     def take(self, uid: int) -> None:
         """One was leased."""
         if (room := self._rooms.get(uid)) is not None:
             room.left -= 1
             room.taken += 1
+            if room.host is not None and self._hosts is not None:
+                self._hosts.take(room.host, (self._bus, uid))
 
     # What is learnt
 
@@ -283,17 +307,21 @@ class ProtectionDraft:
         for uid, (_, guard) in self._own.items():
             if uid in records and self._committed.guard(uid) is self._base[uid]:
                 self._committed.keep(records[uid], guard, self._work_ms)
-        for uid in {*self._own, *self._spent}:
+        for uid in {*self._own, *self._spent, *self._crowded}:
             if uid in records:
                 self._set_aside(due, records[uid])
 
     def _set_aside(self, due: Due, record: RuleRecord) -> None:
         """Until the time before which nothing of the rule may go, where it is known."""
         held = self._committed.guard(record.uid).held(record, 0, self._work_ms)
-        if held is None or held.until_ms is None:
-            due.release(record.uid)
-        else:
+        if held is not None and held.until_ms is not None:
             due.hold(record.uid, held.until_ms)
+        elif self._hosts is not None and record.uid in self._crowded:
+            self._hosts.hosts.wait((self._bus, record.uid))
+            self._committed.crowded.add(record.uid)
+            due.hold(record.uid, _UNTIL_WOKEN)
+        else:
+            due.release(record.uid)
 
 
 def _was_sent(note: Note) -> bool:

@@ -147,6 +147,8 @@ def _held(facts: Facts, held: Held) -> str:
             return "it waits: the target has just come back, and as many as its slow start allows are under way"
         case Hold.RETRY_AFTER:
             return f"it waits{until}: the target asked for quiet by Retry-After"
+        case Hold.HOST:
+            return "it waits for the host of its target, to which as much goes as the operator allows"
         case Hold.RATE:
             return f"it waits for the rate of its rule{until}"
 

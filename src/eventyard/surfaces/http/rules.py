@@ -63,7 +63,7 @@ class RulesAnswer(msgspec.Struct, frozen=True):
 
 class ProtectionAnswer(msgspec.Struct, frozen=True):
     """`breaker`: closed, open, half-open or recovering, null where the rule has none; open until `until` at least. `waits_for`: what keeps what is
-    due from going, until `waits_until`: breaker, slow-start, retry-after or rate. `concurrency`, `rate_per_s`: what is allowed now.
+    due from going, until `waits_until`: breaker, slow-start, retry-after, rate or host. `concurrency`, `rate_per_s`: what is allowed now.
     """
 
     breaker: str | None
