@@ -26,6 +26,7 @@ from eventyard.engines.sqlite.marks import NoMarks
 from eventyard.inbox import Ticket
 from eventyard.ports import Engine
 from eventyard.writer import Writer
+from tests.simulation.batch_mutants import BATCH_MUTANTS
 from tests.simulation.explain_mutants import EXPLAIN_MUTANTS
 from tests.simulation.house import EngineName, Parts
 from tests.simulation.queue_mutants import QUEUE_MUTANTS
@@ -171,7 +172,7 @@ MUTANTS: Mapping[str, Mutant] = MappingProxyType(
         "lease-before-released": Mutant(Parts(writer=LeasesBeforeReleased), engines=("memory",)),
         **{
             name: Mutant(patch=patch, engines=("memory",))
-            for name, patch in {**QUEUE_MUTANTS, **RUN_MUTANTS, **TROUBLE_MUTANTS, **EXPLAIN_MUTANTS}.items()
+            for name, patch in {**QUEUE_MUTANTS, **RUN_MUTANTS, **TROUBLE_MUTANTS, **EXPLAIN_MUTANTS, **BATCH_MUTANTS}.items()
         },
         **{name: Mutant(patch=patch) for name, patch in STORE_MUTANTS.items()},
     }
