@@ -70,6 +70,7 @@ def issued(event: dict[str, Any], kind: str, number: int) -> dict[str, Any]:
         "type": f"{kind}.issued",
         "subject": order["order"],
         "causationid": event["id"],
+        "causationsource": event["source"],
         "data": {"order": order["order"], "number": number, "total": order["total"]},
     }
 

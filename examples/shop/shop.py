@@ -55,7 +55,7 @@ class Memory:
         self, db: sqlite3.Connection, kind: str, order: Mapping[str, Any], cause: CloudEvent[Any] | None = None
     ) -> None:
         """Say what happened to an order, and because of what. It is on its way when the transaction is done."""
-        because = {"causationid": cause.id} if cause else {}
+        because = {"causationid": cause.id, "causationsource": cause.source} if cause else {}
         self.outbox.add(db, type=kind, source=self._source, subject=order["order"], data=order, **because)
 
     def start_relay(self) -> None:
