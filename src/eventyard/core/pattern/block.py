@@ -18,11 +18,21 @@ ALTERNATIVES_MAX = 512
 
 _FEW = 4
 
+_FEW_GATED = 16
+"""Members that are asked one by one if most of them want an exact text first, and not all at one field: an event without it is done with them."""
+
 _KEPT_SETS = 64
 
 
 _Asked = tuple[int, Table, dict[str, int], int | None]
 """A field's slot, its table, the table's sets by text, and that of other texts, if they have one: most questions end there."""
+
+
+_Gated = tuple[int, tuple[str, ...], tuple[_Asked, ...]]
+"""What one member asks. First a slot, and texts, if there are any, other than which no text there will do: most members are done with that, and it
+lies close together in memory, where a table does not."""
+
+_GATE_MAX = 8
 
 
 class Block:
@@ -36,8 +46,8 @@ class Block:
         self._keys: frozenset[int] | None = None
         self._all_tables: dict[int, tuple[Table, ...]] = {}
         self._keys_by_bits: dict[int, tuple[int, ...]] = {}
-        self._few: tuple[tuple[_Asked, ...], ...] | None = None
-        self._many: tuple[_Asked, ...] | None = None
+        self._few: tuple[_Gated, ...] | None = None
+        self._many: tuple[_Asked, ...] = ()
 
     @property
     def keys(self) -> frozenset[int]:
@@ -48,18 +58,20 @@ class Block:
 
     def collect(self, reading: Reading, found: list[int]) -> None:
         """Add the keys of those that match. Where nothing may be looked at any more, tables are not made either."""
-        if reading.looks_left < 0 and self._few is None and self._many is None:
-            self.fail(reading)
-        elif len(self.members) <= _FEW:
-            self._collect_from_few(reading, found)
-        else:
+        few = self._few
+        if few is None:
+            if reading.looks_left < 0:
+                self.fail(reading)
+                return
+            few = self._made(reading)
+        if not few:
             self._collect_from_many(reading, found)
-
-    def _collect_from_few(self, reading: Reading, found: list[int]) -> None:
-        if self._few is None:
-            self._few = tuple([self._single_tables(member) for member in self.members])
+            return
         values = reading.values
-        for at, tables in enumerate(self._few):
+        for at, (gate, texts_let, tables) in enumerate(few):
+            value = values[gate]
+            if value.__class__ is str and texts_let and value not in texts_let:
+                continue
             for slot, table, texts, unnamed in tables:
                 value = values[slot]
                 if value.__class__ is str:
@@ -73,9 +85,17 @@ class Block:
             else:
                 self._take(at, reading, found)
 
+    def _made(self, reading: Reading) -> tuple[_Gated, ...]:
+        few: tuple[_Gated, ...] = ()
+        if len(self.members) <= _FEW_GATED:
+            few = tuple([_gated(self._single_tables(member, reading)) for member in self.members])
+        gates = [gate for gate, texts, _ in few if texts]
+        if len(self.members) > _FEW and (2 * len(gates) <= len(self.members) or len(set(gates)) == 1):
+            self._many, few = self._tables(), ()
+        self._few = few
+        return few
+
     def _collect_from_many(self, reading: Reading, found: list[int]) -> None:
-        if self._many is None:
-            self._many = self._tables()
         left = (1 << len(self.members)) - 1
         values = reading.values
         for slot, table, texts, unnamed in self._many:
@@ -102,18 +122,18 @@ class Block:
 
     def fail(self, reading: Reading) -> None:
         """Nothing can be said about them."""
-        reading.failed += [member.key for member in self.members]
+        reading.fail([member.key for member in self.members])
 
     def _take(self, at: int, reading: Reading, found: list[int]) -> None:
         member = self.members[at]
         if reading.unknown and not reading.unknown.isdisjoint(member.slots):
-            reading.failed.append(member.key)
+            reading.fail((member.key,))
             return
         try:
             if reading.is_simple or holds(member.alternative, member.slots, partial(self._tables_of, at), reading):
                 found.append(member.key)
         except PatternTooCostly:
-            reading.failed.append(member.key)
+            reading.fail((member.key,))
 
     def _tables_of(self, at: int) -> tuple[Table, ...]:
         tables = self._all_tables.get(at)
@@ -121,8 +141,10 @@ class Block:
             tables = self._all_tables[at] = tuple([table_of(field) for field in self.members[at].alternative.fields])
         return tables
 
-    def _single_tables(self, member: Member) -> tuple[_Asked, ...]:
-        return tuple([_asked(slot, table_of(field)) for field, slot in self._undecided(member)])
+    def _single_tables(self, member: Member, reading: Reading) -> tuple[_Asked, ...]:
+        """Those first that cost the least, to judge by the first event: most members fail by one."""
+        tables = [_asked(slot, table_of(field)) for field, slot in self._undecided(member)]
+        return tuple(sorted(tables, key=lambda asked: _cost(asked, reading)))
 
     def _undecided(self, member: Member) -> list[tuple[Field, int]]:
         fields = zip(member.alternative.fields, member.slots, strict=True)
@@ -137,6 +159,18 @@ class Block:
         everyone = (1 << len(self.members)) - 1
         tables = [(slot, Table(fields, everyone ^ sum(bit for bit, _ in fields))) for slot, fields in asked.items()]
         return tuple([_asked(slot, table) for slot, table in sorted(tables, key=_left_by)])
+
+
+def _gated(tables: tuple[_Asked, ...]) -> _Gated:
+    if not tables:
+        return 0, (), tables
+    slot, _, texts, unnamed = tables[0]
+    return slot, tuple(texts) if unnamed == 0 and len(texts) <= _GATE_MAX else (), tables
+
+
+def _cost(asked: _Asked, reading: Reading) -> tuple[bool, bool, bool]:
+    slot, table, texts, _ = asked
+    return reading.values[slot].__class__ in MANY, not table.is_by_value, not texts
 
 
 def _bits(left: int) -> list[int]:

@@ -41,20 +41,19 @@ class Way(IntEnum):
 class By:
     """A field's slot, and what of its values is the key. `length`: of heads and tails."""
 
-    __slots__ = ("is_exact", "length", "slot", "way")
+    __slots__ = ("cut", "is_exact", "length", "slot", "way")
 
     def __init__(self, slot: int, way: Way, length: int = 0) -> None:
         self.slot = slot
         self.way = way
         self.length = length
         self.is_exact = way is Way.EXACT
+        self.cut = {Way.HEAD: slice(length), Way.TAIL: slice(-length, None)}.get(way)
 
     def key_of_text(self, text: str) -> str:
         if self.is_exact:
             return text
-        if self.way is Way.HEAD:
-            return text[: self.length]
-        return text[-self.length :] if self.way is Way.TAIL else text.casefold()
+        return text.casefold() if self.cut is None else text[self.cut]
 
     def keys_of_value(self, value: Any) -> Iterable[Key]:
         """The keys of a value; of each scalar of a list."""
@@ -85,11 +84,9 @@ class By:
         return tuple(keys) if len(keys) <= FILED_VALUES_MAX else ()
 
     def _keys_of_many(self, values: list[Any]) -> Iterable[Key]:
-        texts = {value for value in values if value.__class__ is str}
-        keys: set[Key] = set(texts if self.is_exact else map(self.key_of_text, texts))
-        if self.is_exact and len(texts) < len(values):
-            keys.update(key for value in values if value.__class__ is not str for key in _keys_of_scalar(value))
-        return keys
+        if not self.is_exact:
+            return {self.key_of_text(value) for value in values if value.__class__ is str}
+        return {key for value in values for key in ((value,) if value.__class__ is str else _keys_of_scalar(value))}
 
 
 def _keys_of_scalar(value: Any) -> Iterable[Key]:

@@ -163,7 +163,7 @@ def _told(reading: Reading, found: list[int]) -> list[int]:
 
 def _failed(reading: Reading, found: list[int]) -> set[int]:
     """Of a rule that matches by one of its alternatives the others do not matter."""
-    return set(reading.failed).difference(found)
+    return set(reading.failed or ()).difference(found)
 
 
 def _member(key: int, alternative: Alternative, fields: Fields) -> Member:

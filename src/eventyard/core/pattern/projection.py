@@ -19,7 +19,7 @@ from msgspec import UNSET
 
 from eventyard.core import strict_json
 from eventyard.core.pattern.ignored import Ignored
-from eventyard.core.pattern.reading import SCALARS, Array, Column, Loose, Reading, Unforeseen, flattened
+from eventyard.core.pattern.reading import SCALARS, Array, Loose, Reading, Takes, Unforeseen, flattened
 from eventyard.core.pattern.taking import Attributes, Taker
 
 PROJECTED_FIELDS_MAX = 200
@@ -40,19 +40,19 @@ _Path = tuple[tuple[frozenset[str], str], ...]
 class _Key:
     """One step of the tree. `slot`: of the field that ends here. `joined`: keys with dots that would stand for several steps from here."""
 
-    __slots__ = ("_columns", "below", "joined", "slot")
+    __slots__ = ("_takes", "below", "joined", "slot")
 
     def __init__(self) -> None:
         self.slot: int | None = None
         self.below: dict[str, _Key] = {}
         self.joined: frozenset[str] = frozenset()
-        self._columns: tuple[tuple[int, Callable[[Array], list[Any]], int], ...] | None = None
+        self._takes: Takes | None = None
 
-    def columns(self) -> "tuple[tuple[int, Callable[[Array], list[Any]], int], ...]":
-        """For the slot of each field below: what takes it out of the objects of an array, and in how many steps."""
-        if self._columns is None:
-            self._columns = tuple([(slot, partial(_entries, path), len(path)) for slot, path in _paths(self)])
-        return self._columns
+    def takes(self) -> Takes:
+        """Of the fields below, where objects of an array stand here."""
+        if self._takes is None:
+            self._takes = {slot: (partial(_column, path), len(path)) for slot, path in _paths(self)}
+        return self._takes
 
 
 class Projection:
@@ -220,9 +220,9 @@ def _there(node: _Key, document: dict[str, Any]) -> Iterable[tuple[str, _Key]]:
 def _put_columns(node: _Key, objects: list[Any], reading: Reading) -> None:
     """`objects`: of one array."""
     if objects:
-        array = Array(objects)
-        for slot, take, steps in node.columns():
-            reading.values[slot] = Column(take, steps, array)
+        array = Array(objects, node.takes())
+        for slot in node.takes():
+            reading.values[slot] = array
         reading.is_simple = False
 
 
@@ -235,7 +235,7 @@ def _paths(node: _Key) -> Iterator[tuple[int, _Path]]:
             yield slot, (step, *path)
 
 
-def _entries(path: _Path, array: Array) -> list[Any]:
+def _column(path: _Path, array: Array) -> list[Any]:
     """Nothing at all where no object has the field. What no object of the array has is known for all fields at once."""
     (joined, key), *rest = path
     if not joined.isdisjoint(array.every_key()):

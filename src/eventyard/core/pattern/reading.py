@@ -1,7 +1,7 @@
 """What one event has at the fields that rules ask for.
 
 Most fields have one value, or none. Each has its slot. A plain array is a list: any of its values may be right, and none
-depends on what stands elsewhere. An array of objects gives a `Column` for each field inside: one entry for each object, in
+depends on what stands elsewhere. An array of objects is an `Array` at each field inside, with a column for it: one entry for each object, in
 step with the other columns of the array, since two fields of one rule may not be right in different objects. An event for
 which that is too simple, with keys that hold dots or with arrays of objects inside one another, is read by the evaluator's own way:
 every field is `Loose`, and who seems to match is judged by the evaluator.
@@ -10,7 +10,7 @@ Columns and what is loose are taken from the event when a rule first asks, and l
 counts towards what one event may cost (`MATCH_LOOKS_MAX`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -31,13 +31,20 @@ _EVALUATED_AS = 3
 
 
 class Array:
-    """The objects of one array, in their order. Columns of one array share it, and no other's."""
+    """The objects of one array, in their order, and for each field in them a column: what each object has there, as it stands, or UNSET.
 
-    __slots__ = ("_keys", "objects")
+    It stands in a reading at the slots of all these fields. `takes`: by slot what gives the column, which may raise Unforeseen, and in how many
+    steps of a path. An empty list may be a column where no object has the field.
+    """
 
-    def __init__(self, objects: list[Any]) -> None:
+    __slots__ = ("_columns", "_keys", "_scalars", "_takes", "objects")
+
+    def __init__(self, objects: list[Any], takes: "Takes") -> None:
         self.objects = objects
+        self._takes = takes
         self._keys: frozenset[str] | None = None
+        self._columns: dict[int, list[Any]] = {}
+        self._scalars: dict[int, list[Any]] = {}
 
     def every_key(self) -> frozenset[str]:
         """Of objects that are dictionaries, all together."""
@@ -45,41 +52,30 @@ class Array:
             self._keys = frozenset().union(*self.objects)
         return self._keys
 
+    def column(self, slot: int) -> list[Any]:
+        column = self._columns.get(slot)
+        if column is None:
+            column = self._columns[slot] = self._takes[slot][0](self)
+        return column
 
-class Column:
-    """What each object of one array has at one field, as it stands there, or UNSET.
-
-    `take` says it, in so many `steps`, or raises Unforeseen; it may give an empty list where no object has the field.
-    """
-
-    __slots__ = ("_entries", "_scalars", "_steps", "_take", "array")
-
-    def __init__(self, take: Callable[[Array], list[Any]], steps: int, array: Array) -> None:
-        self.array = array
-        self._steps = steps
-        self._take = take
-        self._entries: list[Any] | None = None
-        self._scalars: list[Any] | None = None
-
-    def entries(self) -> list[Any]:
-        if self._entries is None:
-            self._entries = self._take(self.array)
-        return self._entries
-
-    def is_there(self) -> bool:
+    def has(self, slot: int) -> bool:
         """Whether any object has the field."""
-        entries = self.entries()
-        return entries.count(UNSET) < len(entries)
+        column = self.column(slot)
+        return column.count(UNSET) < len(column)
 
-    def scalars(self, reading: "Reading") -> list[Any] | None:
-        """All values in it. None: more than may still be looked at. What it takes is counted after it, since often there is nothing."""
-        if self._scalars is None:
+    def scalars(self, slot: int, reading: "Reading") -> list[Any] | None:
+        """All values at a field. None: more than may still be looked at. What it takes is counted after it, since often there is nothing."""
+        scalars = self._scalars.get(slot)
+        if scalars is None:
             if not reading.may_look(1):
                 return None
-            entries = self.entries()
-            reading.may_look(len(entries) * self._steps // _TAKEN_AS_ONE)
-            self._scalars = _scalars(entries)
-        return self._scalars
+            column = self.column(slot)
+            reading.may_look(len(column) * self._takes[slot][1] // _TAKEN_AS_ONE)
+            scalars = self._scalars[slot] = _scalars(column)
+        return scalars
+
+
+Takes = dict[int, tuple[Callable[[Array], list[Any]], int]]
 
 
 def _scalars(entries: list[Any]) -> list[Any]:
@@ -117,7 +113,7 @@ class Loose:
         return self._scalars
 
 
-MANY = frozenset((list, Column, Loose))
+MANY = frozenset((list, Array, Loose))
 
 
 class Unforeseen(Exception):
@@ -125,22 +121,34 @@ class Unforeseen(Exception):
 
 
 class Reading:
-    """`values`, by slot: a value, a list as it stands in the event, a `Column`, a `Loose`, or UNSET; an object is no value."""
+    """`values`, by slot: a value, a list as it stands in the event, an `Array`, a `Loose`, or UNSET; an object is no value."""
 
     is_simple: bool = True
-    """No `Column` and no `Loose`."""
+    """No `Array` and no `Loose`."""
     is_doubtful: bool = False
     """A number that was read as a double told something that its text may not tell."""
     document: Any = None
     """The whole event, where the evaluator has to judge."""
     looks_left: int = MATCH_LOOKS_MAX
 
+    failed: list[int] | None = None
+    """Rules about which the evaluator could say nothing, or which came after `MATCH_LOOKS_MAX`."""
+    unknown: set[int] | None = None
+    """Slots of fields of which it would have cost too much to say what they match."""
+
     def __init__(self, values: list[Any]) -> None:
         self.values = values
-        self.failed: list[int] = []
-        """Rules about which the evaluator could say nothing, or which came after `MATCH_LOOKS_MAX`."""
-        self.unknown: set[int] = set()
-        """Slots of fields of which it would have cost too much to say what they match."""
+
+    def fail(self, keys: Iterable[int]) -> None:
+        """Nothing can be said about these rules."""
+        if self.failed is None:
+            self.failed = []
+        self.failed += keys
+
+    def give_up_on(self, slot: int) -> None:
+        if self.unknown is None:
+            self.unknown = set()
+        self.unknown.add(slot)
 
     def may_look(self, count: int) -> bool:
         """Whether so much more may be looked at one by one."""
@@ -155,10 +163,12 @@ class Reading:
 
     def scalars_at(self, slot: int, value: Any) -> list[Any] | None:
         """Of what stands at a slot and is one of `MANY` all values. None: more than may still be looked at."""
-        if value.__class__ is not list:
-            return value.scalars(self)  # type: ignore[no-any-return]
+        if value.__class__ is Array:
+            return value.scalars(slot, self)
+        if value.__class__ is Loose:
+            return value.scalars(self)
         if {*map(type, value)} <= SCALARS:
-            return value
+            return value  # type: ignore[no-any-return]
         self.values[slot] = scalars = flattened(value)[0]
         return scalars
 
@@ -196,16 +206,23 @@ def holds(alternative: Alternative, slots: tuple[int, ...], ask: Callable[[], Se
     if reading.document is not None:
         reading.look(_EVALUATED_AS * sum([_visited(reading.values[slot]) for slot in slots]))
         return evaluate(Pattern((alternative,)), reading.document, reading)
+    inside: list[int] = []
+    values = reading.values
+    for at, slot in enumerate(slots):  # A comprehension is a call more.
+        if values[slot].__class__ is Array:
+            inside.append(at)
+    if not inside or (len(inside) == 1 and not alternative.fields[inside[0]].may_be_absent):
+        return True
     arrays: dict[int, list[int]] = {}
-    for at, slot in enumerate(slots):
-        column = reading.values[slot]
-        if column.__class__ is Column and column.is_there():
-            arrays.setdefault(id(column.array), []).append(at)
+    for at in inside:
+        array = reading.values[slots[at]]
+        if array.has(slots[at]):
+            arrays.setdefault(id(array), []).append(at)
     for places in arrays.values():
         fields = [alternative.fields[at] for at in places]
         if len(fields) > 1 or fields[0].may_be_absent:
-            columns = [reading.values[slots[at]] for at in places]
             asked = ask()
+            columns = [_column(slots[at], asked[at], reading) for at in places]
             if not _is_in_one_object(fields, columns, [asked[at] for at in places], reading):
                 return False
     return True
@@ -215,13 +232,19 @@ def _visited(value: Any) -> int:
     return value.visited if value.__class__ is Loose else 1
 
 
-def _is_in_one_object(fields: list[Field], columns: list[Column], asked: list[Asked], reading: Reading) -> bool:
+def _column(slot: int, asked: Asked, reading: Reading) -> list[Any]:
+    """Counted, since each of its entries may be asked about."""
+    array = reading.values[slot]
+    column: list[Any] = array.column(slot)
+    count = max(len(column), len(array.scalars(slot, reading) or ()))
+    reading.look(count + asked.price(count))
+    return column
+
+
+def _is_in_one_object(fields: list[Field], columns: list[list[Any]], asked: list[Asked], reading: Reading) -> bool:
     """Where no field has to be there, one must be right all the same: nothing else chooses an object (see `arrays`)."""
-    for column, each in zip(columns, asked, strict=True):
-        count = max(len(column.entries()), len(column.scalars(reading) or ()))
-        reading.look(count + each.price(count))
     is_chosen = not all(field.may_be_absent for field in fields)
-    for row in zip(*[column.entries() for column in columns], strict=True):
+    for row in zip(*columns, strict=True):
         if is_chosen or any(map(_is_there, row)):
             for entry, each in zip(row, asked, strict=True):
                 if not each.of(entry, reading):

@@ -38,6 +38,9 @@ _KEPT_CHARACTERS = 48
 _LOOKED_UP_AS_ONE = 16
 """Values of an array that one dictionary looks up in the time of one look at a value."""
 
+_ENDS_MAX = 8
+"""Beginnings and ends that are tried one by one: as fast as to cut off and look up."""
+
 TABLES_KEPT = 16_384
 """Tables of single fields, which rules that ask the same share."""
 
@@ -47,6 +50,7 @@ class Table:
 
     __slots__ = (
         "_by_kind",
+        "_ends",
         "_everyone",
         "_excluded",
         "_literals",
@@ -77,6 +81,7 @@ class Table:
         self._unlike = Texts(asked.excluded_texts) if asked.excluded_texts else None
         self._tables = 1 + sum(texts.tables for texts in (self._wanted, self._unlike) if texts is not None)
         self._excluded, self._strings = asked.excluded_strings, asked.wanted_strings
+        self._ends = _ends(asked)
         self.is_by_value = not (asked.wanted_texts or asked.excluded_texts or asked.others)
         """Whether texts that no rule names all have the set `base`."""
         self.unnamed = self.base if self.is_by_value else None
@@ -121,7 +126,7 @@ class Table:
         return self._unknown(slot, reading) if before != reading.looks_left < 0 else found
 
     def _unknown(self, slot: int, reading: Reading) -> int:
-        reading.unknown.add(slot)
+        reading.give_up_on(slot)
         return self._everyone
 
     def _text(self, text: str, reading: Reading) -> int:
@@ -138,6 +143,9 @@ class Table:
         return (self.base & ~self._excluded.get(text, 0)) | self._strings.get(text, 0)
 
     def _of_new(self, text: str, reading: Reading) -> int:
+        if self._ends is not None:
+            heads, tails = self._ends
+            return 1 if text.startswith(heads) or text.endswith(tails) else self._by_value(text)
         wrong = self._excluded.get(text, 0) | (self._unlike.of(text, reading) if self._unlike is not None else 0)
         right = self._strings.get(text, 0) | (self._wanted.of(text, reading) if self._wanted is not None else 0)
         return (self.base & ~wrong) | right | self._asked_one_by_one(text, reading)
@@ -194,6 +202,17 @@ class Table:
             return None
         literals = (value for value, found in self._literals.items() if found != self.base)
         return frozenset((*self.texts, *self._numbers.named, *literals))
+
+
+def _ends(asked: "_Asked") -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """How the texts that one rule wants begin or end, where that is all that it says of texts: asked without a `Texts`."""
+    wanted = [operator for _, operator in asked.wanted_texts]
+    if asked.everyone != 1 or not 0 < len(wanted) <= _ENDS_MAX or asked.excluded_texts or asked.others:
+        return None
+    if not all(isinstance(operator, Prefix | Suffix) for operator in wanted):
+        return None
+    heads = tuple([operator.text for operator in wanted if isinstance(operator, Prefix)])
+    return heads, tuple([operator.text for operator in wanted if isinstance(operator, Suffix)])
 
 
 def _work(comparison: Any) -> int:

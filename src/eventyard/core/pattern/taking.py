@@ -2,7 +2,7 @@
 
 An `attrgetter` for all fields together is ten times as fast as a walk, but it cannot pass what is no object: an array, null. Where that
 stands in the way of fields, the place is remembered, and from then on it is what stands at the place that is taken, once for each field
-below it, and looked at: an object is taken from as the event was, objects of an array become columns, which are taken when asked. So what the events of
+below it, and looked at: an object is taken from as the event was, objects of an array become columns, which are taken when asked for. So what the events of
 a bus look like is learnt from the first of each kind; what comes out is the same whatever was learnt.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from eventyard.core.pattern.reading import SCALARS, Array, Column, Reading, Unforeseen, flattened
+from eventyard.core.pattern.reading import SCALARS, Array, Reading, Takes, Unforeseen, flattened
 
 Attributes = tuple[str, ...]
 
@@ -31,11 +31,12 @@ class Taker:
     def take(self, struct: Any) -> Reading:
         plan = self._plan
         try:
-            values = list(plan.get(struct))
+            got = plan.get(struct)
         except AttributeError:
             obstacles = frozenset([obstacle for way in self._ways.values() if (obstacle := _obstacle(struct, way))])
             self._plan = plan = Plan(self._size, self._ways, plan.obstacles | obstacles)
-            values = list(plan.get(struct))
+            got = plan.get(struct)
+        values = list(got) if plan.slots is None else self._spread(plan.slots, got)
         reading = Reading(values)
         for place in plan.places:
             value = values[place.first]
@@ -48,11 +49,17 @@ class Taker:
                 place.put_fields(value, reading)
         return reading
 
+    def _spread(self, slots: tuple[int, ...], got: tuple[Any, ...]) -> list[Any]:
+        values: list[Any] = [UNSET] * self._size
+        for slot, value in zip(slots, got, strict=False):
+            values[slot] = value
+        return values
+
 
 class Plan:
     """What one call gets: for each slot its value, or what stands at the obstacle on its way."""
 
-    __slots__ = ("get", "obstacles", "places")
+    __slots__ = ("get", "obstacles", "places", "slots")
 
     def __init__(self, size: int, ways: dict[int, Attributes], obstacles: frozenset[Attributes]) -> None:
         self.obstacles = obstacles
@@ -64,22 +71,24 @@ class Plan:
             if end < len(way):
                 below.setdefault(way[:end], {})[slot] = way[end:]
         anything = next(iter(taken.values()))
-        names = [".".join(taken.get(slot, anything)) for slot in range(max(size, 2))]
+        self.slots = None if 2 * len(ways) >= size else tuple(ways)
+        """Which are got, where those are few of them."""
+        got = range(max(size, 2)) if self.slots is None else (*self.slots, self.slots[0])
+        names = [".".join(taken.get(slot, anything)) for slot in got]
         self.get: Callable[[Any], tuple[Any, ...]] = attrgetter(*names)
-        self.places = tuple([Place(inside) for inside in below.values()])
+        self.places = tuple([Place(size, inside) for inside in below.values()])
 
 
 class Place:
     """Where something else than an object was seen. `ways`: of the fields below it, from there."""
 
-    __slots__ = ("_columns", "_taker", "_ways", "first")
+    __slots__ = ("_size", "_taker", "_takes", "_ways", "first")
 
-    def __init__(self, ways: dict[int, Attributes]) -> None:
+    def __init__(self, size: int, ways: dict[int, Attributes]) -> None:
+        self._size = size
         self.first = next(iter(ways))
         self._ways = ways
-        self._columns = tuple(
-            [(slot, partial(_entries, attrgetter(".".join(way)), way), len(way)) for slot, way in ways.items()]
-        )
+        self._takes: Takes = {slot: (partial(_column, attrgetter(".".join(way)), way), len(way)) for slot, way in ways.items()}
         self._taker: Taker | None = None
 
     def clear(self, reading: Reading) -> None:
@@ -89,10 +98,10 @@ class Place:
     def put_fields(self, struct: Any, reading: Reading) -> None:
         """Of an object after all. It may have obstacles of its own."""
         if self._taker is None:
-            self._taker = Taker(len(self._ways), dict(enumerate(self._ways.values())))
+            self._taker = Taker(self._size, self._ways)
         inside = self._taker.take(struct)
-        for slot, value in zip(self._ways, inside.values, strict=False):
-            reading.values[slot] = value
+        for slot in self._ways:
+            reading.values[slot] = inside.values[slot]
         reading.is_simple = reading.is_simple and inside.is_simple
 
     def put_columns(self, array: list[Any], reading: Reading) -> None:
@@ -103,9 +112,9 @@ class Place:
         if not objects:
             self.clear(reading)
             return
-        together = Array(objects)
-        for slot, take, steps in self._columns:
-            reading.values[slot] = Column(take, steps, together)
+        together = Array(objects, self._takes)
+        for slot in self._ways:
+            reading.values[slot] = together
         reading.is_simple = False
 
 
@@ -119,7 +128,7 @@ def _obstacle(struct: Any, way: Attributes) -> Attributes | None:
     return None
 
 
-def _entries(get: Callable[[Any], Any], way: Attributes, array: Array) -> list[Any]:
+def _column(get: Callable[[Any], Any], way: Attributes, array: Array) -> list[Any]:
     try:
         return list(map(get, array.objects))
     except AttributeError:

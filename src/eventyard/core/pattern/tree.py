@@ -12,12 +12,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import immutables
+from msgspec import UnsetType
 
 from eventyard.core.pattern import filing
 from eventyard.core.pattern.block import ALTERNATIVES_MAX, Block
 from eventyard.core.pattern.filing import By, Key
 from eventyard.core.pattern.member import Member
 from eventyard.core.pattern.reading import MANY, Reading
+
+_TEXTS = frozenset((str,))
 
 _KEYS_AS_ONE = 8
 """Values of an array that are made keys and looked for in the time of one look at a value."""
@@ -29,7 +32,7 @@ SPLIT_FROM = 8
 class Node:
     """`Node()` is empty. `decided`: the fields by whose exact values its rules were filed on the way here."""
 
-    __slots__ = ("blocks", "decided", "files")
+    __slots__ = ("blocks", "decided", "files", "leaf")
 
     def __init__(
         self, files: tuple["File", ...] = (), blocks: tuple[Block, ...] = (), decided: frozenset[int] = frozenset()
@@ -37,6 +40,8 @@ class Node:
         self.files = files
         self.blocks = blocks
         self.decided = decided
+        self.leaf = blocks[0] if not files and len(blocks) == 1 else None
+        """All that there is, where it is one block: most nodes, and one step less to their rules."""
 
     def with_member(self, member: Member) -> "Node":
         for at, file in enumerate(self.files):
@@ -59,14 +64,24 @@ class Node:
 
     def collect(self, reading: Reading, found: list[int]) -> None:
         """Add the keys of the rules that match; a key more than once if several alternatives do, or one is filed under several values."""
+        values = reading.values
         for file in self.files:
-            by = file.by
-            value = reading.values[by.slot]
-            if value.__class__ is str:
-                node = file.nodes.get(value if by.is_exact else by.key_of_text(value))
-                if node is not None:
+            value = values[file.slot]
+            kind = value.__class__
+            if kind is str:
+                if file.is_exact:
+                    node = file.nodes.get(value)
+                else:
+                    node = file.nodes.get(value.casefold() if file.cut is None else value[file.cut])
+                if node is None:
+                    continue
+                if node.leaf is not None:
+                    node.leaf.collect(reading, found)
+                else:
                     node.collect(reading, found)
-            elif value.__class__ in MANY:
+            elif kind is UnsetType:
+                continue
+            elif kind in MANY:
                 file.collect_many(value, reading, found)
             else:
                 for node in file.nodes_for(value, reading):
@@ -109,11 +124,12 @@ class Node:
 class File:
     """Nodes by keys."""
 
-    __slots__ = ("by", "nodes")
+    __slots__ = ("by", "cut", "is_exact", "nodes", "slot")
 
     def __init__(self, by: By, nodes: immutables.Map[Key, Node]) -> None:
         self.by = by
         self.nodes = nodes
+        self.slot, self.is_exact, self.cut = by.slot, by.is_exact, by.cut  # At hand, since they are asked of every event.
 
     def with_member(self, member: Member, keys: tuple[Key, ...], decided: frozenset[int]) -> "File":
         nodes = self.nodes
@@ -136,6 +152,12 @@ class File:
         scalars = reading.scalars_at(self.by.slot, value)
         if scalars is None or not reading.may_look(len(scalars) // _KEYS_AS_ONE):
             self.fail(reading)
+            return
+        if self.is_exact and {*map(type, scalars)} == _TEXTS:
+            for text in scalars if len(scalars) == 1 else set(scalars):
+                node = self.nodes.get(text)
+                if node is not None:
+                    node.collect(reading, found)
             return
         for node in self.nodes_for(scalars, reading):
             node.collect(reading, found)
