@@ -21,9 +21,19 @@ from benchmarks.support.processes import BUS, server, wait_until
 from benchmarks.support.progress import announce
 from benchmarks.workers import CONCURRENCY, PATIENCE_S, running_sink
 
+_NONE: Mapping[str, dict[str, Any]] = {}
 
-def run(told: str, targets: Mapping[str, dict[str, Any]], *, beside: Callable[[str], str], events: int, rounds: int) -> None:
-    """`targets`: what each says beside its URL. `beside`: the one that another is held against."""
+
+def run(
+    told: str,
+    targets: Mapping[str, dict[str, Any]],
+    *,
+    beside: Callable[[str], str],
+    events: int,
+    rounds: int,
+    deliveries: Mapping[str, dict[str, Any]] = _NONE,
+) -> None:
+    """`targets`: what each says beside its URL. `deliveries`: what some say of delivery. `beside`: the one that another is held against."""
     parser = argparse.ArgumentParser(description=told, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=events, help="in each round")
     parser.add_argument("--rounds", type=int, default=rounds)
@@ -35,14 +45,14 @@ def run(told: str, targets: Mapping[str, dict[str, Any]], *, beside: Callable[[s
         for number in range(options.rounds):
             for name, target in sorted(targets.items(), reverse=bool(number % 2)):  # None of them always comes first.
                 announce(f"round {number + 1} of {options.rounds}: {name}")
-                found[name].append(measure(Path(folder) / f"{number}-{name}", options.events, target))
+                found[name].append(measure(Path(folder) / f"{number}-{name}", options.events, target, deliveries.get(name, {})))
     announce("")
     for name, of_one in found.items():
         ratio = statistics.median(own / other for own, other in zip(of_one, found[beside(name)], strict=True))
         print(f"{name:24} {statistics.median(of_one):8,.0f} deliveries/s   ratio {ratio:.2f}")
 
 
-def measure(folder: Path, count: int, target: dict[str, Any]) -> float:
+def measure(folder: Path, count: int, target: dict[str, Any], delivery: dict[str, Any] | None = None) -> float:
     """Deliveries a second of one round."""
     with ExitStack() as stack:
         sink = stack.enter_context(running_sink())
@@ -50,7 +60,11 @@ def measure(folder: Path, count: int, target: dict[str, Any]) -> float:
         client = stack.enter_context(httpx.Client(base_url=bus.url))
         rule = "/v1/buses/default/rules/all"
         http = {"url": f"http://127.0.0.1:{sink.url}/events", **target}
-        document = {"pattern": {"type": ["order.paid"]}, "target": {"http": http}, "delivery": {"concurrency": CONCURRENCY}}
+        document = {
+            "pattern": {"type": ["order.paid"]},
+            "target": {"http": http},
+            "delivery": {"concurrency": CONCURRENCY} | (delivery or {}),
+        }
         client.put(rule, json=document).raise_for_status()
         client.post(f"{rule}/pause").raise_for_status()
         fill(bus.url, "default", count, body)
