@@ -127,6 +127,13 @@ CASES: dict[str, Case] = {
     "objects, two fields apart, beside a key with a dot": Case(
         "the evaluator judges", one({"i": {"a": [1], "b": [1]}}, objects(apart, '{"i.a":0,"i":['))
     ),
+    "doubles, 300 ranges, beside a key with a dot": Case(
+        "the evaluator asks each about each",
+        one(
+            {"x": {"a": [{"numeric": [">=", n, "<", n + 0.5]} for n in range(300)], "b": [{"exists": True}]}},
+            objects(lambda n: f'{{"a":{n % 300}.25}},{{"b":1}}', '{"x.a":0,"x":['),
+        ),
+    ),
     "objects in an array in an array": Case(
         "the evaluator judges",
         one({"i": {"j": {"a": [1], "b": [1]}}}, objects(apart, '{"i":[{"j":[', "]}]}")),

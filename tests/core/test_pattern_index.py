@@ -1,5 +1,7 @@
 """Many rules and one event."""
 
+import json
+
 from eventyard.core.limits import MATCH_LOOKS_MAX
 from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import parse
@@ -100,3 +102,13 @@ def test_of_rules_filed_under_what_cannot_be_looked_at_nothing_is_said() -> None
     index = index_of(rules | {99: PAID})
     assert index.match_and_fail({"type": "order.paid", "tags": ["t3", "t4"]}) == ([3, 4, 99], [])
     assert index.match_and_fail({"type": "order.paid", "tags": ["t3"] * (9 * MATCH_LOOKS_MAX)}) == ([99], list(range(20)))
+
+
+def test_the_evaluator_is_not_asked_about_many_values_by_many_ranges() -> None:
+    """It would go through all ranges for each value: here 40 million times."""
+    ranges = [{"numeric": [">=", number, "<", number + 0.5]} for number in range(1_000)]
+    index = Index().with_rule(1, parse(json.dumps({"x": {"a": ranges, "b": [1]}})))
+    few = {"x.a": 7.25, "x": [{"a": number, "b": 1} for number in range(3)]}
+    many = few | {"x": [{"a": number} for number in range(40_000)] + [{"b": 1}]}
+    assert index.match_and_fail(few) == ([1], [])
+    assert index.match_and_fail(many) == ([], [1])

@@ -128,6 +128,11 @@ def is_any_right(comparisons: tuple[Comparison, ...], value: Any) -> bool:
     return False
 
 
+def work_of(comparison: Comparison) -> int:
+    """Comparisons that one value may take. However many exact values stand in one list, they are one."""
+    return len(comparison.excluded) if isinstance(comparison, AnythingBut) else 1
+
+
 def is_number(value: Any) -> bool:
     return isinstance(value, _NUMBERS) and not isinstance(value, bool)
 

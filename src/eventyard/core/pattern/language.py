@@ -18,7 +18,7 @@ import msgspec
 
 from eventyard.core import limits, strict_json
 from eventyard.core.errors import InvalidJSON, InvalidPattern, PatternTooCostly
-from eventyard.core.pattern.comparison import Absent, AnythingBut, Comparison, Values, Wildcard
+from eventyard.core.pattern.comparison import Absent, AnythingBut, Comparison, Values, Wildcard, work_of
 from eventyard.core.pattern.operators import Place, read_list, refusal, show
 
 __all__ = ["Alternative", "Field", "InvalidPattern", "Pattern", "PatternTooCostly", "Steps", "build", "parse", "parse_accepted"]
@@ -228,7 +228,7 @@ def _check_fields(alternatives: list[Fields]) -> None:
 
 def _check_cost(alternatives: list[Fields]) -> None:
     lists = [comparisons for fields in alternatives for comparisons in fields.values()]
-    costs = {id(comparisons): (sum(map(_work, comparisons)), sum(map(_stars, comparisons))) for comparisons in lists}
+    costs = {id(comparisons): (sum(map(work_of, comparisons)), sum(map(_stars, comparisons))) for comparisons in lists}
     work, stars = (sum(column) for column in zip(*(costs[id(comparisons)] for comparisons in lists), strict=True))
     _check_total(work, "comparisons", limits.PATTERN_COMPARISONS_MAX, alternatives)
     _check_total(stars, "stars", limits.WILDCARDS_PER_PATTERN_MAX, alternatives)
@@ -242,11 +242,6 @@ def _check_cost(alternatives: list[Fields]) -> None:
 def _check_total(found: int, what: str, limit: int, alternatives: list[Fields]) -> None:
     if found > limit:
         raise PatternTooCostly(f"found {found} {what} in {len(alternatives)} alternatives", wanted=f"at most {limit}")
-
-
-def _work(comparison: Comparison) -> int:
-    """Comparisons that one value of the field may take. However many exact values stand in one list, they are one."""
-    return len(comparison.excluded) if isinstance(comparison, AnythingBut) else 1
 
 
 def _stars(comparison: Comparison) -> int:

@@ -18,6 +18,7 @@ from msgspec import UNSET, UnsetType
 
 from eventyard.core.errors import PatternTooCostly
 from eventyard.core.limits import MATCH_LOOKS_MAX
+from eventyard.core.pattern.comparison import work_of
 from eventyard.core.pattern.evaluator import evaluate, values_at
 from eventyard.core.pattern.language import Alternative, Field, Pattern, steps_of
 
@@ -204,7 +205,8 @@ class Asked(Protocol):
 def holds(alternative: Alternative, slots: tuple[int, ...], ask: Callable[[], Sequence[Asked]], reading: Reading) -> bool:
     """Whether fields that are each right, or may be absent, are right together. `slots`, `ask`: of the alternative's fields."""
     if reading.document is not None:
-        reading.look(_EVALUATED_AS * sum([_visited(reading.values[slot]) for slot in slots]))
+        judged = zip(alternative.fields, slots, strict=True)
+        reading.look(sum([_evaluated(field, reading.values[slot]) for field, slot in judged]))
         return evaluate(Pattern((alternative,)), reading.document, reading)
     inside: list[int] = []
     values = reading.values
@@ -228,8 +230,10 @@ def holds(alternative: Alternative, slots: tuple[int, ...], ask: Callable[[], Se
     return True
 
 
-def _visited(value: Any) -> int:
-    return value.visited if value.__class__ is Loose else 1
+def _evaluated(field: Field, value: Any) -> int:
+    """Looks that the evaluator takes for one field: each comparison beside the first is asked about each value."""
+    visited = value.visited if value.__class__ is Loose else 1
+    return int(visited) * (_EVALUATED_AS + 2 * (sum(map(work_of, field.comparisons)) - 1))
 
 
 def _column(slot: int, asked: Asked, reading: Reading) -> list[Any]:

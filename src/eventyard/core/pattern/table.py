@@ -24,6 +24,7 @@ from eventyard.core.pattern.comparison import (
     Values,
     Wildcard,
     is_any_right,
+    work_of,
 )
 from eventyard.core.pattern.language import Field
 from eventyard.core.pattern.numbers import Numbers
@@ -170,7 +171,7 @@ class Table:
     def _asked_one_by_one(self, value: Any, reading: Reading) -> int:
         found = 0
         for bit, comparisons in self._others:
-            if not reading.may_look(sum(map(_work, comparisons))):
+            if not reading.may_look(sum(map(work_of, comparisons))):
                 break
             if is_any_right(comparisons, value):
                 found |= bit
@@ -213,10 +214,6 @@ def _ends(asked: "_Asked") -> tuple[tuple[str, ...], tuple[str, ...]] | None:
         return None
     heads = tuple([operator.text for operator in wanted if isinstance(operator, Prefix)])
     return heads, tuple([operator.text for operator in wanted if isinstance(operator, Suffix)])
-
-
-def _work(comparison: Any) -> int:
-    return len(comparison.excluded) if isinstance(comparison, AnythingBut) else 1
 
 
 _TEXTS = frozenset((str,))
