@@ -244,7 +244,7 @@ def test_what_targets_answer_means_what_it_means_in_the_server(yard: Yard) -> No
             await connection.write(replies[event])
 
     with Target(by_its_id) as target:
-        yard.put(target.url)
+        yard.put(target.url, breaker=None)  # else the 503 would hold the others too
         yard.worker()
         yard.publish(range(1, 5))
         yard.wait_for_status(delivered=2, dead=1, retrying=1)

@@ -58,6 +58,8 @@ class Parts(msgspec.Struct, frozen=True):
     synchronous: Synchronous = "FULL"
     marks: Callable[[DiskVFS], MarkFile] = lambda vfs: DiskMarks(vfs, "bus.marks")
     wrap: Callable[[Engine], Engine] = lambda engine: engine
+    has_budgets: bool = True
+    """Whether each life draws what it allows to one host; else there is no bound."""
 
 
 class WatchedEngine:
@@ -222,6 +224,8 @@ class House:
 
     def _hosts(self) -> Hosts:
         """What the operator of this life allows to one host."""
+        if not self._parts.has_budgets:
+            return Hosts(HostBudget())
         rng = self.world.rng
         return Hosts(HostBudget(rng.choice((None, None, 1, 5)), rng.choice((None, None, 2, 50))))
 

@@ -37,7 +37,7 @@ class Small:
     """A house that is told what to do, answer by answer."""
 
     def __init__(self, engine: EngineName = "memory") -> None:
-        self.house = House(World(1), Books(), engine, Parts())
+        self.house = House(World(1), Books(), engine, Parts(has_budgets=False))
         self.house.open()
 
     def ask(self, bus: str, *commands: Command) -> list[Any]:
