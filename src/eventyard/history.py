@@ -11,6 +11,7 @@ from eventyard.core.changes import Backfill, BusRecord, IntentKind, Pace, Stored
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import State
 from eventyard.core.errors import Damaged, EventyardError, NotFound
+from eventyard.core.handshake import Heard
 from eventyard.core.loss import explained
 from eventyard.core.pattern.index import judge
 from eventyard.core.pattern.language import Pattern
@@ -112,7 +113,8 @@ class ProtectionStatus(msgspec.Struct, frozen=True):
     """What a rule's target is protected by just now. `breaker`: None where the rule has none. `until_ms` (bus time): until when it is open at least.
 
     `waits_for`: what keeps deliveries that are due from going; None where nothing does, or none is due. `waits_until_ms` (bus time): None
-    where it ends with something that is under way. `concurrency`, `rate_per_s`: what is allowed now.
+    where it ends with something that is under way. `concurrency`, `rate_per_s`: what is allowed now. `heard`: what its
+    target said when it was asked for its consent.
     """
 
     breaker: Place | None
@@ -121,6 +123,7 @@ class ProtectionStatus(msgspec.Struct, frozen=True):
     waits_until_ms: int | None
     concurrency: int
     rate_per_s: float | None
+    heard: Heard | None
 
 
 class RuleStatus(msgspec.Struct, frozen=True):
@@ -193,6 +196,7 @@ def protection_status(state: BusState, record: RuleRecord, time: BusTime) -> Pro
         waits_until_ms=None if held is None or held.until_ms is None else time.bus_ms(held.until_ms),
         concurrency=guard.allowed(record, work_ms),
         rate_per_s=guard.rate_per_s(record, work_ms),
+        heard=record.heard,
     )
 
 

@@ -20,7 +20,7 @@ from eventyard import entrance, logbook, process
 from eventyard import settings as settings_module
 from eventyard.bus import Eventyard
 from eventyard.bus.figures import Holdings
-from eventyard.core import limits
+from eventyard.core import handshake, limits
 from eventyard.core.errors import InvalidSettings, StorageFailed, StorageFull
 from eventyard.core.hosts import Hosts
 from eventyard.core.network import Policy
@@ -92,6 +92,7 @@ def compose(
     trace_ratio: float = 0.0,
     hops_max: int = limits.HOPS_MAX_DEFAULT,
     hosts: Hosts | None = None,
+    origin: str = handshake.ORIGIN_DEFAULT,
 ) -> Eventyard:
     """A bus on the file at `path`, not started. `secrets_key_file`: empty for the one beside it."""
     vault = KeyFile(Path(secrets_key_file or Path(path).with_name(SECRETS_KEY_FILE)))
@@ -108,6 +109,7 @@ def compose(
         expressions=Evaluators(),
         hops_max=hops_max,
         hosts=hosts,
+        origin=origin,
     )
 
 
@@ -156,6 +158,7 @@ async def _started(settings: Settings) -> Eventyard:
         trace_ratio=settings.trace_ratio,
         hops_max=settings.hops_max,
         hosts=settings_module.hosts(settings),
+        origin=settings.webhook_origin,
     )
     try:
         await asyncio.to_thread(_open, yard, settings)

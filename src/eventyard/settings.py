@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from eventyard.core import access, limits
+from eventyard.core import access, handshake, limits
 from eventyard.core.access import Grant, Scope
 from eventyard.core.errors import InvalidSettings, Refused
 from eventyard.core.hosts import HostBudget, Hosts, host_of
@@ -61,6 +61,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """The same for single hosts, by name, with the port where that is not the scheme's own."""
     hops_max: Annotated[int, msgspec.Meta(ge=1, le=limits.HOPS_MAX)] = limits.HOPS_MAX_DEFAULT
     """How many events may come of one another."""
+    webhook_origin: Annotated[str, msgspec.Meta(pattern=handshake.ORIGIN_PATTERN, max_length=253)] = handshake.ORIGIN_DEFAULT
+    """Who asks targets for their consent: a DNS name."""
     trace_endpoint: str = ""
     """Where spans are sent, OTLP over HTTP; empty: none are made."""
     trace_ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01

@@ -14,7 +14,7 @@ import msgspec
 
 from eventyard import backfill as backfill_stage
 from eventyard import retaining
-from eventyard.core import backfilling, bus_events, due, intents, leasing, machine, runs, settling
+from eventyard.core import backfilling, bus_events, intents, machine, runs, settling
 from eventyard.core.changes import Backfill, Filter, Intent
 from eventyard.core.commands import EndReplay, Replay, Settle
 from eventyard.core.delivery import Reason, State
@@ -133,10 +133,7 @@ def _all_are_meant() -> AbstractContextManager[object]:
 
 @contextlib.contextmanager
 def _paused_give() -> Iterator[None]:
-    def give(record: RuleRecord | None) -> bool:
-        return record is not None and not record.is_deleted
-
-    with mock.patch.object(leasing, "_gives_out", give), mock.patch.object(due, "_gives_out", give):
+    with mock.patch.object(RuleRecord, "gives_out", property(lambda record: not record.is_deleted)):
         yield
 
 

@@ -128,6 +128,7 @@ def test_a_rule_answers_as_its_document_with_its_state(door: ServedBus, name: st
                 "auth": None,
                 "reply": False,
                 "batch": None,
+                "handshake": "off",
             }
         },
         "start": "earliest",

@@ -26,7 +26,7 @@ from eventyard.bus.schedules import ScheduleCalls
 from eventyard.bus.storytelling import StoryCalls
 from eventyard.bus.workers import WorkerCalls
 from eventyard.consumers import Consumers
-from eventyard.core import handout, limits, loops, machine, network, rule
+from eventyard.core import handout, handshake, limits, loops, machine, network, rule
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import BusRecord, Retention, StoredEvent
 from eventyard.core.commands import Command, CreateBus, DeleteBus, Published, SetRetention
@@ -37,6 +37,7 @@ from eventyard.core.pattern.language import Pattern
 from eventyard.core.rule import RuleRecord
 from eventyard.dispatch import Dispatch
 from eventyard.forwarding import Forwarder
+from eventyard.handshakes import Handshakes
 from eventyard.history import BusStatus, EventPage, Query
 from eventyard.keeper import Keeper
 from eventyard.metering import Meter
@@ -69,10 +70,11 @@ class Eventyard(WorkerCalls, DetectorCalls, DeadLetterCalls, ExplainCalls, Story
         expressions: Expressions | None = None,
         hops_max: int = limits.HOPS_MAX_DEFAULT,
         hosts: Hosts | None = None,
+        origin: str = handshake.ORIGIN_DEFAULT,
     ) -> None:
         """`is_pushing`: false where push rules are left to workers, which lease from here. `vault`: without one no rule has secrets.
 
-        `expressions`: without them no rule has a transform in JSONata.
+        `expressions`: without them no rule has a transform in JSONata. `origin`: by which name targets are asked for their consent.
         """
         self._vault = vault
         self._expressions = expressions
@@ -111,6 +113,7 @@ class Eventyard(WorkerCalls, DetectorCalls, DeadLetterCalls, ExplainCalls, Story
             self._writer.is_push_kept = True
         self._backfill = BackfillStage(engine, self._writer.states, self._submit_own)
         self._keeper = Keeper(self._writer.states, self._submit_own, self._now)
+        self._handshakes = Handshakes(self._writer.states, self._submit_own, transport, self._now, origin)
         self._retention = RetentionStage(engine, self._writer.states, self._submit_own, self._now)
         self._scrubber = Scrubber(engine, self._writer.states, clock.monotonic_ms)
         self._name_life = _incarnation
@@ -270,7 +273,8 @@ class Eventyard(WorkerCalls, DetectorCalls, DeadLetterCalls, ExplainCalls, Story
             self._stopping.wait(max(0.005, took_s) if did_something else 0.1)
 
     def _step_beside_writer(self) -> bool:
-        return any([self._backfill.step(), self._keeper.step(), self._retention.step(), self._dispatch.step()])
+        began = [self._backfill.step(), self._keeper.step(), self._handshakes.step(), self._retention.step()]
+        return any([*began, self._dispatch.step()])
 
     def step(self) -> bool:
         """One bounded step of every stage on this thread, where `open` was called and `begin` was not. False when none had anything to do."""
@@ -282,7 +286,7 @@ class Eventyard(WorkerCalls, DetectorCalls, DeadLetterCalls, ExplainCalls, Story
 
         Retention, and what else is only looked at now and then, is not in it.
         """
-        idle = [idle_ms for stage in (self._writer, self._keeper) if (idle_ms := stage.idle_ms()) is not None]
+        idle = [idle_ms for stage in (self._writer, self._keeper, self._handshakes) if (idle_ms := stage.idle_ms()) is not None]
         return min(idle, default=None)
 
     def _wake(self) -> None:

@@ -236,6 +236,7 @@ def _status_rows(found: "RuleStatus") -> list[tuple[str, Any]]:
         ("rule", found.name),
         ("state", "paused" if found.paused else found.status),
         ("failing since", found.failing_since),
+        ("handshake", _handshake(found)),
         ("breaker", _breaker(found)),
         ("waits for", _waits(found)),
         ("run", str(found.run) if found.run else None),
@@ -262,6 +263,14 @@ def _breaker(found: "RuleStatus") -> str | None:
     return None if breaker in {None, "closed"} else f"{breaker}, until {until}" if until else breaker
 
 
+def _handshake(found: "RuleStatus") -> str | None:
+    told = found.protection.handshake
+    if told is None:
+        return None
+    rate = f", {told.rate_per_minute} requests a minute" if told.rate_per_minute is not None else ""
+    return f"{told.state}{rate}{f': {told.why}' if told.why else ''}"
+
+
 def _waits(found: "RuleStatus") -> str | None:
     waits_for, until = found.protection.waits_for, found.protection.waits_until
     if waits_for is None:
@@ -271,6 +280,7 @@ def _waits(found: "RuleStatus") -> str | None:
 
 
 _WAITS = {
+    "handshake": "its target, which has not agreed to be pushed to",
     "breaker": "its breaker",
     "slow-start": "its slow start",
     "retry-after": "its target, which asked for quiet",

@@ -231,10 +231,19 @@ class Rule(msgspec.Struct, frozen=True):
         return str(self.target.get("http", {}).get("url", ""))
 
 
+class Handshake(msgspec.Struct, frozen=True):
+    """What came of asking a target for its consent. `state`: given, refused (and `why`) or asking. `rate_per_minute`: as it allows; None for any."""
+
+    state: str
+    asked: str | None = None
+    rate_per_minute: int | None = None
+    why: str = ""
+
+
 class Protection(msgspec.Struct, frozen=True):
     """What a rule's target is protected by just now. `breaker`: closed, open (until `until`), half-open or recovering; None where it has none.
 
-    `waits_for`: what keeps deliveries that are due from going: breaker, slow-start, retry-after, rate or host. `concurrency`, `rate_per_s`: what is
+    `waits_for`: what keeps deliveries that are due from going: handshake, breaker, slow-start, retry-after, rate or host. `concurrency`, `rate_per_s`: what is
     allowed now.
     """
 
@@ -244,6 +253,7 @@ class Protection(msgspec.Struct, frozen=True):
     waits_until: str | None = None
     concurrency: int | None = None
     rate_per_s: float | None = None
+    handshake: Handshake | None = None
 
 
 class RuleStatus(msgspec.Struct, frozen=True):

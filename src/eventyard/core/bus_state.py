@@ -180,7 +180,7 @@ class BusState:
     def gives_out(self, uid: int, work_ms: int) -> bool:
         """Whether deliveries of the rule may be leased at this time."""
         record, queue = self.by_uid.get(uid), self.queues.get(uid)
-        if record is None or queue is None or record.is_paused or record.is_deleted:
+        if record is None or queue is None or not record.gives_out:
             return False
         return queue.leased < self.protection.allowed(record, work_ms)
 

@@ -12,6 +12,7 @@ from eventyard.core.changes import Filter, Retention
 from eventyard.core.delivery import Delivery, Key
 from eventyard.core.emitter import EmitterRecord, Kind
 from eventyard.core.event import Event
+from eventyard.core.handshake import Agreed, Refused
 from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import Pattern
 from eventyard.core.rule import Place, Rule, RuleRecord
@@ -67,6 +68,15 @@ class Reseal(msgspec.Struct, frozen=True):
 
     uid: int
     sealed: tuple[tuple[str, str], ...]
+
+
+class HearHandshake(msgspec.Struct, frozen=True):
+    """What came of asking the target of the rule `uid` at `url` for its consent to `origin`."""
+
+    uid: int
+    url: str
+    origin: str
+    came: Agreed | Refused
 
 
 class DeleteRule(msgspec.Struct, frozen=True):
@@ -416,6 +426,7 @@ Command = (
     | ContinueIntent
     | CreateBus
     | Reseal
+    | HearHandshake
     | SetRetention
     | DeleteBus
     | EmptyBus

@@ -248,7 +248,7 @@ class Draft:
             fresh = Delivery(uid, record.run, position, State.BLOCKED, self.time.work_ms, lane=lane)
         else:
             fresh = Delivery(uid, record.run, position, State.WAITING, self.time.work_ms, lane=lane)
-            if not record.is_paused and not self._has_backlog(uid, record.run):
+            if record.gives_out and not self._has_backlog(uid, record.run):
                 fresh = self._granted(fresh, event) or fresh
         self._put(fresh)
 
@@ -426,8 +426,9 @@ class Draft:
         return self._rules.get(uid) or self.state.by_uid.get(uid)
 
     def resumed(self) -> list[int]:
-        """Rules that were paused before this step and are not any more."""
-        return [uid for uid in self._rules if uid in self.state.paused and not self._rules[uid].is_paused]
+        """Rules that gave nothing out before this step, being paused or without consent, and do now."""
+        there = self.state.by_uid
+        return [uid for uid, now in self._rules.items() if now.gives_out and uid in there and not there[uid].gives_out]
 
     def rule_named(self, name: str) -> RuleRecord | None:
         return self._names[name] if name in self._names else self.state.by_name.get(name)

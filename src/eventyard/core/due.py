@@ -3,7 +3,7 @@
 Theory of operation. Each step of a bus asks which queues have something for somebody who waits. With a hundred thousand rules that may
 all have a backlog, none of them may be looked at for that but those that are given something. So what falls due later stands in a
 heap, by its time; `reach` takes out of it what has become ready since the step before. What is ready stands by itself, pushed and
-pulled apart, because the ones are nearly all waited for and the others nearly none. A rule that gives nothing out, being paused or deleted,
+pulled apart, because the ones are nearly all waited for and the others nearly none. A rule that gives nothing out, being paused, deleted or without its target's consent,
 is in neither place; whoever edits it says so (`refile`). One that may give nothing out before some time (`protection`) is filed by that time.
 
 An entry of the heap that is no longer so is left there and passed over when it comes up.
@@ -121,7 +121,7 @@ class Due:
 
     def _make_ready(self, uid: int) -> None:
         record = self._records.get(uid)
-        if record is None or not _gives_out(record):
+        if record is None or not record.gives_out:
             return
         ready = self._pulled if record.is_pulled else self._pushed
         if uid not in ready:
@@ -130,7 +130,3 @@ class Due:
     def _put_back(self, uid: int) -> None:
         self._pushed.pop(uid, None)
         self._pulled.pop(uid, None)
-
-
-def _gives_out(record: RuleRecord) -> bool:
-    return not record.is_paused and not record.is_deleted

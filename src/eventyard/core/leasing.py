@@ -69,7 +69,7 @@ def _is_enough(draft: Draft) -> bool:
 
 
 def _gives_out(record: RuleRecord | None) -> bool:
-    return record is not None and not record.is_deleted and not record.is_paused
+    return record is not None and record.gives_out
 
 
 def _lease_runs(draft: Draft, uid: int, queue: RuleQueue) -> None:

@@ -775,6 +775,20 @@ SIGNING_SECRET_BYTES_MAX = 64
 SIGNING_SECRET_BYTES_NEW = 32
 """What Standard Webhooks wants of a secret: fewer can be guessed in time, more than SHA-256's block are hashed first. A new one has as many as the digest."""
 
+HANDSHAKE_AGAIN_S = 5.0
+HANDSHAKE_AGAIN_S_MAX = 600.0
+"""After a refusal a target is asked again after the first, each time in a row twice as long, up to the second: whoever has just set it up waits
+seconds, and one that never agrees costs a request, and a write here, in ten minutes."""
+
+HANDSHAKES_UNDER_WAY_MAX = 64
+"""Targets that are asked at once: ten thousand rules after a start must leave connections to pushes."""
+
+HANDSHAKE_RATE_DIGITS_MAX = 9
+"""A thousand million requests a minute are as good as any number."""
+
+HANDSHAKE_SHOWN_LENGTH = 60
+"""Characters of what a target answered that status shows."""
+
 TOKEN_TIMEOUT_S = 10.0
 """For fetching an access token. Pushes wait for it, and their leases are longer by it."""
 

@@ -32,8 +32,9 @@ _UNSENT = frozenset({Reason.TRANSFORM, Reason.FORBIDDEN_TARGET})
 
 
 class Hold(enum.StrEnum):
-    """What a delivery that is due waits for. SLOW_START: the breaker is recovering, or probing, and as much as it allows is under way."""
+    """What a delivery that is due waits for. HANDSHAKE: its target has not agreed to be pushed to. SLOW_START: the breaker is recovering, or probing, and as much as it allows is under way."""
 
+    HANDSHAKE = "handshake"
     BREAKER = "breaker"
     SLOW_START = "slow-start"
     RETRY_AFTER = "retry-after"
@@ -63,22 +64,22 @@ class Guard(msgspec.Struct, frozen=True):
     def allowed(self, record: RuleRecord, work_ms: int) -> int:
         """How many of the rule's deliveries may be under way at once."""
         policy = record.rule.delivery.breaker
-        if self.quiet_until_ms > work_ms:
+        if self.quiet_until_ms > work_ms or record.awaits_consent:
             return 0
         return record.leases_max if policy is None else self.breaker.allowed(policy, record.leases_max, work_ms)
 
     def rate_per_s(self, record: RuleRecord, work_ms: int) -> float | None:
         """The rate that the rule may go at now."""
-        delivery = record.rule.delivery
-        if delivery.rate_per_s is None or delivery.breaker is None:
-            return delivery.rate_per_s
-        return delivery.rate_per_s * self.breaker.part(delivery.breaker, work_ms)
+        rate_per_s, policy = record.rate_per_s, record.rule.delivery.breaker
+        return rate_per_s if rate_per_s is None or policy is None else rate_per_s * self.breaker.part(policy, work_ms)
 
     def tokens(self, rate_per_s: float, work_ms: int) -> Bucket:
         return bucket.full(rate_per_s, work_ms) if self.bucket is None else self.bucket.filled(rate_per_s, work_ms)
 
     def held(self, record: RuleRecord, leased: int, work_ms: int) -> Held | None:
         """Why no delivery of the rule may go now, beside its concurrency, with so many under way. None: one may."""
+        if record.awaits_consent:
+            return Held(Hold.HANDSHAKE)
         if self.quiet_until_ms > work_ms:
             return Held(Hold.RETRY_AFTER, self.quiet_until_ms)
         if (policy := record.rule.delivery.breaker) is not None:
@@ -109,6 +110,8 @@ class Protection:
         """Rules of which what goes well is counted: their breakers have counted failures."""
         self.opened: set[int] = set()
         """Rules whose breaker is open or probing."""
+        self.asking: set[int] = set()
+        """Rules whose targets are to be asked for their consent, and have not given it."""
         self.crowded: set[int] = set()
         """Rules that stand in line for their host (`hosts`)."""
         for uid, health in healths.items():
@@ -129,12 +132,14 @@ class Protection:
         return record.leases_max if found is None else found.allowed(record, work_ms)
 
     def is_guarded(self, record: RuleRecord) -> bool:
-        return record.uid in self._guards or record.rule.delivery.rate_per_s is not None
+        return record.uid in self._guards or record.rate_per_s is not None
 
     def follow(self, before: RuleRecord | None, record: RuleRecord, work_ms: int) -> None:
         """The rule was edited, paused, resumed or deleted."""
-        self.crowded.discard(record.uid)
-        uid, guard = record.uid, self._guards.get(record.uid)
+        uid, guard, heard = record.uid, self._guards.get(record.uid), record.heard
+        self.crowded.discard(uid)
+        is_asking = record.is_asked and (heard is None or not heard.is_given)
+        (self.asking.add if is_asking else self.asking.discard)(uid)
         if guard is None or before is None:
             return
         if record.is_deleted:

@@ -13,6 +13,7 @@ from eventyard.core.auth import Auth
 from eventyard.core.batch import Batch
 from eventyard.core.breaker import BreakerPolicy
 from eventyard.core.errors import InvalidName, InvalidRule
+from eventyard.core.handshake import Heard, Wanted
 from eventyard.core.pattern import language
 from eventyard.core.secret import Headers, check_headers
 from eventyard.core.signature import Signing
@@ -85,7 +86,7 @@ class HttpTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `transform` makes the request out of the event; left out, the target gets the event itself, as `mode` says. `signing`: each is signed, as
     Standard Webhooks has it. `auth`: how each says who sends it. `reply`: an event that it answers 200 with enters the bus (`reply`).
-    `batch`: several events in one request.
+    `batch`: several events in one request. `handshake`: whether it is asked for its consent first, and nothing is sent without (`required`).
     """
 
     url: str
@@ -98,6 +99,7 @@ class HttpTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     auth: Auth | None = None
     reply: bool = False
     batch: Batch | None = None
+    handshake: Wanted = "off"
 
 
 class QueueTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -181,10 +183,47 @@ class RuleRecord(msgspec.Struct, frozen=True):
     run: int = 0
     resumed: tuple[Done, ...] = ()
     """The deleted rules of its name that it goes on for, in its first run."""
+    handshake: Heard | None = None
+    """What came of the last handshake, with whatever URL that was; `heard` is what still holds."""
 
     @property
     def is_deleted(self) -> bool:
         return self.status in {Status.DELETING, Status.DELETED}
+
+    @property
+    def gives_out(self) -> bool:
+        """Whether anything of it may be leased at all."""
+        return not self.is_paused and not self.is_deleted and not self.awaits_consent
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether its target is to be asked for its consent."""
+        http = self.rule.target.http
+        return http is not None and http.handshake != "off" and not self.is_deleted
+
+    @property
+    def heard(self) -> Heard | None:
+        """What its target said; None where it is not asked, or was not yet at this URL."""
+        http = self.rule.target.http
+        if self.handshake is None or http is None or http.handshake == "off" or self.handshake.url != http.url:
+            return None
+        return self.handshake
+
+    @property
+    def awaits_consent(self) -> bool:
+        """Whether nothing may go to its target before that has agreed."""
+        http = self.rule.target.http
+        if http is None or http.handshake != "required":
+            return False
+        heard = self.heard
+        return heard is None or not heard.is_given
+
+    @property
+    def rate_per_s(self) -> float | None:
+        """Its own rate, or the one that its target allows: the lower counts."""
+        own, heard = self.rule.delivery.rate_per_s, self.heard
+        allowed = None if heard is None else heard.rate_per_s
+        return own if allowed is None else allowed if own is None else min(own, allowed)
 
     @property
     def is_ordered(self) -> bool:

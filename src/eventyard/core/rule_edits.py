@@ -2,9 +2,9 @@
 
 import msgspec
 
-from eventyard.core import backfilling, bus_events, intents, limits, places
+from eventyard.core import backfilling, bus_events, handshake, intents, limits, places
 from eventyard.core.changes import Backfill, Intent, IntentKind
-from eventyard.core.commands import DeleteRule, PutRule, Reseal, RulePut, SetPaused
+from eventyard.core.commands import DeleteRule, HearHandshake, PutRule, Reseal, RulePut, SetPaused
 from eventyard.core.delivery import Reason
 from eventyard.core.draft import Draft
 from eventyard.core.errors import InvalidRequest, InvalidRule, VersionConflict
@@ -74,6 +74,19 @@ def reseal(draft: Draft, command: Reseal) -> int:
         rule = with_secrets(record.rule, lambda _, secret: Secret(anew.get(secret.secret or "", secret.secret)))
         draft.set_rule(msgspec.structs.replace(record, rule=rule))
     return count
+
+
+def hear_handshake(draft: Draft, command: HearHandshake) -> None:
+    """Neither a version nor an event, for the rule is what it was. Of another URL than it has by now it says nothing."""
+    record = draft.find_rule(command.uid)
+    http = None if record is None else record.rule.target.http
+    if record is None or not record.is_asked or http is None or http.url != command.url:
+        return
+    time = draft.time
+    heard = handshake.heard(
+        record.handshake, command.url, command.origin, command.came, time_ms=time.time_ms, work_ms=time.work_ms
+    )
+    draft.set_rule(msgspec.structs.replace(record, handshake=heard))
 
 
 def begin(draft: Draft, record: RuleRecord, first: int | None, pattern: Pattern | None = None) -> RuleRecord:

@@ -179,7 +179,9 @@ class Bus(Looking):
         if not url:
             raise ValueError("found an application without a URL; wanted the one that rules push to")
         self._start(Life(application))
-        return self.receiver(url, of_application(application))
+        receiver = self.receiver(url, of_application(application))
+        receiver.is_agreeing = False
+        return receiver
 
     def run(self, service: Service) -> None:
         """Have a service of `eventyard.client` fetch its events from this bus, as `service.run()` does, until the bus is closed."""

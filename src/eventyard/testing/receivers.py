@@ -29,7 +29,7 @@ Instead = Reply | Hangs | Refuses
 class Receiver:
     """One that answers at `url` and below it. `requests` holds all that came, in their order, answered or not.
 
-    `fail` and `hang` say what is done with the next requests instead of asking the handler; said several times, one after the other.
+    It agrees to be pushed to when it is asked (`handshake`), which is no request; an application answers that for itself. `fail` and `hang` say what is done with the next requests instead of asking the handler; said several times, one after the other.
     """
 
     def __init__(self, url: str, handle: Handler) -> None:
@@ -38,6 +38,7 @@ class Receiver:
         self._handle = handle
         self._instead: deque[Instead] = deque()
         self._is_away = False
+        self.is_agreeing = True
 
     @property
     def events(self) -> list[Event]:
@@ -64,6 +65,8 @@ class Receiver:
         """What becomes of it. Raises what a plain function raises."""
         if self._is_away:
             return Refuses()
+        if self.is_agreeing and request.method == "OPTIONS":
+            return Reply(headers={"webhook-allowed-origin": "*"})
         self.requests.append(request)
         return self._instead.popleft() if self._instead else self._handle(request)
 

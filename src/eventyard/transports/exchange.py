@@ -27,7 +27,7 @@ from eventyard.ports import PushAnswer, PushRequest
 
 Done = Callable[[PushAnswer], None]
 
-_BODYLESS = frozenset({"GET", "DELETE"})
+_BODYLESS = frozenset({"GET", "DELETE", "OPTIONS"})
 """Without a body these say nothing of one: a Content-Length of 0 is what servers take for a mistake (RFC 9110, 8.6)."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")

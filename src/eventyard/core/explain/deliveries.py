@@ -139,10 +139,11 @@ def _held(facts: Facts, held: Held) -> str:
     """What keeps back what is due. Only its rule has it wait: nothing of it is spent."""
     until = f" until {rfc3339(facts.time.bus_ms(held.until_ms))}" if held.until_ms is not None else ""
     match held.by:
-        case Hold.BREAKER if until:
-            return f"it waits behind an open breaker{until}: too many attempts of the rule failed"
+        case Hold.HANDSHAKE:
+            return "it waits for the handshake: its target has not agreed to be pushed to"
         case Hold.BREAKER:
-            return "it waits behind an open breaker: a probe is under way"
+            why = "too many attempts of the rule failed" if until else "a probe is under way"
+            return f"it waits behind an open breaker{until}: {why}"
         case Hold.SLOW_START:
             return "it waits: the target has just come back, and as many as its slow start allows are under way"
         case Hold.RETRY_AFTER:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 
 from eventyard.core.errors import InvalidRequest
+from eventyard.core.handshake import Heard
 from eventyard.core.rule import DeliveryPolicy, RuleRecord, StartPosition, Target
 from eventyard.core.rule_secrets import shown
 from eventyard.history import ProtectionStatus, RuleStatus
@@ -61,9 +62,19 @@ class RulesAnswer(msgspec.Struct, frozen=True):
     next: str | None
 
 
+class HandshakeAnswer(msgspec.Struct, frozen=True):
+    """`state`: `given`, `refused` (and `why`), or `asking`, not answered yet. `asked`: when last. `rate_per_minute`: requests that the target allows, null for any."""
+
+    state: str
+    asked: str | None
+    rate_per_minute: int | None
+    why: str
+
+
 class ProtectionAnswer(msgspec.Struct, frozen=True):
     """`breaker`: closed, open, half-open or recovering, null where the rule has none; open until `until` at least. `waits_for`: what keeps what is
-    due from going, until `waits_until`: breaker, slow-start, retry-after, rate or host. `concurrency`, `rate_per_s`: what is allowed now.
+    due from going, until `waits_until`: handshake, breaker, slow-start, retry-after, rate or host. `concurrency`, `rate_per_s`: what is allowed now. `handshake`: null
+    where the target is not asked.
     """
 
     breaker: str | None
@@ -72,6 +83,7 @@ class ProtectionAnswer(msgspec.Struct, frozen=True):
     waits_until: str | None
     concurrency: int
     rate_per_s: float | None
+    handshake: HandshakeAnswer | None
 
 
 class StatusAnswer(msgspec.Struct, frozen=True):
@@ -216,11 +228,11 @@ def _shown_status(record: RuleRecord, queue: RuleStatus) -> StatusAnswer:
         backfill_position=queue.backfill_position,
         redriving=queue.is_redriving,
         purging=queue.is_purging,
-        protection=_shown_protection(queue.protection),
+        protection=_shown_protection(record, queue.protection),
     )
 
 
-def _shown_protection(found: ProtectionStatus) -> ProtectionAnswer:
+def _shown_protection(record: RuleRecord, found: ProtectionStatus) -> ProtectionAnswer:
     return ProtectionAnswer(
         breaker=found.breaker,
         until=None if found.until_ms is None else rfc3339(found.until_ms),
@@ -228,7 +240,15 @@ def _shown_protection(found: ProtectionStatus) -> ProtectionAnswer:
         waits_until=None if found.waits_until_ms is None else rfc3339(found.waits_until_ms),
         concurrency=found.concurrency,
         rate_per_s=found.rate_per_s,
+        handshake=_shown_handshake(found.heard) if record.is_asked else None,
     )
+
+
+def _shown_handshake(heard: Heard | None) -> HandshakeAnswer:
+    if heard is None:
+        return HandshakeAnswer("asking", None, None, "")
+    state = "given" if heard.is_given else "refused"
+    return HandshakeAnswer(state, rfc3339(heard.asked_ms), heard.rate_per_minute, heard.why)
 
 
 async def pause(call: Call[NoFields]) -> Answer:
