@@ -46,7 +46,8 @@ def absent(state: BusState, position: int, engine: Engine) -> EventyardError:
         return NotFound(lost, wanted="another position; a repair gave these up")
     if engine.is_damaged(state.record.number, position) or state.floor <= position <= state.head:
         return Damaged(f"found the event at position {position} damaged", wanted="the event as it was written")
-    return NotFound(f"found no event at position {position}", wanted=f"{state.floor} to {state.head}")
+    wanted = f"{state.floor} to {state.head}" if state.floor <= state.head else "an event: the log has none"
+    return NotFound(f"found no event at position {position}", wanted=wanted)
 
 
 def scan(view: View, state: BusState, query: Query) -> EventPage:

@@ -115,3 +115,9 @@ def test_who_paused_a_rule_and_who_discarded_its_deliveries_is_told() -> None:
             assert words in told["why"]
             assert re.search(r" by key:\w+/ann\b", told["why"])
         assert made["key"].split("_")[-1] not in bus.get(explain, headers=own).text
+
+
+def test_a_log_without_events_says_so(door: ServedBus, name: str) -> None:
+    assert door.put(f"/v1/buses/{name}", json={}).is_success
+    problem = door.get(f"/v1/buses/{name}/events/1").json()
+    assert (problem["found"], problem["wanted"]) == ("found no event at position 1", "an event: the log has none")
