@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import schemathesis
 
-from tests.fuzz.stock import EVERY, PULLED, WATCHED, Stock, rules
+from tests.fuzz.stock import EVERY, PULLED, SCHEDULED, WATCHED, Stock, rules
 
 NOWHERE = os.environ["FUZZ_NOWHERE"]
 """An address on this machine that refuses every connection."""
@@ -180,6 +180,22 @@ def _name_detector(case: Any, path: dict[str, Any]) -> None:
     case.headers.pop("if-match", None)
 
 
+def _be_schedule(case: Any, path: dict[str, Any]) -> None:
+    """One way of naming instants, an event that may be emitted, and no version: the rest stays as it was generated."""
+    path["schedule"] = "daily"
+    if isinstance(case.body, dict):
+        kept = {name: value for name, value in case.body.items() if name not in {"cron", "at", "zone", "start", "end"}}
+        case.body = kept | SCHEDULED
+        case.headers.pop("if-match", None)
+        case.headers.pop("if-none-match", None)
+
+
+def _name_schedule(case: Any, path: dict[str, Any]) -> None:
+    path["schedule"] = "daily"
+    STOCK.schedule("daily")
+    case.headers.pop("if-match", None)
+
+
 def _be_replay(case: Any, _path: dict[str, Any]) -> None:
     """Of the whole log and every event: how fast stays as it was generated."""
     if isinstance(case.body, dict):
@@ -211,6 +227,8 @@ USES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "put_rule": _be_rule,
     "put_detector": _be_detector,
     **dict.fromkeys(("detector", "delete_detector", "detector_keys", "detector_key"), _name_detector),
+    "put_schedule": _be_schedule,
+    **dict.fromkeys(("schedule", "delete_schedule", "pause_schedule", "resume_schedule"), _name_schedule),
     "replay": _be_replay,
     "backtest": _be_backtest,
     "take_report": _report,

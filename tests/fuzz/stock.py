@@ -28,6 +28,8 @@ WATCHED: dict[str, Any] = {
     "emit": {"rise": {"type": "seen"}},
 }
 
+SCHEDULED: dict[str, Any] = {"every_s": 86_400, "emit": {"type": "dawned"}}
+
 
 def rules(nowhere: str) -> dict[str, Any]:
     """By name: two that are pulled, one of them in order, and one that is pushed to nobody."""
@@ -78,6 +80,9 @@ class Stock:
         self._publish()
         told = self._ask("GET", f"detectors/{detector}/keys", None)
         return told["keys"][0]["key"] if told and told["keys"] else None
+
+    def schedule(self, name: str) -> None:
+        self._ask("PUT", f"schedules/{name}", SCHEDULED)
 
     def bus(self) -> str | None:
         answer = self._door.put("/v1/buses/brief")
