@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from eventyard.core import detector, emitter_graph, emitter_plan, limits
+from eventyard.core.changes import StoredEvent
 from eventyard.core.clock import rfc3339
 from eventyard.core.commands import RunTimers
 from eventyard.core.detector import Act, Flip, KeyState, Observation, Signal
@@ -17,6 +18,7 @@ from eventyard.core.detector_plan import DetectorPlan
 from eventyard.core.draft import Draft
 from eventyard.core.emitter import Kept
 from eventyard.core.emitter_draft import Heard
+from eventyard.core.emitter_ground import Ground
 from eventyard.core.errors import InvalidDetector, PatternTooCostly
 from eventyard.core.event import Event, make
 
@@ -46,7 +48,7 @@ def _attend_to(draft: Draft, heard: Heard) -> None:
         plan = draft.emitters.plan(emitter_plan.owner_of(ear)[0])
         if isinstance(plan, DetectorPlan):
             found = heard.keys[ear] if ear in heard.keys else plan.key(heard.event.json)
-            _observe(draft, plan, found, heard)
+            observe(draft, plan, found, heard.event)
 
 
 def run_timers(draft: Draft, command: RunTimers) -> int:
@@ -55,7 +57,7 @@ def run_timers(draft: Draft, command: RunTimers) -> int:
     for row in draft.emitters.now(rows):
         plan = draft.emitters.plan(row.owner)
         if isinstance(plan, DetectorPlan):
-            _wake(draft, plan, row)
+            wake(draft, plan, row)
             attend(draft)
         elif plan is None:
             draft.emitters.forget(row.owner, row.key)
@@ -65,19 +67,20 @@ def run_timers(draft: Draft, command: RunTimers) -> int:
 # Observations
 
 
-def _observe(draft: Draft, plan: DetectorPlan, key: str | None, heard: Heard) -> None:
+def observe(draft: Ground, plan: DetectorPlan, key: str | None, event: StoredEvent) -> None:
+    """An event that the detector hears tells something of `key`."""
     uid = plan.record.uid
     if key is None:
         _count(draft, uid, "unkeyed")
         return
     seen = plan.observation(
-        heard.event.json,
-        position=heard.event.position,
-        accepted_ms=heard.event.accepted_ms,
+        event.json,
+        position=event.position,
+        accepted_ms=event.accepted_ms,
         work_ms=draft.time.work_ms,
     )
     try:
-        signal = plan.signal(heard.event.json)
+        signal = plan.signal(event.json)
     except PatternTooCostly:
         signal = None
     if seen is None or signal is None:
@@ -86,7 +89,7 @@ def _observe(draft: Draft, plan: DetectorPlan, key: str | None, heard: Heard) ->
     _take(draft, plan, key, seen, signal)
 
 
-def _take(draft: Draft, plan: DetectorPlan, key: str, seen: Observation, signal: Signal) -> None:
+def _take(draft: Ground, plan: DetectorPlan, key: str, seen: Observation, signal: Signal) -> None:
     uid, clock_ms = plan.record.uid, draft.emitters.hold_clock_ms
     before = _known(draft, plan, key)
     if before is None and draft.emitters.tally(uid).get("keys", 0) >= plan.detector.max_keys:
@@ -106,12 +109,12 @@ def _take(draft: Draft, plan: DetectorPlan, key: str, seen: Observation, signal:
     _keep(draft, plan, key, before, _ended(draft, plan, key, now))
 
 
-def _known(draft: Draft, plan: DetectorPlan, key: str) -> KeyState | None:
+def _known(draft: Ground, plan: DetectorPlan, key: str) -> KeyState | None:
     row = draft.emitters.kept(plan.record.uid, key)
     return None if row is None else _in_force(draft, plan, row)
 
 
-def _in_force(draft: Draft, plan: DetectorPlan, row: Kept) -> KeyState:
+def _in_force(draft: Ground, plan: DetectorPlan, row: Kept) -> KeyState:
     """What is known of a key, judged by the version in force; nothing, where the row cannot be read any more."""
     known = read_key(row.record)
     if known is None:
@@ -126,7 +129,7 @@ def _in_force(draft: Draft, plan: DetectorPlan, row: Kept) -> KeyState:
     return after
 
 
-def _last_said(draft: Draft, plan: DetectorPlan, known: KeyState) -> Signal | None:
+def _last_said(draft: Ground, plan: DetectorPlan, known: KeyState) -> Signal | None:
     """What the last observation of a key says to the version in force; None where the log does not have it any more, or it is none now."""
     event = draft.event(known.position) if known.position else None
     return None if event is None else plan.signal_of(event.json)
@@ -135,7 +138,7 @@ def _last_said(draft: Draft, plan: DetectorPlan, known: KeyState) -> Signal | No
 # Holds
 
 
-def _wake(draft: Draft, plan: DetectorPlan, row: Kept) -> None:
+def wake(draft: Ground, plan: DetectorPlan, row: Kept) -> None:
     """A key's time has come, or was thought to."""
     uid, before = row.owner, _in_force(draft, plan, row)
     after = _ended(draft, plan, row.key, before)
@@ -148,7 +151,7 @@ def _wake(draft: Draft, plan: DetectorPlan, row: Kept) -> None:
     draft.emitters.forget(uid, row.key)
 
 
-def _ended(draft: Draft, plan: DetectorPlan, key: str, known: KeyState) -> KeyState:
+def _ended(draft: Ground, plan: DetectorPlan, key: str, known: KeyState) -> KeyState:
     """The key, its hold ended and told where it is due and the detector may tell one more edge now."""
     if not detector.is_due(known, draft.emitters.hold_clock_ms):
         return known
@@ -161,7 +164,7 @@ def _ended(draft: Draft, plan: DetectorPlan, key: str, known: KeyState) -> KeySt
     return after
 
 
-def _turn_ms(draft: Draft, plan: DetectorPlan) -> int:
+def _turn_ms(draft: Ground, plan: DetectorPlan) -> int:
     """The work time at which the detector may tell its next edge, which is taken by this call (a leaky bucket, by its virtual time)."""
     counts = draft.emitters.tally(plan.record.uid)
     every_us = round(1_000_000 / plan.detector.max_edges_per_s)
@@ -171,7 +174,7 @@ def _turn_ms(draft: Draft, plan: DetectorPlan) -> int:
     return -((burst_us - paced_us) // 1000)
 
 
-def _keep(draft: Draft, plan: DetectorPlan, key: str, before: KeyState | None, after: KeyState) -> None:
+def _keep(draft: Ground, plan: DetectorPlan, key: str, before: KeyState | None, after: KeyState) -> None:
     uid = plan.record.uid
     if before is None:
         _count(draft, uid, "keys")
@@ -179,7 +182,7 @@ def _keep(draft: Draft, plan: DetectorPlan, key: str, before: KeyState | None, a
     draft.emitters.keep(Kept(uid, key, detector.wake_ms(after, plan.terms), _encode(after)))
 
 
-def _count(draft: Draft, uid: int, name: str, more: int = 1) -> None:
+def _count(draft: Ground, uid: int, name: str, more: int = 1) -> None:
     if more:
         counts = draft.emitters.tally(uid)
         counts[name] = counts.get(name, 0) + more
@@ -202,7 +205,7 @@ class Edge(msgspec.Struct, frozen=True):
     why: str
 
 
-def _tell(draft: Draft, plan: DetectorPlan, key: str, flip: Flip) -> None:
+def _tell(draft: Ground, plan: DetectorPlan, key: str, flip: Flip) -> None:
     kind = plan.emitted_type(flip.act)
     if flip.cause.hops >= draft.hops_max:
         _count(draft, plan.record.uid, "stopped")  # Somebody who acts on the edges brings them about: a loop ends here.
@@ -210,7 +213,7 @@ def _tell(draft: Draft, plan: DetectorPlan, key: str, flip: Flip) -> None:
         draft.append(_event(draft, plan, kind, key, flip), cause=flip.cause.position)
 
 
-def _event(draft: Draft, plan: DetectorPlan, kind: str, key: str, flip: Flip) -> Event:
+def _event(draft: Ground, plan: DetectorPlan, kind: str, key: str, flip: Flip) -> Event:
     bus, record, cause = draft.state.record, plan.record, flip.cause
     return make(
         {
@@ -251,6 +254,6 @@ def check_change(before: DetectorPlan, after: DetectorPlan) -> None:
             raise InvalidDetector(f'found "{new}", and it was created with "{old}"', wanted=wanted, at=f"/{name}")
 
 
-def judge_anew(draft: Draft, plan: DetectorPlan, row: Kept) -> None:
+def judge_anew(draft: Ground, plan: DetectorPlan, row: Kept) -> None:
     """A key under the version in force."""
     _in_force(draft, plan, row)
