@@ -1,16 +1,20 @@
-"""A route as a value: what a row of the table in `routes` says."""
+"""A route as a value: what one of `routes` says."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 
+from eventyard.core import limits
 from eventyard.core.access import Scope
 from eventyard.core.errors import EventyardError
-from eventyard.surfaces.http.calls import Answer, Call, NoFields, StreamAnswer
+from eventyard.surfaces.http.calls import JSON, Answer, Call, NoFields, StreamAnswer
 
 Handler = Callable[[Call[Any]], Awaitable[Answer | StreamAnswer]]
 BytesMax = Callable[[Mapping[bytes, bytes]], int]
+
+BUS = "/v1/buses/{bus}"
+RULE = BUS + "/rules/{rule}"
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -20,6 +24,14 @@ class Body(msgspec.Struct, frozen=True):
     bytes_max: BytesMax
     is_required: bool = True
     is_json_only: bool = True
+
+
+def json_body(kind: Any, bytes_max: int = limits.REQUEST_BYTES_MAX, *, is_required: bool = True) -> Body:
+    return Body(((JSON.decode(), kind),), lambda _: bytes_max, is_required=is_required)
+
+
+NO_FIELDS = json_body(NoFields, is_required=False)
+"""For what is asked for by its address alone: nothing, or an empty object."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -47,4 +59,4 @@ class Route(msgspec.Struct, frozen=True):
     @property
     def is_in_bus(self) -> bool:
         """Whether it concerns something in a bus, which must exist then."""
-        return self.path.startswith("/v1/buses/{bus}/")
+        return self.path.startswith(BUS + "/")

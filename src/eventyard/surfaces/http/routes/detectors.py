@@ -1,0 +1,73 @@
+"""Detectors, and what they know of their keys."""
+
+from eventyard.core import errors, limits
+from eventyard.core.access import Scope
+from eventyard.surfaces.http import detectors
+from eventyard.surfaces.http.route import BUS, Route, json_body
+
+_DETECTOR = BUS + "/detectors/{detector}"
+
+ROUTES = (
+    Route(
+        "GET",
+        BUS + "/detectors",
+        detectors.detectors,
+        "List the detectors, and what was counted of each",
+        ((200, detectors.DetectorsAnswer, "A page, by name"),),
+        (errors.NotFound,),
+        query=detectors.RulesQuery,
+        scope=Scope.READ,
+    ),
+    Route(
+        "PUT",
+        _DETECTOR,
+        detectors.put_detector,
+        "Create or change a detector, which publishes an event when a condition turns",
+        ((201, detectors.DetectorAnswer, "Created"), (200, detectors.DetectorAnswer, "Changed, or as it was")),
+        (
+            *(errors.NotFound, errors.InvalidName, errors.InvalidDetector, errors.InvalidPattern, errors.PatternTooCostly),
+            *(errors.VersionConflict, errors.Overloaded),
+        ),
+        body=json_body(detectors.DetectorDocument, limits.RULE_BYTES_MAX),
+        headers=detectors.CONDITIONS,
+        scope=Scope.MANAGE,
+    ),
+    Route(
+        "GET",
+        _DETECTOR,
+        detectors.detector,
+        "One detector, and what was counted of it",
+        ((200, detectors.DetectorAnswer, "The detector"),),
+        (errors.NotFound,),
+        scope=Scope.READ,
+    ),
+    Route(
+        "DELETE",
+        _DETECTOR,
+        detectors.delete_detector,
+        "Delete a detector and what it knows",
+        ((204, None, "Deleted"),),
+        (errors.NotFound, errors.VersionConflict),
+        headers={"if-match": detectors.IfMatch},
+        scope=Scope.MANAGE,
+    ),
+    Route(
+        "GET",
+        _DETECTOR + "/keys",
+        detectors.detector_keys,
+        "What a detector knows of its keys",
+        ((200, detectors.KeysAnswer, "A page, by key"),),
+        (errors.NotFound,),
+        query=detectors.KeysQuery,
+        scope=Scope.READ,
+    ),
+    Route(
+        "GET",
+        _DETECTOR + "/keys/{of}",
+        detectors.detector_key,
+        "What a detector knows of one key, and why",
+        ((200, detectors.KeyAnswer, "The key"),),
+        (errors.NotFound,),
+        scope=Scope.READ,
+    ),
+)

@@ -1,0 +1,44 @@
+"""What a pattern or a transform would do, asked before it is in force."""
+
+from eventyard.core import errors, limits
+from eventyard.core.access import Scope
+from eventyard.surfaces.http import backtesting, patterns, transforms
+from eventyard.surfaces.http.route import BUS, Route, json_body
+
+ROUTES = (
+    Route(
+        "POST",
+        BUS + "/backtest",
+        backtesting.backtest,
+        "What patterns would have matched of the log, beside rules as they are in force",
+        ((200, backtesting.BacktestAnswer, "What a stretch of the log says"),),
+        (
+            errors.NotFound,
+            errors.InvalidPattern,
+            errors.PatternTooCostly,
+            errors.VersionConflict,
+            errors.Overloaded,
+            errors.Stopping,
+        ),
+        body=json_body(backtesting.Backtest, limits.BACKTEST_BYTES_MAX),
+        scope=Scope.READ,
+    ),
+    Route(
+        "POST",
+        "/v1/patterns/test",
+        patterns.test_pattern,
+        "Whether a pattern matches an event, and why",
+        ((200, patterns.PatternTestAnswer, "The verdict"),),
+        (errors.InvalidPattern, errors.PatternTooCostly),
+        body=json_body(patterns.PatternTest, limits.EVENT_BYTES_MAX + limits.RULE_BYTES_MAX),
+    ),
+    Route(
+        "POST",
+        "/v1/transforms/test",
+        transforms.test_transform,
+        "What request a target would get of an event",
+        ((200, transforms.TransformTestAnswer, "The request, or why there is none"),),
+        (errors.InvalidRule, errors.Overloaded),
+        body=json_body(transforms.TransformTest, limits.EVENT_BYTES_MAX + limits.RULE_BYTES_MAX),
+    ),
+)
