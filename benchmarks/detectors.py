@@ -26,9 +26,10 @@ from eventyard.core import event as events
 from eventyard.core import limits, machine
 from eventyard.core.changes import Changes
 from eventyard.core.commands import Publish, RunTimers
-from eventyard.core.detector import KeyState, Origin, Phase
+from eventyard.core.detector import KeyState, Phase
 from eventyard.core.emitter import EmitterTally, Kept
 from eventyard.core.event import Event
+from eventyard.core.origin import Origin
 from eventyard.engines.sqlite import SqliteEngine
 from tests.support.builders import Stepped, put_detector
 

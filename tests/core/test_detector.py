@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from eventyard.core import detector
-from eventyard.core.detector import AT_ONCE, Act, KeyState, Observation, Origin, Phase, Signal, Terms
+from eventyard.core.detector import AT_ONCE, Act, KeyState, Observation, Phase, Signal, Terms
+from eventyard.core.origin import Origin
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "internals" / "detectors.md"
 AT_MS = 1_700_000_000_000

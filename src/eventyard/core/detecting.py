@@ -1,4 +1,4 @@
-"""Detectors at work in a step: what they make of the events that it appended, and of the holds that time has ended.
+"""Detectors at work in a step: what they make of the events that it appended, and of the holds that time has ended (`emitting` calls).
 
 An edge is appended to the log in the step that brings it about, behind the observation; so the observation, the key's new state and the edge
 are durable together or not at all. What it says, and its id, follow from the detector, its version and the observation that the edge
@@ -9,15 +9,13 @@ from typing import Any
 
 import msgspec
 
-from eventyard.core import detector, emitter_graph, emitter_plan, limits
+from eventyard.core import detector, emitter_graph
 from eventyard.core.changes import StoredEvent
 from eventyard.core.clock import rfc3339
-from eventyard.core.commands import RunTimers
 from eventyard.core.detector import Act, Flip, KeyState, Observation, Signal
 from eventyard.core.detector_plan import DetectorPlan
-from eventyard.core.draft import Draft
 from eventyard.core.emitter import Kept
-from eventyard.core.emitter_draft import Heard
+from eventyard.core.emitter_counts import count, turn_ms
 from eventyard.core.emitter_ground import Ground
 from eventyard.core.errors import InvalidDetector, PatternTooCostly
 from eventyard.core.event import Event, make
@@ -34,45 +32,12 @@ def read_key(record: bytes) -> KeyState | None:
         return None
 
 
-def attend(draft: Draft) -> None:
-    """Let every emitter that an appended event concerns have it, and those that what they publish concerns, until nothing is left."""
-    heard = draft.emitters.heard
-    while heard:
-        _attend_to(draft, heard.popleft())
-
-
-def _attend_to(draft: Draft, heard: Heard) -> None:
-    for ear in heard.failed:
-        _count(draft, emitter_plan.owner_of(ear)[0], "failed")
-    for ear in heard.ears:
-        plan = draft.emitters.plan(emitter_plan.owner_of(ear)[0])
-        if isinstance(plan, DetectorPlan):
-            found = heard.keys[ear] if ear in heard.keys else plan.key(heard.event.json)
-            observe(draft, plan, found, heard.event)
-
-
-def run_timers(draft: Draft, command: RunTimers) -> int:
-    """Look at keys that are due. How many there were."""
-    rows = draft.emitters.due(draft.emitters.hold_clock_ms, command.limit)
-    for row in draft.emitters.now(rows):
-        plan = draft.emitters.plan(row.owner)
-        if isinstance(plan, DetectorPlan):
-            wake(draft, plan, row)
-            attend(draft)
-        elif plan is None:
-            draft.emitters.forget(row.owner, row.key)
-    return len(rows)
-
-
 # Observations
 
 
-def observe(draft: Ground, plan: DetectorPlan, key: str | None, event: StoredEvent) -> None:
+def observe(draft: Ground, plan: DetectorPlan, key: str, event: StoredEvent) -> None:
     """An event that the detector hears tells something of `key`."""
     uid = plan.record.uid
-    if key is None:
-        _count(draft, uid, "unkeyed")
-        return
     seen = plan.observation(
         event.json,
         position=event.position,
@@ -84,7 +49,7 @@ def observe(draft: Ground, plan: DetectorPlan, key: str | None, event: StoredEve
     except PatternTooCostly:
         signal = None
     if seen is None or signal is None:
-        _count(draft, uid, "unordered" if seen is None else "failed")
+        count(draft, uid, "unordered" if seen is None else "failed")
         return
     _take(draft, plan, key, seen, signal)
 
@@ -93,19 +58,19 @@ def _take(draft: Ground, plan: DetectorPlan, key: str, seen: Observation, signal
     uid, clock_ms = plan.record.uid, draft.emitters.hold_clock_ms
     before = _known(draft, plan, key)
     if before is None and draft.emitters.tally(uid).get("keys", 0) >= plan.detector.max_keys:
-        _count(draft, uid, "over_max_keys")
+        count(draft, uid, "over_max_keys")
         return
     if before is not None and detector.is_late(before, seen.mark):
-        _count(draft, uid, "late")
+        count(draft, uid, "late")
         return
-    _count(draft, uid, "observations")
+    count(draft, uid, "observations")
     now = _ended(draft, plan, key, before or KeyState(plan.record.version))
     if before is not None and detector.is_forgotten(now, plan.terms, clock_ms):
         now = KeyState(plan.record.version)
-        _count(draft, uid, "forgotten")
+        count(draft, uid, "forgotten")
     now, act = detector.observed(now, signal, seen, plan.terms)
     if act is Act.CANCEL:
-        _count(draft, uid, "cancelled")
+        count(draft, uid, "cancelled")
     _keep(draft, plan, key, before, _ended(draft, plan, key, now))
 
 
@@ -124,7 +89,7 @@ def _in_force(draft: Ground, plan: DetectorPlan, row: Kept) -> KeyState:
     signal = _last_said(draft, plan, known)
     after, is_turned = detector.rejudged(known, plan.record.version, signal, plan.terms, draft.time.time_ms)
     if is_turned:
-        _count(draft, plan.record.uid, "turned")
+        count(draft, plan.record.uid, "turned")
     _keep(draft, plan, row.key, known, after)
     return after
 
@@ -145,9 +110,9 @@ def wake(draft: Ground, plan: DetectorPlan, row: Kept) -> None:
     if not detector.is_forgotten(after, plan.terms, draft.emitters.hold_clock_ms):
         _keep(draft, plan, row.key, before, after)
         return
-    _count(draft, uid, "forgotten")
-    _count(draft, uid, "keys", -1)
-    _count(draft, uid, "pending", -before.phase.is_waiting)
+    count(draft, uid, "forgotten")
+    count(draft, uid, "keys", -1)
+    count(draft, uid, "pending", -before.phase.is_waiting)
     draft.emitters.forget(uid, row.key)
 
 
@@ -155,37 +120,24 @@ def _ended(draft: Ground, plan: DetectorPlan, key: str, known: KeyState) -> KeyS
     """The key, its hold ended and told where it is due and the detector may tell one more edge now."""
     if not detector.is_due(known, draft.emitters.hold_clock_ms):
         return known
-    if not known.is_put_off and (until_ms := _turn_ms(draft, plan)) > draft.time.work_ms:
-        _count(draft, plan.record.uid, "put_off")
+    if (
+        not known.is_put_off
+        and (until_ms := turn_ms(draft, plan.record.uid, plan.detector.max_edges_per_s)) > draft.time.work_ms
+    ):
+        count(draft, plan.record.uid, "put_off")
         return detector.put_off(known, until_ms)
     after, flip = detector.flipped(known, plan.terms)
-    _count(draft, plan.record.uid, "rises" if flip.act is Act.RISE else "falls")
+    count(draft, plan.record.uid, "rises" if flip.act is Act.RISE else "falls")
     _tell(draft, plan, key, flip)
     return after
-
-
-def _turn_ms(draft: Ground, plan: DetectorPlan) -> int:
-    """The work time at which the detector may tell its next edge, which is taken by this call (a leaky bucket, by its virtual time)."""
-    counts = draft.emitters.tally(plan.record.uid)
-    every_us = round(1_000_000 / plan.detector.max_edges_per_s)
-    burst_us = limits.DETECTOR_EDGES_BURST_S * 1_000_000
-    paced_us = max(counts.get("paced_us", 0), draft.time.work_ms * 1000)
-    counts["paced_us"] = paced_us + every_us
-    return -((burst_us - paced_us) // 1000)
 
 
 def _keep(draft: Ground, plan: DetectorPlan, key: str, before: KeyState | None, after: KeyState) -> None:
     uid = plan.record.uid
     if before is None:
-        _count(draft, uid, "keys")
-    _count(draft, uid, "pending", after.phase.is_waiting - (before is not None and before.phase.is_waiting))
+        count(draft, uid, "keys")
+    count(draft, uid, "pending", after.phase.is_waiting - (before is not None and before.phase.is_waiting))
     draft.emitters.keep(Kept(uid, key, detector.wake_ms(after, plan.terms), _encode(after)))
-
-
-def _count(draft: Ground, uid: int, name: str, more: int = 1) -> None:
-    if more:
-        counts = draft.emitters.tally(uid)
-        counts[name] = counts.get(name, 0) + more
 
 
 # Telling an edge
@@ -208,7 +160,7 @@ class Edge(msgspec.Struct, frozen=True):
 def _tell(draft: Ground, plan: DetectorPlan, key: str, flip: Flip) -> None:
     kind = plan.emitted_type(flip.act)
     if flip.cause.hops >= draft.hops_max:
-        _count(draft, plan.record.uid, "stopped")  # Somebody who acts on the edges brings them about: a loop ends here.
+        count(draft, plan.record.uid, "stopped")  # Somebody who acts on the edges brings them about: a loop ends here.
     elif kind is not None:
         draft.append(_event(draft, plan, kind, key, flip), cause=flip.cause.position)
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from eventyard.core.cause import Cause
+from eventyard.core.origin import Origin
 
 
 class Phase(enum.IntEnum):
@@ -122,22 +122,6 @@ class Terms(msgspec.Struct, frozen=True):
     def wait_ms(self, phase: Phase) -> int:
         """How long the hold of a phase has to last."""
         return self.for_ms if phase is Phase.PENDING else self.keep_for_ms
-
-
-class Origin(msgspec.Struct, frozen=True, array_like=True):
-    """The event that an edge goes back to, kept while a hold is under way: the log may be shorter than that."""
-
-    position: int
-    source: str
-    id: str
-    type: str
-    correlation: str = ""
-    hops: int = 0
-
-    @property
-    def cause(self) -> Cause:
-        """As what the edge comes of."""
-        return Cause(self.position, self.source, self.id, self.correlation, self.hops)
 
 
 class Observation(msgspec.Struct, frozen=True):

@@ -1,26 +1,18 @@
 """What a caller PUTs as a detector: read, and checked whole, so that one that was taken can always be asked."""
 
-import re
 from typing import Annotated, Literal
 
 import msgspec
 
-from eventyard.core import document, limits, order_key
-from eventyard.core.attributes import is_value
+from eventyard.core import document, emitter_document, limits
 from eventyard.core.detector import Signal, Terms
+from eventyard.core.emitter import Kind
+from eventyard.core.emitter_document import Description, Emitted, KeyPath, KeysMax, Owner, PerSecond, Wait, ms
 from eventyard.core.errors import InvalidDetector
-from eventyard.core.event import RESERVED_TYPES
 from eventyard.core.pattern import language
 from eventyard.core.pattern.language import Pattern
 
-Wait = Annotated[float, msgspec.Meta(ge=0, le=limits.HOLD_S_MAX)]
 NULL = msgspec.Raw(b"null")
-
-
-class Emitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The event that an edge is."""
-
-    type: Annotated[str, msgspec.Meta(min_length=1, max_length=limits.EMITTED_TYPE_LENGTH_MAX)]
 
 
 class Emit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,7 +23,7 @@ class Emit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def types(self) -> tuple[str, ...]:
-        return tuple(emitted.type for emitted in (self.rise, self.fall) if emitted is not None)
+        return emitter_document.types(self)
 
 
 class Detector(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,7 +38,7 @@ class Detector(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on: msgspec.Raw
     when: msgspec.Raw
     emit: Emit
-    key: Annotated[str, msgspec.Meta(min_length=1, max_length=limits.KEY_PATH_LENGTH_MAX)] = "subject"
+    key: KeyPath = "subject"
     until: msgspec.Raw = NULL
     for_s: Wait = 0.0
     keep_for_s: Wait = 0.0
@@ -54,10 +46,10 @@ class Detector(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     order_by: Literal["time", "sequence", "position"] = "time"
     late_by_s: Annotated[float, msgspec.Meta(ge=0, le=limits.LATE_BY_S_MAX)] = 0.0
     forget_after_s: Annotated[float, msgspec.Meta(ge=1, le=limits.HOLD_S_MAX)] | None = None
-    max_keys: Annotated[int, msgspec.Meta(ge=1, le=limits.DETECTOR_KEYS_MAX)] = limits.DETECTOR_KEYS_DEFAULT
-    max_edges_per_s: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] = limits.DETECTOR_EDGES_PER_S_DEFAULT
-    description: Annotated[str, msgspec.Meta(max_length=limits.DESCRIPTION_LENGTH_MAX)] = ""
-    owner: Annotated[str, msgspec.Meta(max_length=limits.NAME_LENGTH_MAX)] = ""
+    max_keys: KeysMax = limits.DETECTOR_KEYS_DEFAULT
+    max_edges_per_s: PerSecond = limits.DETECTOR_EDGES_PER_S_DEFAULT
+    description: Description = ""
+    owner: Owner = ""
 
     @property
     def has_until(self) -> bool:
@@ -79,12 +71,11 @@ class Patterns(msgspec.Struct, frozen=True):
 
 def parse(body: bytes) -> Detector:
     """A caller's document, or `InvalidDetector`, `InvalidPattern`, `PatternTooCostly`, with where."""
-    if len(body) > limits.RULE_BYTES_MAX:
-        raise InvalidDetector(f"found {len(body)} bytes", wanted=f"at most {limits.RULE_BYTES_MAX}")
+    emitter_document.check_size(Kind.DETECTOR, body)
     detector = document.read(body, Detector, InvalidDetector)
     for name in ("on", "when", *(["until"] if detector.has_until else [])):
-        _check_pattern(bytes(getattr(detector, name)), name)
-    _check_key(detector.key)
+        emitter_document.check_pattern(bytes(getattr(detector, name)), name)
+    emitter_document.check_key(Kind.DETECTOR, detector.key)
     _check_emit(detector.emit)
     return _own(detector)
 
@@ -109,47 +100,15 @@ def patterns(detector: Detector) -> Patterns:
 def terms(detector: Detector) -> Terms:
     return Terms(
         first=Signal[detector.first.upper()],
-        for_ms=_ms(detector.for_s),
-        keep_for_ms=_ms(detector.keep_for_s),
-        late_by_ms=_ms(detector.late_by_s),
-        forget_after_ms=None if detector.forget_after_s is None else _ms(detector.forget_after_s),
+        for_ms=ms(detector.for_s),
+        keep_for_ms=ms(detector.keep_for_s),
+        late_by_ms=ms(detector.late_by_s),
+        forget_after_ms=None if detector.forget_after_s is None else ms(detector.forget_after_s),
     )
-
-
-def _ms(seconds: float) -> int:
-    """A wait that is asked for is one."""
-    return max(1, round(seconds * 1000)) if seconds else 0
-
-
-def _check_pattern(text: bytes, name: str) -> None:
-    """One that everything matches is no pattern."""
-    try:
-        language.parse(text)
-    except (language.InvalidPattern, language.PatternTooCostly) as error:
-        raise type(error)(error.found, wanted=error.wanted, at=(f"/{name}" + error.at).rstrip("/")) from error
-
-
-def _check_key(path: str) -> None:
-    if not order_key.is_path(path):
-        wanted = "printable names joined by dots, without quotes and backslashes, as subject or data.car.id"
-        raise InvalidDetector(f'found "{path}"', wanted=wanted, at="/key")
 
 
 def _check_emit(emit: Emit) -> None:
     if not emit.types:
         wanted = '{"rise": {"type": "car.sold"}}, a fall, or both'
         raise InvalidDetector("found neither a rise nor a fall", wanted=wanted, at="/emit")
-    for edge in ("rise", "fall"):
-        emitted = getattr(emit, edge)
-        if emitted is not None:
-            _check_type(emitted.type, at=f"/emit/{edge}/type")
-
-
-def _check_type(text: str, *, at: str) -> None:
-    if text.startswith(RESERVED_TYPES):
-        raise InvalidDetector(f'found "{text[:60]}"', wanted=f"a type that does not begin with {RESERVED_TYPES}", at=at)
-    if not is_value(text) or _SPACES.search(text):
-        raise InvalidDetector("found spaces or control characters", wanted="an event type, as car.sold", at=at)
-
-
-_SPACES = re.compile(r"^\s|\s$")
+    emitter_document.check_emit(Kind.DETECTOR, emit)

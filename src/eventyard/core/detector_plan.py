@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from eventyard.core import detector_document, limits, order_key, strict_json
-from eventyard.core.attributes import is_value, spelling
-from eventyard.core.detector import Act, Mark, Observation, Origin, Signal
+from eventyard.core import detector_document, emitter_key, limits, strict_json
+from eventyard.core.detector import Act, Mark, Observation, Signal
 from eventyard.core.emitter import EmitterRecord
 from eventyard.core.errors import PatternTooCostly
+from eventyard.core.origin import Told
 from eventyard.core.pattern.evaluator import evaluate, reason, values_at
 from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import Pattern
@@ -21,16 +21,11 @@ _SEQUENCE_DIGITS_MAX = 18
 _WHEN, _UNTIL = 0, 1
 
 
-class _Told(msgspec.Struct):
+class _Told(Told):
     """The attributes of an event that an observation needs."""
 
-    source: str
-    id: str
-    type: str
     time: str | None = None
     sequence: str | int | bool | None = None
-    correlationid: str | int | bool | None = None
-    eventyardhops: str | int | None = None
 
 
 _read_told = msgspec.json.Decoder(_Told).decode
@@ -38,6 +33,8 @@ _read_told = msgspec.json.Decoder(_Told).decode
 
 class DetectorPlan:
     """It is asked with events as the log has them, in bytes: of each only what it looks at is read."""
+
+    ears = ("on",)
 
     def __init__(self, record: EmitterRecord) -> None:
         self.record = record
@@ -58,10 +55,7 @@ class DetectorPlan:
 
     def key(self, event: bytes) -> str | None:
         """Whose state the event tells. None where it has no key that can be one: none at all, an object, an array, too long a text."""
-        text = order_key.scalar_text(order_key.at_path(self.detector.key, event))
-        if text is None or not is_value(text) or len(text.encode()) > limits.DETECTOR_KEY_BYTES_MAX:
-            return None
-        return text
+        return emitter_key.key_of(self.detector.key, event)
 
     def signal(self, event: bytes) -> Signal:
         """What the event says. Raises PatternTooCostly."""
@@ -86,7 +80,7 @@ class DetectorPlan:
             return None
         at_ms = max(told_us // 1000, accepted_ms - self.terms.late_by_ms)
         began_ms = work_ms - (accepted_ms - at_ms)
-        return Observation(_origin(told, position), mark, at_ms, work_ms, began_ms, self.values(event))
+        return Observation(told.origin(position), mark, at_ms, work_ms, began_ms, self.values(event))
 
     def _mark(self, told: _Told, told_us: int, position: int) -> Mark | None:
         match self.detector.order_by:
@@ -123,12 +117,6 @@ class DetectorPlan:
 
 def _reason(pattern: Pattern | None, values: str) -> str:
     return "" if pattern is None or not values else reason(pattern, strict_json.decode(values.encode()))
-
-
-def _origin(told: _Told, position: int) -> Origin:
-    given = told.id if told.correlationid is None else told.correlationid
-    correlation = given if isinstance(given, str) else spelling(given)
-    return Origin(position, told.source, told.id, told.type, correlation, int(told.eventyardhops or 0))
 
 
 def _raw_reader(path: str) -> Callable[[bytes], bytes | None]:

@@ -9,9 +9,18 @@ import enum
 
 import msgspec
 
+from eventyard.core.errors import InvalidDetector, Refused
+
 
 class Kind(enum.StrEnum):
     DETECTOR = "detector"
+
+    @property
+    def refusal(self) -> type[Refused]:
+        """What says no to a document of this kind."""
+        match self:
+            case Kind.DETECTOR:
+                return InvalidDetector
 
 
 class EmitterRecord(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """What one step has changed of its bus's emitters, over what is committed: a part of the `Draft`.
 
-An event that is appended is heard by the emitters that it concerns, and waits here until `detecting` attends to it, before anything
+An event that is appended is heard by the emitters that it concerns, and waits here until `emitting` attends to it, before anything
 else of the step is done: an edit that comes after it in the log does not see it.
 """
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from eventyard.core import bus_events, detecting, emitter_graph, emitter_plan, limits
+from eventyard.core import bus_events, detecting, emitter_graph, emitter_plan, emitting, limits
 from eventyard.core.commands import DeleteEmitter, EmitterPut, PutEmitter, Sweep
 from eventyard.core.draft import Draft
 from eventyard.core.emitter import EmitterRecord, Kept, Kind
-from eventyard.core.errors import InvalidDetector, NotFound, VersionConflict
+from eventyard.core.errors import NotFound, VersionConflict
 
 
 def put(draft: Draft, command: PutEmitter) -> EmitterPut:
@@ -26,7 +26,7 @@ def put(draft: Draft, command: PutEmitter) -> EmitterPut:
     now_ms, position = draft.time.time_ms, draft.head + 1
     if before is None:
         if len(draft.emitters.records()) >= limits.EMITTERS_PER_BUS_MAX:
-            raise InvalidDetector(f"found {limits.EMITTERS_PER_BUS_MAX} on this bus", wanted="to delete one first")
+            raise command.kind.refusal(f"found {limits.EMITTERS_PER_BUS_MAX} on this bus", wanted="to delete one first")
         record = EmitterRecord(position, command.kind, command.name, position, command.document, now_ms, now_ms)
     else:
         record = msgspec.structs.replace(before, version=position, document=command.document, changed_ms=now_ms, swept="")
@@ -72,7 +72,7 @@ def _record(draft: Draft, what: str, record: EmitterRecord, principal: str) -> N
         record.kind: record.document,
     }
     draft.append_bus_event(bus_events.of_emitter(record.kind, what), record.name, data)
-    detecting.attend(draft)  # Before the edit is in force: it governs what comes after this event.
+    emitting.attend(draft)  # Before the edit is in force: it governs what comes after this event.
 
 
 def sweep(draft: Draft, command: Sweep) -> bool:
@@ -95,7 +95,7 @@ def sweep(draft: Draft, command: Sweep) -> bool:
 
 
 class _KindEdits(msgspec.Struct, frozen=True):
-    """What only the kind knows: which changes there may be (`InvalidDetector`), and how a key is judged anew."""
+    """What only the kind knows: which changes there may be (`Kind.refusal`), and how a key is judged anew."""
 
     check_change: Callable[[Any, Any], None]
     judge_anew: Callable[[Draft, Any, Kept], None]

@@ -19,6 +19,11 @@ class Plan(Protocol):
     def record(self) -> EmitterRecord: ...
 
     @property
+    def ears(self) -> tuple[str, ...]:
+        """By ear, the field of the document that says to what it listens."""
+        ...
+
+    @property
     def listens(self) -> Mapping[int, Pattern]:
         """By ear, below `EARS_MAX`: the events that concern it."""
         ...

@@ -10,7 +10,7 @@ After the commands come the demands: receivers that wait for deliveries of a rul
 where a receiver waits and nobody is before it in the queue, so a push costs no second commit on its way out.
 
 `publishing` is what becomes of an event, `replying` of a reply. `leasing` and `settling` are what queues give out and take back, `order` its lanes;
-`rule_edits` and `runs` what is asked of rules; `backfilling`, `intents` and `retention` bounded work on what is old; `detecting` what detectors make of what
+`rule_edits` and `runs` what is asked of rules; `backfilling`, `intents` and `retention` bounded work on what is old; `emitting` what detectors make of what
 was appended, `emitter_edits` edits of them; `trouble` what the log is told of failures;
 `system` the list of buses, `key_edits` access keys, `scheduling` schedules.
 """
@@ -20,8 +20,8 @@ from typing import Any
 
 from eventyard.core import (
     backfilling,
-    detecting,
     emitter_edits,
+    emitting,
     intents,
     key_edits,
     leasing,
@@ -84,7 +84,7 @@ def conclude(draft: Draft) -> None:
     """What every step ends with. Trouble is told last, so that what leasing finds damaged is in it."""
     leasing.lease(draft)
     trouble.tell(draft)
-    detecting.attend(draft)
+    emitting.attend(draft)
     leasing.leave_live(draft)
 
 
@@ -106,7 +106,7 @@ def prefetch(draft: Draft, commands: Sequence[Command]) -> None:
 def admit(draft: Draft, command: Command) -> Any:
     """Carry out one command on the draft. Its answer, or a `Refused` raised with the draft untouched."""
     answer = _STEPS[type(command)](draft, command)
-    detecting.attend(draft)
+    emitting.attend(draft)
     return answer
 
 
@@ -161,7 +161,7 @@ _STEPS: dict[type, Callable[[Draft, Any], Any]] = {
     PutEmitter: emitter_edits.put,
     DeleteEmitter: emitter_edits.delete,
     Sweep: emitter_edits.sweep,
-    RunTimers: detecting.run_timers,
+    RunTimers: emitting.run_timers,
     CreateKey: key_edits.create,
     RevokeKey: key_edits.revoke,
     PutSchedule: scheduling.put,

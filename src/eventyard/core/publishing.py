@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from eventyard.core import detecting, limits
+from eventyard.core import emitting, limits
 from eventyard.core.attributes import HOPS
 from eventyard.core.commands import Publish, Published
 from eventyard.core.draft import Draft
@@ -40,7 +40,7 @@ def place(draft: Draft, event: Event, matched: Sequence[int] | None = None, *, c
     if len(matches[0]) + len(matches[1]) > limits.MATCHES_PER_EVENT_MAX:
         return TooManyMatches(f"found {len(matches[0])} matching rules", wanted=f"at most {limits.MATCHES_PER_EVENT_MAX}")
     position = draft.append(event, matches, cause=cause)
-    detecting.attend(draft)
+    emitting.attend(draft)
     return Published(position, event.source, event.id, is_duplicate=False)
 
 
