@@ -60,8 +60,9 @@ demo: .venv/run
 serve: .venv/run
 	@$(BIN)/eventyard serve
 
+# Many tests start processes, which would each compile the whole source where the environment says that none of it is kept, as images often do.
 test: .venv/dev
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 check: .venv/dev
 	@$(BIN)/ruff format --check
