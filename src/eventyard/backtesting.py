@@ -18,14 +18,13 @@ import msgspec
 from eventyard.core import limits, strict_json
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import StoredEvent
+from eventyard.core.clock import DAY_MS
 from eventyard.core.errors import InvalidPattern, PatternTooCostly
 from eventyard.core.loss import without_gaps
 from eventyard.core.pattern import language
 from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import Pattern
 from eventyard.core.view import View
-
-DAY_MS = 24 * 60 * 60 * 1000
 
 Positions = list[int]
 """Ascending."""
@@ -102,17 +101,10 @@ class Look(msgspec.Struct, frozen=True):
         return [end - begin for begin, end in itertools.pairwise(cuts)]
 
 
-def spread(positions: Positions, count: int) -> Positions:
-    """At most `count` of the positions, evenly from all of them."""
-    if len(positions) <= count:
-        return positions
-    return [positions[(2 * at + 1) * len(positions) // (2 * count)] for at in range(count)]
-
-
 def look(view: View, state: BusState, patterns: "Patterns", query: Query, clock_ms: Callable[[], int]) -> Look:
     """Judge events until the range ends or one request has looked at enough."""
     ends_at = clock_ms() + limits.BACKTEST_MS_MAX
-    judge, stretch = _Judge(patterns), _Stretch(view, state, query)
+    judge, stretch = _Judge(patterns), Stretch(view, state, query)
     for events in stretch:
         judged = judge.judge(events, lambda: clock_ms() >= ends_at)
         stretch.take(events[:judged])
@@ -136,7 +128,7 @@ def look(view: View, state: BusState, patterns: "Patterns", query: Query, clock_
 # Reading
 
 
-class _Stretch:
+class Stretch:
     """The events of a range, a few at a time, and what is to be told of those that were taken whatever the pattern."""
 
     def __init__(self, view: View, state: BusState, query: Query) -> None:

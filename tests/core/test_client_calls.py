@@ -19,7 +19,19 @@ from eventyard.client.methods import Methods
 PARTS = (
     *("answers", "backtesting", "buffering", "building", "call", "causes", "consuming", "databases", "dead_letters", "errors"),
     *("event", "explaining", "following", "inbox", "keys", "messages", "methods", "outbox", "patience", "protocol"),
-    *("publishers", "pulling", "received", "receiver", "relaying", "requests", "runs", "service", "shells", "signatures"),
+    *(
+        "publishers",
+        "pulling",
+        "received",
+        "receiver",
+        "rehearsing",
+        "relaying",
+        "requests",
+        "runs",
+        "service",
+        "shells",
+        "signatures",
+    ),
     *("detectors", "schedules", "storytelling", "tables", "waiting_rows", "working"),
 )
 AT_ONCE = Patience(attempts_max=3, first_s=0.0)

@@ -213,6 +213,17 @@ def _be_backtest(case: Any, _path: dict[str, Any]) -> None:
         case.body = kept | {"rules": rules}
 
 
+def _be_detector_trial(case: Any, _path: dict[str, Any]) -> None:
+    """A detector that is one, and no version or times: the rest stays as it was generated."""
+    if isinstance(case.body, dict):
+        kept = {name: value for name, value in case.body.items() if name in {"name", "samples"}}
+        case.body = kept | {"detector": WATCHED}
+
+
+def _name_backtest(_case: Any, path: dict[str, Any]) -> None:
+    path["backtest"] = STOCK.backtest() or path["backtest"]
+
+
 def _report(case: Any, _path: dict[str, Any]) -> None:
     case.body = [len(repr(case.body)) % 100, []]
 
@@ -231,6 +242,8 @@ USES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     **dict.fromkeys(("schedule", "delete_schedule", "pause_schedule", "resume_schedule"), _name_schedule),
     "replay": _be_replay,
     "backtest": _be_backtest,
+    "backtest_detector": _be_detector_trial,
+    "go_on_with_detector": _name_backtest,
     "take_report": _report,
 }
 """What an operation needs that no generated value is."""

@@ -84,6 +84,11 @@ class Stock:
     def schedule(self, name: str) -> None:
         self._ask("PUT", f"schedules/{name}", SCHEDULED)
 
+    def backtest(self) -> str | None:
+        """Of a detector."""
+        told = self._ask("POST", "backtest/detectors", {"detector": WATCHED})
+        return told["backtest"] if told else None
+
     def bus(self) -> str | None:
         answer = self._door.put("/v1/buses/brief")
         return answer.json()["name"] if answer.is_success else None

@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 
 from eventyard import backtesting
-from eventyard.backtesting import DAY_MS, Gap, Look, Patterns, Query, Trial, spread
+from eventyard.backtesting import Gap, Look, Patterns, Query, Trial
 from eventyard.bus import Eventyard
 from eventyard.bus.backtesting import Tried
 from eventyard.core import limits, loss
+from eventyard.core.clock import DAY_MS
 from eventyard.core.commands import Publish, Retain
 from eventyard.core.errors import InvalidPattern, NotFound, Overloaded, PatternTooCostly, Stopping, VersionConflict
 from eventyard.core.pattern import language
 from eventyard.core.pattern.evaluator import evaluate
+from eventyard.core.spread import spread
 from eventyard.engines.memory import MemoryEngine
 from eventyard.engines.sqlite import SqliteEngine
 from tests.support.builders import Stepped, a_rule_document, an_event, document_of

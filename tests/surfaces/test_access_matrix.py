@@ -77,6 +77,7 @@ class Callers:
             "detector": "detector",
             "schedule": "schedule",
             "of": "car-7",
+            "backtest": "0123456789abcdef",
         }
         path = operation.path.format(bus=OWN, **named)
         headers = {"authorization": f"Bearer {key}"} if key else {}
@@ -168,7 +169,13 @@ def test_what_any_key_opens_tells_nothing_of_what_the_store_holds() -> None:
     assert told == {("GET", "/"), ("GET", "/v1/openapi.json"), ("POST", "/v1/patterns/test"), ("POST", "/v1/transforms/test")}
 
 
-TRYING = {"/v1/patterns/test": "any", "/v1/transforms/test": "any", "/v1/buses/{bus}/backtest": "read"}
+TRYING = {
+    "/v1/patterns/test": "any",
+    "/v1/transforms/test": "any",
+    "/v1/buses/{bus}/backtest": "read",
+    "/v1/buses/{bus}/backtest/detectors": "read",
+    "/v1/buses/{bus}/backtest/detectors/{backtest}": "read",
+}
 """What has a body for the sake of a pattern, and changes nothing."""
 
 

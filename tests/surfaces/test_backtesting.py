@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from eventyard import backtesting
-from eventyard.backtesting import DAY_MS
 from eventyard.core import limits
+from eventyard.core.clock import DAY_MS
 from eventyard.engines.memory import MemoryEngine
 from tests.support.builders import ManualClock
 from tests.support.buses import WAIT_S, ServedBus, served_bus

@@ -22,6 +22,7 @@ from eventyard.bus.detectors import DetectorCalls
 from eventyard.bus.explaining import ExplainCalls
 from eventyard.bus.figures import Figures, Holdings, Reading, Waiting, Watch
 from eventyard.bus.keys import KeyCalls
+from eventyard.bus.rehearsals import RehearsalCalls, Rehearsals
 from eventyard.bus.schedules import ScheduleCalls
 from eventyard.bus.storytelling import StoryCalls
 from eventyard.bus.workers import WorkerCalls
@@ -53,7 +54,17 @@ __all__ = ["Eventyard"]
 T = TypeVar("T")
 
 
-class Eventyard(WorkerCalls, DetectorCalls, DeadLetterCalls, ExplainCalls, StoryCalls, BacktestCalls, KeyCalls, ScheduleCalls):
+class Eventyard(
+    WorkerCalls,
+    DetectorCalls,
+    DeadLetterCalls,
+    ExplainCalls,
+    StoryCalls,
+    BacktestCalls,
+    RehearsalCalls,
+    KeyCalls,
+    ScheduleCalls,
+):
     """One store and its stages. `start` before anything else, `stop` at the end; a crash instead of `stop` loses nothing."""
 
     def __init__(
@@ -88,6 +99,7 @@ class Eventyard(WorkerCalls, DetectorCalls, DeadLetterCalls, ExplainCalls, Story
         self.meter = Meter()
         self._watch = Watch(self.meter.seconds)
         self._backtests = BacktestThread()
+        self._rehearsals = Rehearsals(clock.monotonic_ms)
         self._watched = 0
         self._dispatch = Dispatch(
             transport,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import msgspec
 
@@ -14,6 +15,8 @@ from eventyard.core.bus_state import BusState
 from eventyard.core.errors import Overloaded, Stopping, VersionConflict
 from eventyard.core.rule import RuleRecord
 from eventyard.ports import Clock
+
+T = TypeVar("T")
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -47,18 +50,25 @@ class BacktestThread:
         self._kept: Patterns | None = None
 
     async def look(self, trials: tuple[Trial, ...], read: Callable[[Patterns], Look]) -> Look:
-        """What `read` gives. A caller that is cancelled before its turn takes none."""
+        """What `read` gives."""
+        return await self.run(lambda: self._look(trials, read))
+
+    async def run(self, do: Callable[[], T]) -> T:
+        """What `do` gives, which is bounded. A caller that is cancelled before its turn takes none. Raises Overloaded, Stopping."""
         if self._waiting >= limits.BACKTESTS_WAITING_MAX:
             raise Overloaded(f"found {self._waiting} backtests waiting for their turn", wanted="to try again shortly")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._look, trials, read)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, do)
         finally:
             self._waiting -= 1
 
-    def _look(self, trials: tuple[Trial, ...], read: Callable[[Patterns], Look]) -> Look:
+    def _run(self, do: Callable[[], T]) -> T:
         if self._is_stopping:
             raise Stopping("the bus is stopping", wanted="to try again when it is back")
+        return do()
+
+    def _look(self, trials: tuple[Trial, ...], read: Callable[[Patterns], Look]) -> Look:
         kept, self._kept = self._kept, None
         patterns = kept if kept is not None and kept.trials == trials else Patterns(trials)
         found = read(patterns)

@@ -22,6 +22,7 @@ from eventyard.cli import (
     patterns,
     publishing,
     queue,
+    rehearsing,
     replays,
     reviving,
     rules,
@@ -97,6 +98,7 @@ def command() -> Any:
     app.command("apply", rich_help_panel=_USE)(applying.apply)
     app.command("export", rich_help_panel=_USE)(exporting.export)
     rules.app.command("backtest")(backtesting.backtest)
+    detectors.app.command("backtest")(rehearsing.backtest_detector)
     rules.app.command("edit")(editing.edit_rule)
     rules.app.command("watch")(watching.watch)
     buses.app.command("edit")(editing.edit_bus)

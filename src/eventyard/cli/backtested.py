@@ -10,7 +10,8 @@ from eventyard.cli.screen import Screen
 from eventyard.cli.trials import Trial
 
 if TYPE_CHECKING:
-    from eventyard.client import Backtest, Client, StoredEvent, TriedRule
+    from eventyard.client import Backtest, BacktestGap, Client, StoredEvent, TriedRule
+    from eventyard.client.backtesting import Range
 
 DAY_S = 86_400
 HOUR_S = 3_600
@@ -50,7 +51,7 @@ def show(screen: Screen, client: "Client", results: Sequence[Result], ended: Bas
     elif results:
         _show_all(screen, results, looked_up)
     for found in {result.trial.bus: result.found for result in results}.values():
-        _remark_gaps(screen, found)
+        remark_gaps(screen, found.gaps)
         if not found.is_done:
             screen.note(f"it ended early: positions up to {found.next_after} of {found.last} were looked at")
 
@@ -63,17 +64,19 @@ def _show_one(screen: Screen, result: Result, looked_up: "_LookedUp") -> None:
     if not found.events:
         screen.say(f"{_called(result)}: no events were accepted in that time")
         return
-    about = f", about {_number(result.per_day)} a day" if result.per_day is not None else ""
-    screen.say(f"{_called(result)}: {_count(tried.matched)} of {_count(found.events)} events matched, {_span(found)}{about}")
+    about = f", about {rounded(result.per_day)} a day" if result.per_day is not None else ""
+    screen.say(
+        f"{_called(result)}: {in_thousands(tried.matched)} of {in_thousands(found.events)} events matched, {lasting(found)}{about}"
+    )
     if tried.version:
-        changed = f"{_count(tried.added)} newly matched, {_count(tried.removed)} no longer matched"
+        changed = f"{in_thousands(tried.added)} newly matched, {in_thousands(tried.removed)} no longer matched"
         screen.say(f"beside version {tried.version}, which is in force: {changed}")
     if tried.failed:
-        screen.say(f"{_count(tried.failed)} events cost it too much to be evaluated; each would be a dead letter")
+        screen.say(f"{in_thousands(tried.failed)} events cost it too much to be evaluated; each would be a dead letter")
     _show_days(screen, result)
     _show_changes(screen, result, looked_up)
     if samples := tried.samples.matched:
-        screen.say(f"\nmatched, {len(samples)} of {_count(tried.matched)}:")
+        screen.say(f"\nmatched, {len(samples)} of {in_thousands(tried.matched)}:")
         rows = [looked_up.row(result, position) for position in samples]
         screen.table(events.COLUMNS, rows, whole=("position", "accepted"))
 
@@ -97,17 +100,17 @@ def _show_changes(screen: Screen, result: Result, looked_up: "_LookedUp") -> Non
         ("removed", "no longer matched", tried.removed),
     ):
         if positions := getattr(tried.samples, kind):
-            screen.say(f"\n{called}: {words}, {len(positions)} of {_count(count)}:")
+            screen.say(f"\n{called}: {words}, {len(positions)} of {in_thousands(count)}:")
             why = "why not until now" if kind == "added" else "why not any more"
             rows = [looked_up.changed_row(result, kind, position) for position in positions]
             screen.table(("position", "accepted", "type", why), rows, whole=("position", "accepted"))
     if positions := tried.samples.failed:
-        screen.say(f"\n{called}: cannot be evaluated, {len(positions)} of {_count(tried.failed)}: {_listed(positions)}")
+        screen.say(f"\n{called}: cannot be evaluated, {len(positions)} of {in_thousands(tried.failed)}: {_listed(positions)}")
 
 
 def _show_all(screen: Screen, results: Sequence[Result], looked_up: "_LookedUp") -> None:
     for found in {result.trial.bus: result.found for result in results}.values():
-        screen.say(f"{_count(found.events)} events, {_span(found)}")
+        screen.say(f"{in_thousands(found.events)} events, {lasting(found)}")
     columns = ("rule", "matched", "a day", "new", "gone", "failed")
     screen.table(columns, [_row(result) for result in results], whole=("rule",))
     for result in results:
@@ -117,7 +120,7 @@ def _show_all(screen: Screen, results: Sequence[Result], looked_up: "_LookedUp")
 def _row(result: Result) -> tuple[Any, ...]:
     tried = result.tried
     changed = (tried.added, tried.removed) if tried.version else (None, None)
-    per_day = None if result.per_day is None else _number(result.per_day)
+    per_day = None if result.per_day is None else rounded(result.per_day)
     return _called(result), tried.matched, per_day, *changed, tried.failed
 
 
@@ -128,27 +131,27 @@ def _called(result: Result) -> str:
     return trial.name if trial.bus == "default" else f"{trial.bus}/{trial.name}"
 
 
-def _span(found: "Backtest") -> str:
+def lasting(found: "Range") -> str:
     for unit_s, unit in ((DAY_S, "days"), (HOUR_S, "hours"), (60, "minutes")):
         if found.span_s >= unit_s:
             return f"in {found.span_s / unit_s:.1f} {unit}"
     return "within a minute"
 
 
-def _remark_gaps(screen: Screen, found: "Backtest") -> None:
-    for gap in found.gaps[:GAPS_SHOWN]:
+def remark_gaps(screen: Screen, gaps: "Sequence[BacktestGap]") -> None:
+    for gap in gaps[:GAPS_SHOWN]:
         which = f"position {gap.first}" if gap.first == gap.last else f"positions {gap.first} to {gap.last}"
         screen.note(f"{which} cannot be looked at: {_REASONS.get(gap.reason, gap.reason)}")
-    if len(found.gaps) > GAPS_SHOWN:
-        screen.note(f"... and {len(found.gaps) - GAPS_SHOWN} more stretches")
+    if len(gaps) > GAPS_SHOWN:
+        screen.note(f"... and {len(gaps) - GAPS_SHOWN} more stretches")
 
 
-def _count(count: int) -> str:
+def in_thousands(count: int) -> str:
     return f"{count:,}".replace(",", " ")
 
 
-def _number(number: float) -> str:
-    return _count(round(number)) if number >= 10 else f"{number:.1f}"
+def rounded(number: float) -> str:
+    return in_thousands(round(number)) if number >= 10 else f"{number:.1f}"
 
 
 def _listed(positions: Sequence[int]) -> str:

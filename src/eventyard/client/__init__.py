@@ -38,6 +38,7 @@ from eventyard.client.patience import Patience
 from eventyard.client.publishers import AsyncPublisher, Publisher
 from eventyard.client.received import CloudEvent
 from eventyard.client.receiver import Receiver
+from eventyard.client.rehearsing import Rehearsal, RehearsedDay, RehearsedKey, RehearsedSamples, RehearsedType, Told
 from eventyard.client.relaying import RefusedRow, Relayed
 from eventyard.client.schedules import Schedule, ScheduleState
 from eventyard.client.service import RuleBelongsToOthers, Service
@@ -83,6 +84,11 @@ __all__ = [
     "Redriven",
     "Refusal",
     "RefusedRow",
+    "Rehearsal",
+    "RehearsedDay",
+    "RehearsedKey",
+    "RehearsedSamples",
+    "RehearsedType",
     "Reject",
     "Relayed",
     "Replay",
@@ -107,6 +113,7 @@ __all__ = [
     "StoryChapter",
     "StoryDelivery",
     "StoryEvent",
+    "Told",
     "TransformTested",
     "Trial",
     "Tried",

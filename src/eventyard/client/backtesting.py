@@ -69,25 +69,17 @@ class TriedRule(msgspec.Struct, frozen=True):
     samples: Samples = Samples()
 
 
-class Backtest(msgspec.Struct, frozen=True):
-    """What was found so far of the positions `first` to `last`, up to and with `next_after` (None: all). `rules` in the order in which they were given.
+class Range(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a backtest has come in the positions `first` to `last`: up to and with `next_after` (None: all).
 
-    `events` were looked at, the first and the last of them accepted at `begins` and `ends` (RFC 3339).
+    Of what was looked at the first event was accepted at `begins` and the last at `ends` (RFC 3339).
     """
 
     first: int
     last: int
     next_after: int | None
-    events: int
     begins: str | None
     ends: str | None
-    days: list[BacktestDay]
-    gaps: list[BacktestGap]
-    rules: list[TriedRule]
-
-    @property
-    def is_done(self) -> bool:
-        return self.next_after is None
 
     @property
     def positions(self) -> int:
@@ -106,6 +98,19 @@ class Backtest(msgspec.Struct, frozen=True):
             return 0.0
         begins, ends = (datetime.datetime.fromisoformat(text) for text in (self.begins, self.ends))
         return (ends - begins).total_seconds()
+
+
+class Backtest(Range, frozen=True, kw_only=True):
+    """What was found so far (see `Range`). `rules` in the order in which they were given. `events` were looked at."""
+
+    events: int
+    days: list[BacktestDay]
+    gaps: list[BacktestGap]
+    rules: list[TriedRule]
+
+    @property
+    def is_done(self) -> bool:
+        return self.next_after is None
 
 
 def backtest(

@@ -8,7 +8,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from eventyard.client import backtesting, explaining, protocol, pulling, runs, storytelling
+from eventyard.client import backtesting, explaining, protocol, pulling, rehearsing, runs, storytelling
 from eventyard.client import dead_letters as letters
 from eventyard.client import detectors as detecting
 from eventyard.client import keys as access
@@ -122,6 +122,7 @@ class Methods:
     status = Method(protocol.status)
     statuses = Stream(protocol.statuses)
     backtest = Stream(backtesting.backtest)
+    backtest_detector = Stream(rehearsing.backtest_detector)
 
     put_detector = Method(detecting.put_detector)
     detector = Method(detecting.detector)

@@ -13,6 +13,8 @@ import msgspec
 
 from eventyard.core.limits import CLOCK_JUMP_MS_MAX
 
+DAY_MS = 24 * 60 * 60 * 1000
+
 
 class BusTime(msgspec.Struct, frozen=True):
     """`time_ms`: Unix milliseconds, never backwards. `work_ms`: milliseconds of work since the bus was created."""

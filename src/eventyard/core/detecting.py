@@ -103,6 +103,12 @@ def _last_said(draft: Ground, plan: DetectorPlan, known: KeyState) -> Signal | N
 # Holds
 
 
+def awaited(row: Kept) -> int:
+    """The position of the event to which the hold under way goes back; 0: there is none."""
+    known = read_key(row.record)
+    return 0 if known is None or known.cause is None else known.cause.position
+
+
 def wake(draft: Ground, plan: DetectorPlan, row: Kept) -> None:
     """A key's time has come, or was thought to."""
     uid, before = row.owner, _in_force(draft, plan, row)

@@ -4,7 +4,7 @@ What an edit means for the keys that are kept is carried out in bounded steps, k
 judged anew, after a deletion each is forgotten. A key that is observed, or due, before the sweep comes to it is judged anew just then.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +14,7 @@ from eventyard.core import bus_events, detecting, emitter_graph, emitter_plan, e
 from eventyard.core.commands import DeleteEmitter, EmitterPut, PutEmitter, Sweep
 from eventyard.core.draft import Draft
 from eventyard.core.emitter import EmitterRecord, Kept, Kind
+from eventyard.core.emitter_plan import Plan
 from eventyard.core.errors import NotFound, VersionConflict
 
 
@@ -31,13 +32,19 @@ def put(draft: Draft, command: PutEmitter) -> EmitterPut:
     else:
         record = msgspec.structs.replace(before, version=position, document=command.document, changed_ms=now_ms, swept="")
     plan = emitter_plan.plan_of(record)
-    if before is not None:
-        _KINDS[command.kind].check_change(draft.emitters.plan(before.uid), plan)
     others = [other for one in draft.emitters.records() if (other := draft.emitters.plan(one.uid)) is not None]
-    emitter_graph.check(plan, others, bus=draft.state.record.name)
+    check(plan, others, bus=draft.state.record.name)
     _record(draft, "created" if before is None else "changed", record, command.principal)
     draft.emitters.set_record(record, plan)
     return EmitterPut(record, is_created=before is None, is_changed=True)
+
+
+def check(plan: Plan, others: Sequence[Plan], *, bus: str) -> None:
+    """`Kind.refusal` where it may not stand beside the others, of which the one with its uid is the one that it would change."""
+    before = next((other for other in others if other.record.uid == plan.record.uid), None)
+    if before is not None:
+        _KINDS[plan.record.kind].check_change(before, plan)
+    emitter_graph.check(plan, others, bus=bus)
 
 
 def delete(draft: Draft, command: DeleteEmitter) -> EmitterRecord:
@@ -56,12 +63,16 @@ def delete(draft: Draft, command: DeleteEmitter) -> EmitterRecord:
 
 def _check_version(command: PutEmitter | DeleteEmitter, there: EmitterRecord | None) -> None:
     """That it is the one that the caller saw."""
-    version = 0 if there is None else there.version
-    if command.version is None or command.version == version:
+    check_version(command.kind, command.name, 0 if there is None else there.version, command.version)
+
+
+def check_version(kind: Kind, name: str, version: int, wanted: int | None, *, at: str = "") -> None:
+    """`VersionConflict` where the one of that name is in another `version` than `wanted` (None: in any); 0 stands for none that is there."""
+    if wanted is None or wanted == version:
         return
-    named = f'{command.kind} "{command.name}"'
+    named = f'{kind} "{name[:60]}"'
     found = f"found the {named} in version {version}" if version else f"found no {named}"
-    raise VersionConflict(found, wanted=f"version {command.version}" if command.version else "none to be there")
+    raise VersionConflict(found, wanted=f"version {wanted}" if wanted else "none to be there", at=at)
 
 
 def _record(draft: Draft, what: str, record: EmitterRecord, principal: str) -> None:

@@ -5,6 +5,7 @@ from typing import Protocol
 from eventyard.core.changes import BusRecord, StoredEvent
 from eventyard.core.clock import BusTime
 from eventyard.core.emitter import Kept
+from eventyard.core.emitter_plan import Plan
 from eventyard.core.event import Event
 
 
@@ -15,6 +16,8 @@ class Home(Protocol):
 
 class Shelf(Protocol):
     """What is kept of keys, and counted. As `EmitterDraft` says of each."""
+
+    def plan(self, uid: int) -> Plan | None: ...
 
     @property
     def hold_clock_ms(self) -> int: ...

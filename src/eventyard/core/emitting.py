@@ -10,6 +10,7 @@ from eventyard.core.draft import Draft
 from eventyard.core.emitter import Kept
 from eventyard.core.emitter_counts import count
 from eventyard.core.emitter_draft import Heard
+from eventyard.core.emitter_ground import Ground
 from eventyard.core.emitter_plan import Plan, owner_of
 
 
@@ -17,10 +18,11 @@ def attend(draft: Draft) -> None:
     """Let every emitter that an appended event concerns have it, and those that what they publish concerns, until nothing is left."""
     heard = draft.emitters.heard
     while heard:
-        _attend_to(draft, heard.popleft())
+        attend_to(draft, heard.popleft())
 
 
-def _attend_to(draft: Draft, heard: Heard) -> None:
+def attend_to(draft: Ground, heard: Heard) -> None:
+    """Let those have it whom one event concerns."""
     for ear in heard.failed:
         count(draft, owner_of(ear)[0], "failed")
     for ear in heard.ears:
@@ -35,7 +37,7 @@ def _attend_to(draft: Draft, heard: Heard) -> None:
             _tell(draft, plan, key, heard)
 
 
-def _tell(draft: Draft, plan: Plan, key: str, heard: Heard) -> None:
+def _tell(draft: Ground, plan: Plan, key: str, heard: Heard) -> None:
     match plan:
         case DetectorPlan():
             detecting.observe(draft, plan, key, heard.event)
@@ -49,12 +51,18 @@ def run_timers(draft: Draft, command: RunTimers) -> int:
         if plan is None:
             draft.emitters.forget(row.owner, row.key)
         else:
-            _wake(draft, plan, row)
+            wake(draft, plan, row)
             attend(draft)
     return len(rows)
 
 
-def _wake(draft: Draft, plan: Plan, row: Kept) -> None:
+def wake(draft: Ground, plan: Plan, row: Kept) -> None:
+    """A key's time has come, or was thought to."""
     match plan:
         case DetectorPlan():
             detecting.wake(draft, plan, row)
+
+
+def awaited(plan: Plan, row: Kept) -> int:
+    """The position of the event for which something may yet be told of the key; 0: there is none."""
+    return detecting.awaited(row) if isinstance(plan, DetectorPlan) else 0

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import msgspec
 
-from eventyard.backtesting import DAY_MS, Look, Outcome, Query, spread
+from eventyard.backtesting import Look, Outcome, Query
 from eventyard.bus.backtesting import Backtested, Tried
 from eventyard.core import document, limits
+from eventyard.core.clock import DAY_MS
 from eventyard.core.errors import InvalidRequest
+from eventyard.core.spread import spread
 from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
 from eventyard.surfaces.http.schemas import POSITION_MAX, MaybeTime, PatternText, Position, Time
 from eventyard.surfaces.http.times import read_time_ms, rfc3339
@@ -142,7 +144,7 @@ def _shown(asked: Backtest, found: Backtested) -> BacktestAnswer:
         events=look.events,
         begins=None if look.begins_ms is None else rfc3339(look.begins_ms),
         ends=None if look.ends_ms is None else rfc3339(look.ends_ms),
-        days=[DayAnswer(_date(day.number), day.events) for day in look.days],
+        days=[DayAnswer(date_of(day.number), day.events) for day in look.days],
         gaps=[GapAnswer(gap.first, gap.last, gap.reason) for gap in look.gaps],
         rules=[_rule(rule.name, version, look, outcome, asked.samples) for rule, version, outcome in told],
     )
@@ -157,7 +159,7 @@ def _rule(name: str, version: int, look: Look, outcome: Outcome, samples: int) -
         added=len(outcome.added),
         removed=len(outcome.removed),
         failed=len(outcome.failed),
-        days=[DayCountsAnswer(_date(day.number), *counts) for day, *counts in by_day if any(counts)],
+        days=[DayCountsAnswer(date_of(day.number), *counts) for day, *counts in by_day if any(counts)],
         samples=SamplesAnswer(
             spread(outcome.matched, samples),
             spread(outcome.added, samples),
@@ -167,5 +169,5 @@ def _rule(name: str, version: int, look: Look, outcome: Outcome, samples: int) -
     )
 
 
-def _date(day: int) -> str:
+def date_of(day: int) -> str:
     return datetime.datetime.fromtimestamp(day * DAY_MS // 1000, datetime.UTC).date().isoformat()

@@ -160,6 +160,7 @@ def _path_parameters() -> dict[str, Any]:
         "position": position,
         "run": position,
         "key": key,
+        "backtest": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
     }
     return {
         parameter: {"name": parameter, "in": "path", "required": True, "schema": schema}

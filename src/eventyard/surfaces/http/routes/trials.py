@@ -2,8 +2,8 @@
 
 from eventyard.core import errors, limits
 from eventyard.core.access import Scope
-from eventyard.surfaces.http import backtesting, patterns, transforms
-from eventyard.surfaces.http.route import BUS, Route, json_body
+from eventyard.surfaces.http import backtesting, patterns, rehearsals, transforms
+from eventyard.surfaces.http.route import BUS, NO_FIELDS, Route, json_body
 
 ROUTES = (
     Route(
@@ -21,6 +21,29 @@ ROUTES = (
             errors.Stopping,
         ),
         body=json_body(backtesting.Backtest, limits.BACKTEST_BYTES_MAX),
+        scope=Scope.READ,
+    ),
+    Route(
+        "POST",
+        BUS + "/backtest/detectors",
+        rehearsals.backtest_detector,
+        "What a detector would have published of the log, beside the version in force",
+        ((200, rehearsals.RehearsalAnswer, "What was found so far"),),
+        (
+            *(errors.NotFound, errors.InvalidDetector, errors.InvalidPattern, errors.PatternTooCostly),
+            *(errors.VersionConflict, errors.Overloaded, errors.Stopping),
+        ),
+        body=json_body(rehearsals.DetectorTrial, limits.BACKTEST_BYTES_MAX),
+        scope=Scope.READ,
+    ),
+    Route(
+        "POST",
+        BUS + "/backtest/detectors/{backtest}",
+        rehearsals.go_on_with_detector,
+        "Go on with a backtest of a detector",
+        ((200, rehearsals.RehearsalAnswer, "What was found so far"),),
+        (errors.NotFound, errors.Overloaded, errors.Stopping),
+        body=NO_FIELDS,
         scope=Scope.READ,
     ),
     Route(
