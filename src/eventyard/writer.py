@@ -146,6 +146,7 @@ class Writer:
 
     def _hold_bus(self, loaded: Loaded) -> BusState:
         state = BusState(loaded)
+        state.emitters.rest(self._time.work_ms)
         self.states[state.record.number] = state
         if state.record.number != SYSTEM_BUS:
             self.numbers[state.record.name] = state.record.number

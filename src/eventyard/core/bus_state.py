@@ -144,8 +144,7 @@ class BusState:
         """Rules in trouble."""
         self.unwell = {health.rule for health in loaded.health if health.is_unwell}
         """Those of them of which a success is news."""
-        rest_until_ms = loaded.time.work_ms + limits.HOLDS_REST_MS if loaded.emitters else 0
-        self.emitters = EmitterState(loaded.emitters, loaded.emitter_tallies, loaded.kept_due_ms, rest_until_ms)
+        self.emitters = EmitterState(loaded.emitters, loaded.emitter_tallies, loaded.kept_due_ms)
         self.protection = Protection(self.health)
         self.schedules = ScheduleBook(loaded.schedules, loaded.record.incarnation)
         self._apply_backfills(loaded.backfills)

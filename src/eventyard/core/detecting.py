@@ -60,14 +60,16 @@ def _take(draft: Ground, plan: DetectorPlan, key: str, seen: Observation, signal
     if before is None and draft.emitters.tally(uid).get("keys", 0) >= plan.detector.max_keys:
         count(draft, uid, "over_max_keys")
         return
-    if before is not None and detector.is_late(before, seen.mark):
-        count(draft, uid, "late")
-        return
-    count(draft, uid, "observations")
     now = _ended(draft, plan, key, before or KeyState(plan.record.version))
     if before is not None and detector.is_forgotten(now, plan.terms, clock_ms):
-        now = KeyState(plan.record.version)
+        now = KeyState(plan.record.version)  # Asked first: of a key of which nothing is known no observation is late.
         count(draft, uid, "forgotten")
+    elif before is not None and detector.is_late(now, seen.mark):
+        count(draft, uid, "late")
+        if now is not before:
+            _keep(draft, plan, key, before, now)
+        return
+    count(draft, uid, "observations")
     now, act = detector.observed(now, signal, seen, plan.terms)
     if act is Act.CANCEL:
         count(draft, uid, "cancelled")
@@ -86,7 +88,8 @@ def _in_force(draft: Ground, plan: DetectorPlan, row: Kept) -> KeyState:
         return KeyState(plan.record.version)
     if known.version == plan.record.version:
         return known
-    signal = _last_said(draft, plan, known)
+    signal, values = _last_said(draft, plan, known)
+    known = msgspec.structs.replace(known, values=values)
     after, is_turned = detector.rejudged(known, plan.record.version, signal, plan.terms, draft.time.time_ms)
     if is_turned:
         count(draft, plan.record.uid, "turned")
@@ -94,10 +97,13 @@ def _in_force(draft: Ground, plan: DetectorPlan, row: Kept) -> KeyState:
     return after
 
 
-def _last_said(draft: Ground, plan: DetectorPlan, known: KeyState) -> Signal | None:
-    """What the last observation of a key says to the version in force; None where the log does not have it any more, or it is none now."""
+def _last_said(draft: Ground, plan: DetectorPlan, known: KeyState) -> tuple[Signal | None, str]:
+    """What the last observation of a key says to the version in force, and of the fields that that one looks at. None, and what was kept of it,
+    where the log does not have it any more, or it is none now.
+    """
     event = draft.event(known.position) if known.position else None
-    return None if event is None else plan.signal_of(event.json)
+    signal = None if event is None else plan.signal_of(event.json)
+    return (None, known.values) if event is None or signal is None else (signal, plan.values(event.json))
 
 
 # Holds

@@ -290,12 +290,12 @@ def rejudged(kept: KeyState, version: int, signal: Signal | None, terms: Terms, 
 
 
 def _with_wait(kept: KeyState, terms: Terms) -> KeyState:
-    """A hold under way lasts as long as the new version says."""
-    if not kept.phase.is_waiting or kept.is_put_off:
+    """A hold under way lasts as long as the new version says, also where it had come to its end and waited for its turn."""
+    if not kept.phase.is_waiting:
         return kept
     wait_ms = terms.wait_ms(kept.phase)
     due_ms = kept.began_ms + wait_ms + terms.late_by_ms if wait_ms else AT_ONCE
-    return msgspec.structs.replace(kept, due_ms=due_ms)
+    return msgspec.structs.replace(kept, due_ms=max(due_ms, kept.due_ms) if kept.is_put_off else due_ms)
 
 
 def picture() -> str:

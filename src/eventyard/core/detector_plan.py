@@ -106,9 +106,18 @@ class DetectorPlan:
         return text.decode() if len(text) <= limits.DETECTOR_VALUES_BYTES_MAX else ""
 
     def why(self, act: Act, values: str) -> str:
-        """Why the condition holds (a rise) or does not (a fall), from what the last observation said of its fields."""
+        """Why the condition holds (a rise) or does not (a fall), from what the last observation said of its fields. Empty where that does not tell: it
+        was no observation under this version, or said more than is kept.
+        """
         is_until = act is Act.FALL and self.patterns.until is not None
-        return _reason(self.patterns.until if is_until else self.patterns.when, values)
+        pattern = self.patterns.until if is_until else self.patterns.when
+        if (
+            pattern is None
+            or not values
+            or evaluate(pattern, strict_json.decode(values.encode())) is not (act is Act.RISE or is_until)
+        ):
+            return ""
+        return _reason(pattern, values)
 
     def why_now(self, values: str) -> str:
         """Whether `when` holds by the last observation, and why."""

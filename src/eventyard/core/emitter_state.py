@@ -43,9 +43,8 @@ class EmitterState:
         records: Iterable[EmitterRecord] = (),
         tallies: Iterable[EmitterTally] = (),
         due_ms: int | None = None,
-        rest_until_ms: int = 0,
     ) -> None:
-        """`due_ms`: no key is due before. `rest_until_ms`: no hold ends before this work time (see `HOLDS_REST_MS`)."""
+        """`due_ms`: no key is due before."""
         self.by_uid: dict[int, EmitterRecord] = {}
         """Those whose keys are still being forgotten included."""
         self.by_name: dict[tuple[Kind, str], EmitterRecord] = {}
@@ -58,10 +57,16 @@ class EmitterState:
         self.cache = Cache()
         self.due_ms = due_ms
         """A bound: no key is due before, and it may be too early."""
-        self.rest_until_ms = rest_until_ms
+        self.rest_until_ms = 0
+        """No hold ends before this work time, but those that have to wait for nothing."""
         for record in sorted(records, key=lambda record: record.uid):
             self._place(record)
             self.listening = emitter_plan.with_record(self.listening, None, self.plans.get(record.uid))
+
+    def rest(self, work_ms: int) -> None:
+        """The bus starts at this work time (of the whole store: this bus may have slept for long): for a while no hold ends (`HOLDS_REST_MS`)."""
+        if self.by_uid:
+            self.rest_until_ms = work_ms + limits.HOLDS_REST_MS
 
     @property
     def sweeping(self) -> list[int]:

@@ -109,9 +109,24 @@ def _check_version(command: PutSchedule | DeleteSchedule, there: ScheduleRecord 
 
 
 def _settled(draft: Draft, record: ScheduleRecord) -> ScheduleRecord:
-    """What was due before the edit is published before it, as far as one step goes."""
+    """What was due before the edit is published before it. Of a long row of missed instants that is as much as one step publishes; the others
+    are passed over at once, and all are told, since nobody comes back to them.
+    """
+    timetable = draft.schedules.timetable(record)
+    if timetable is None or record.is_paused:
+        return record
     _go_on(draft, record, limits.SCHEDULE_INSTANTS_PER_STEP)
-    return draft.schedules.record(record.uid) or record
+    record = draft.schedules.record(record.uid) or record
+    late_ms = draft.time.time_ms - limits.SCHEDULE_GRACE_MS
+    next_ms = timetable.next_ms(record.done_ms)
+    if next_ms is not None and next_ms + timetable.jitter_ms < late_ms:
+        row = record.missed or Missed(next_ms, next_ms)
+        record = msgspec.structs.replace(record, missed=row)
+        record = _missed(draft, record, next_ms, timetable, late_ms, is_last=True)
+        draft.schedules.set(record)
+    _go_on(draft, record, limits.SCHEDULE_INSTANTS_AT_EDIT, is_whole=True)
+    record = draft.schedules.record(record.uid) or record
+    return _caught_up(draft, record)
 
 
 def _recorded(draft: Draft, kind: str, record: ScheduleRecord, principal: str) -> ScheduleRecord:
@@ -136,15 +151,15 @@ def tick(draft: Draft, command: Tick) -> None:
             left -= _go_on(draft, record, left)
 
 
-def _go_on(draft: Draft, record: ScheduleRecord, most: int) -> int:
-    """Go on from instant to instant until one is not due yet. How many were looked at, `most` at the most."""
+def _go_on(draft: Draft, record: ScheduleRecord, most: int, *, is_whole: bool = False) -> int:
+    """Go on from instant to instant until one is not due yet. How many were looked at, `most` at the most. `is_whole`: however full the step is."""
     timetable = draft.schedules.timetable(record)
     if timetable is None or record.is_paused:
         return 0
     now_ms, seed = draft.time.time_ms, schedules.seed(record, draft.state.record.incarnation)
     late_ms = now_ms - limits.SCHEDULE_GRACE_MS
     before, looked = record, 0
-    while looked < most and not draft.is_full:
+    while looked < most and (is_whole or not draft.is_full):
         instant_ms = timetable.next_ms(record.done_ms)
         looked += 1
         due_ms = None if instant_ms is None else timetable.due_ms(instant_ms, seed)
@@ -169,15 +184,17 @@ def _published(draft: Draft, record: ScheduleRecord, instant_ms: int) -> Schedul
     return msgspec.structs.replace(record, done_ms=done_ms, last_ms=instant_ms, published=record.published + 1)
 
 
-def _missed(draft: Draft, record: ScheduleRecord, instant_ms: int, timetable: Timetable, late_ms: int) -> ScheduleRecord:
-    """One more that was missed. Past the bound all that are still missed go at once."""
+def _missed(
+    draft: Draft, record: ScheduleRecord, instant_ms: int, timetable: Timetable, late_ms: int, *, is_last: bool = False
+) -> ScheduleRecord:
+    """One more that was missed. Past the bound, or after the last one, all that are still missed go at once."""
     row = record.missed or Missed(instant_ms, instant_ms)
     row = msgspec.structs.replace(row, last_ms=instant_ms, count=row.count + 1)
     if record.schedule.misfire == "all" and row.published < limits.SCHEDULE_MISSED_MAX:
         record = _published(draft, record, instant_ms)
         row = msgspec.structs.replace(row, published=row.published + 1)
     done_ms = instant_ms
-    if row.count >= limits.SCHEDULE_MISSED_MAX:
+    if is_last or row.count >= limits.SCHEDULE_MISSED_MAX:
         until_ms = late_ms - 1 - timetable.jitter_ms
         last_ms = timetable.last_ms(instant_ms, until_ms)
         if last_ms is not None:

@@ -28,3 +28,7 @@ schedule, and no night of one that runs every second."""
 SCHEDULE_INSTANTS_PER_STEP = 100
 """Instants that one step of the machine looks at, over all schedules of a bus: each costs some 0.3 ms, its event included, and publishers wait for
 the step."""
+
+SCHEDULE_INSTANTS_AT_EDIT = 200
+"""Instants that an edit of a schedule still looks at when those that were long missed are passed over: more than a minute has, one a second, with
+room for what is spread out."""
