@@ -1,7 +1,6 @@
 """Dispatch: leases deliveries from the queues of push rules, sends them, and settles what the target answered.
 
-Push is a pull: dispatch demands, takes leases and settles exactly as a remote consumer would. What is under way is bounded per
-rule (its concurrency) and over all rules (count and bytes), so a hanging target costs its own rule's share and nobody else's.
+Push is a pull: dispatch demands, takes leases and settles exactly as a remote consumer would, bounded as `allowance` says.
 A crash leaves leases behind; the writer makes them due again at start.
 
 `demands`, `take`, `follow` and `collect` run on the writer's thread and own all counters. `_answered` runs on the transport's
@@ -17,6 +16,7 @@ from typing import Any
 import msgspec
 
 from eventyard import answering, logbook, pushing
+from eventyard.allowance import Allowance
 from eventyard.core import limits
 from eventyard.core.changes import BusRecord
 from eventyard.core.clock import BusTime
@@ -76,45 +76,28 @@ class Dispatch:
         self._rng = rng
         self._shapes = Shapes()
         self._gathering: Gathering[_Push] = Gathering(lambda: now().work_ms)
-        self._records: dict[int, dict[int, RuleRecord]] = {}
-        self._demands: dict[int, dict[int, tuple[Demand]]] = {}
-        self._stale: set[tuple[int, int]] = set()
-        self._under_way: dict[tuple[int, int], int] = {}
-        self._count = 0
-        self._bytes = 0
+        self._allowance = Allowance(lambda record: record.rule.target.http is not None, self._demand)
         self._settled: deque[_Push] = deque()
         self._unwritten: deque[_Push] = deque()
-        self._is_draining = False
         self._is_abandoned = False
         self._is_giving_up = False
 
     # On the writer's thread
 
     def demands(self, bus: int) -> Demands:
-        """What each push rule has room for; nothing while the process has all the pushes under way that it may."""
-        while self._stale:
-            self._demand_again(*self._stale.pop())
-        return self._demands.get(bus, {}) if self.room() > 0 else {}
+        return self._allowance.demands(bus)
 
     def room(self) -> int:
-        if self._is_draining or self._bytes >= limits.PUSH_BYTES_UNDER_WAY_MAX:
-            return 0
-        return limits.PUSHES_UNDER_WAY_MAX - self._count
+        return self._allowance.room()
 
     def follow(self, bus: BusRecord, records: Iterable[RuleRecord]) -> None:
-        known = self._records.setdefault(bus.number, {})
-        for record in records:
-            if record.is_deleted or record.rule.target.http is None:
-                known.pop(record.uid, None)
-            else:
-                known[record.uid] = record
-            for push in self._gathering.withdraw((bus.number, record.uid)):
-                self._give_back(push)
-            self._stale.add((bus.number, record.uid))
+        records = list(records)
+        self._allowance.follow(bus.number, records)
+        for push in (push for record in records for push in self._gathering.withdraw((bus.number, record.uid))):
+            self._give_back(push)
 
     def forget(self, bus: BusRecord) -> None:
-        for kept in (self._records, self._demands):
-            kept.pop(bus.number, None)
+        self._allowance.forget(bus)
         for push in self._gathering.withdraw_all(bus.number):
             self._give_back(push)
 
@@ -122,7 +105,7 @@ class Dispatch:
         """Send each leased delivery. The event is pushed as it is stored, as its binary form, or as the rule's transform makes it."""
         time_s = self._wall_ms() // 1000
         for lease in leases:
-            self._change_under_way(bus.number, lease, 1)
+            self._allowance.began(bus.number, lease)
             push = _Push(bus, lease)
             if lease.record.batch is not None:
                 self._gathering.add(push)
@@ -148,16 +131,15 @@ class Dispatch:
         """Send the batches that are full, or have waited long enough."""
         if self._is_abandoned:
             return
-        for gathered in self._gathering.due(is_last=self._is_draining):
+        for gathered in self._gathering.due(is_last=self._allowance.is_over):
             self._send_batch(gathered)
         for push in self._gathering.late():
             self._give_back(push)
 
     def _send_batch(self, gathered: Gathered[_Push]) -> None:
-        pushes, (bus, _) = gathered.pushes, gathered.rule
+        pushes = gathered.pushes
         pushes[-1].is_last = True
-        if bus in self._records:
-            self._stale.add(gathered.rule)
+        self._allowance.changed(gathered.rule)
         try:
             leases = [push.lease for push in pushes]
             request = pushing.batched(pushes[0].bus, leases, self._wall_ms() // 1000, self._open_secret)
@@ -221,7 +203,7 @@ class Dispatch:
     def give_back(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
         """Not sent, and not counted: somebody else may have them at once."""
         for lease in leases:
-            self._change_under_way(bus.number, lease, 1)
+            self._allowance.began(bus.number, lease)
             self._give_back(_Push(bus, lease))
 
     def _give_back(self, push: _Push) -> None:
@@ -253,31 +235,13 @@ class Dispatch:
         for push in pushes:
             if push.is_last:
                 self._gathering.ended((push.bus.number, push.lease.delivery.rule))
-            self._change_under_way(push.bus.number, push.lease, -1)
+            self._allowance.ended(push.bus.number, push.lease)
         self.send_due()
 
-    def _change_under_way(self, bus: int, lease: Lease, by: int) -> None:
-        key = (bus, lease.delivery.rule)
-        self._count += by
-        self._bytes += by * len(lease.event)
-        self._under_way[key] = self._under_way.get(key, 0) + by
-        if self._under_way[key] == 0:
-            del self._under_way[key]
-        if bus in self._records:  # In a worker nobody asks for demands.
-            self._stale.add(key)
-
-    def _demand_again(self, bus: int, rule: int) -> None:
-        """Say anew what the rule has room for."""
-        demands = self._demands.setdefault(bus, {})
-        record = self._records.get(bus, {}).get(rule)
-        room = 0
-        if record is not None and not record.is_paused:
-            room = record.leases_max - self._under_way.get((bus, rule), 0)
-            room = room if record.batch is None else min(room, self._gathering.room(record, (bus, rule)))
-        if room > 0 and record is not None:
-            demands[rule] = (Demand(_claim(bus, rule), room, record.push_lease_ms, is_shared=True),)
-        else:
-            demands.pop(rule, None)
+    def _demand(self, bus: int, record: RuleRecord, under_way: int) -> Demand | None:
+        room = record.leases_max - under_way
+        room = room if record.batch is None else min(room, self._gathering.room(record, (bus, record.uid)))
+        return Demand(_claim(bus, record.uid), room, record.push_lease_ms, is_shared=True) if room > 0 else None
 
     def _answer_to(self, push: _Push) -> Callable[[PushAnswer], None]:
         return partial(self._answered, push)
@@ -354,7 +318,7 @@ class Dispatch:
     @property
     def under_way(self) -> int:
         """Pushes that were sent and whose verdicts are not written yet."""
-        return self._count
+        return self._allowance.count
 
     @property
     def verdicts(self) -> int:
@@ -363,16 +327,16 @@ class Dispatch:
 
     def drain(self) -> None:
         """Demand nothing more, and let no batch wait for more. What is under way may still be answered until `abandon`."""
-        self._is_draining = True
+        self._allowance.is_over = True
         self._wake_writer()
 
     def abandon(self) -> None:
         """Answers count no longer: the transport is about to give up what is under way."""
-        self._is_draining = self._is_abandoned = True
+        self._allowance.is_over = self._is_abandoned = True
 
     def give_up(self) -> None:
         """As `abandon`, where somebody else goes on: what the transport gives up is due again at once, its attempt counted."""
-        self._is_draining = self._is_giving_up = True
+        self._allowance.is_over = self._is_giving_up = True
 
 
 def _reply_bytes(push: _Push) -> int:

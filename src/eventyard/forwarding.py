@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from eventyard.allowance import Allowance
 from eventyard.core import event as events
 from eventyard.core import limits
 from eventyard.core.changes import BusRecord
@@ -53,39 +54,25 @@ class Forwarder:
         self._now = now
         self._rng = rng
         self._wake = wake
-        self._records: dict[int, dict[int, RuleRecord]] = {}
-        self._demands: dict[int, dict[int, tuple[Demand]]] = {}
-        self._under_way: dict[tuple[int, int], int] = {}
-        self._count = 0
-        self._bytes = 0
+        self._allowance = Allowance(lambda record: record.rule.target.bus is not None, _demand)
         self._settled: deque[_Carried] = deque()
-        self._is_draining = False
 
     def demands(self, bus: int) -> Demands:
-        return self._demands.get(bus, {}) if self.room() > 0 else {}
+        return self._allowance.demands(bus)
 
     def room(self) -> int:
-        if self._is_draining or self._bytes >= limits.PUSH_BYTES_UNDER_WAY_MAX:
-            return 0
-        return limits.PUSHES_UNDER_WAY_MAX - self._count
+        return self._allowance.room()
 
     def follow(self, bus: BusRecord, records: Iterable[RuleRecord]) -> None:
-        known = self._records.setdefault(bus.number, {})
-        for record in records:
-            if record.is_deleted or record.rule.target.bus is None:
-                known.pop(record.uid, None)
-            else:
-                known[record.uid] = record
-            self._demand_again(bus.number, record.uid)
+        self._allowance.follow(bus.number, records)
 
     def ways(self, bus: int) -> list[tuple[str, str]]:
         """The rules of a bus that bring events to others: names, and buses that they name. From any thread."""
-        records = list(self._records.get(bus, {}).values())
-        return [(record.name, record.rule.target.bus.name) for record in records if record.rule.target.bus is not None]
+        targets = ((record.name, record.rule.target.bus) for record in self._allowance.records(bus))
+        return [(name, target.name) for name, target in targets if target is not None]
 
     def forget(self, bus: BusRecord) -> None:
-        for kept in (self._records, self._demands):
-            kept.pop(bus.number, None)
+        self._allowance.forget(bus)
 
     @property
     def next_ms(self) -> None:
@@ -97,7 +84,7 @@ class Forwarder:
 
     def drain(self) -> None:
         """Demand nothing more."""
-        self._is_draining = True
+        self._allowance.is_over = True
 
     # Out
 
@@ -105,7 +92,7 @@ class Forwarder:
         """Publish the events of these on the buses that their rules name, all for one bus together."""
         by_target: dict[str, list[_Carried]] = {}
         for lease in leases:
-            self._change_under_way(bus.number, lease, 1)
+            self._allowance.began(bus.number, lease)
             target = lease.record.rule.target.bus
             by_target.setdefault("" if target is None else target.name, []).append(_Carried(bus, lease))
         for name, carried in by_target.items():
@@ -166,30 +153,16 @@ class Forwarder:
             self._settled.extend(carried)
             return
         for one in carried:
-            self._change_under_way(one.bus.number, one.lease, -1)
-
-    def _change_under_way(self, bus: int, lease: Lease, by: int) -> None:
-        key = (bus, lease.delivery.rule)
-        self._count += by
-        self._bytes += by * len(lease.event)
-        self._under_way[key] = self._under_way.get(key, 0) + by
-        if self._under_way[key] == 0:
-            del self._under_way[key]
-        self._demand_again(*key)
-
-    def _demand_again(self, bus: int, rule: int) -> None:
-        record, demands = self._records.get(bus, {}).get(rule), self._demands.setdefault(bus, {})
-        room = 0
-        if record is not None and not record.is_paused:
-            room = record.rule.delivery.concurrency - self._under_way.get((bus, rule), 0)
-        if room > 0 and record is not None:
-            demands[rule] = (Demand(0, room, record.push_lease_ms),)
-        else:
-            demands.pop(rule, None)
+            self._allowance.ended(one.bus.number, one.lease)
 
     @property
     def under_way(self) -> int:
-        return self._count
+        return self._allowance.count
+
+
+def _demand(_: int, record: RuleRecord, under_way: int) -> Demand | None:
+    room = record.leases_max - under_way
+    return Demand(0, room, record.push_lease_ms) if room > 0 else None
 
 
 def _event(carried: _Carried) -> events.Event:

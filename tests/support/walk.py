@@ -19,6 +19,8 @@ import pytest
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 WAIT_S = 30.0
+LOOKS_AGAIN_S = 0.2
+"""A reader who looks too early looks again, and not as fast as a machine can: a look is a process, beside which others work."""
 
 
 class Block(NamedTuple):
@@ -132,13 +134,15 @@ class Walk:
         deadline = time.monotonic() + WAIT_S
         while (printed := alike(self._run(command))) != wanted:
             assert time.monotonic() < deadline, printed
+            time.sleep(LOOKS_AGAIN_S)
 
     def run_until_as_printed(self) -> None:
-        """For what settles after a moment: a reader who looks too early looks again."""
+        """For what settles after a moment."""
         command, wanted = self.take("sh"), _timeless(self.take("json"))
         deadline = time.monotonic() + WAIT_S
         while (printed := _timeless(self._run(command))) != wanted:
             assert time.monotonic() < deadline, printed
+            time.sleep(LOOKS_AGAIN_S)
 
     def start(self) -> Running:
         running = Running(self.take("sh").strip(), self._folder, self._environment)
@@ -164,6 +168,7 @@ class Walk:
         while time.monotonic() < deadline:
             if json.loads(self._run(f"curl -s {status}"))["delivered"] == 1:
                 return
+            time.sleep(LOOKS_AGAIN_S)
         pytest.fail("the receiver's answer was not taken")
 
     def expect(self, running: Running) -> None:
