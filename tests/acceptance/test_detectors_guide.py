@@ -26,3 +26,4 @@ def test_the_guide_goes_as_it_says(tmp_path: Path) -> None:
         walk.run_and_read()
         walk.run_and_read()
         assert timeless(walk.run()) == walk.take("text")
+        walk.run_and_read()

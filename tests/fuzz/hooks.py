@@ -236,7 +236,7 @@ USES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "revoke_key": _name_key,
     "create_key": _be_new_key,
     "put_rule": _be_rule,
-    "put_detector": _be_detector,
+    **dict.fromkeys(("put_detector", "turns"), _be_detector),
     **dict.fromkeys(("detector", "delete_detector", "detector_keys", "detector_key"), _name_detector),
     "put_schedule": _be_schedule,
     **dict.fromkeys(("schedule", "delete_schedule", "pause_schedule", "resume_schedule"), _name_schedule),

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from eventyard.client import Client
+from eventyard.core import limits
 from tests.support.buses import ServedBus
 
 DETECTOR: dict[str, Any] = {
@@ -41,7 +43,8 @@ def test_a_detector_is_created_changed_listed_and_deleted(door: ServedBus, name:
     assert [one["name"] for one in door.get(path).json()["detectors"]] == ["d", "e"]
     page = door.get(path, params={"limit": 1}).json()
     assert ([one["name"] for one in page["detectors"]], page["next"]) == (["d"], "d")
-    assert door.get(f"{path}/d").json() == {**changed.json(), "state": door.get(f"{path}/d").json()["state"]}
+    saved = {member: value for member, value in changed.json().items() if member != "turns"}
+    assert door.get(f"{path}/d").json() == {**saved, "state": door.get(f"{path}/d").json()["state"]}
     assert door.request("DELETE", f"{path}/d", headers={"if-match": '"1"'}).status_code == 412
     assert door.request("DELETE", f"{path}/d").status_code == 204
     assert door.get(f"{path}/d").status_code == 404
@@ -132,3 +135,53 @@ def test_what_was_counted_is_in_the_metrics(door: ServedBus, name: str) -> None:
         f'eventyard_detector_observations_total{{bus="{name}",detector="d"}} 2.0',
     ):
         assert line in lines
+
+
+def turns(door: ServedBus, bus: str, *, after: str = "", of: str = "d", **changes: Any) -> Any:
+    path = f"/v1/buses/{bus}/detectors/{of}/turns"
+    return door.request("POST", path, json=DETECTOR | changes, params={"after": after} if after else {})
+
+
+def test_a_change_tells_how_many_keys_it_turns_before_and_when_it_is_saved(door: ServedBus, name: str) -> None:
+    assert put(door, name).json()["turns"] is None
+    for key in ("a", "b", "c"):
+        see(door, name, "for sale", key=key)
+    see(door, name, "sold", key="d")
+    wider = {"when": {"data": {"status": ["sold", "for sale"]}}}
+    told = {"keys": 4, "judged": 4, "turned": 3, "unsaid": 0, "names": ["a", "b", "c"], "next": None}
+    assert turns(door, name, **wider).json() == told
+    assert turns(door, name).json()["judged"] == 0
+    assert put(door, name, **wider).json()["turns"] == told
+    assert put(door, name, **wider).json()["turns"] is None
+    other = turns(door, name, on={"type": ["car.moved"]}).json()
+    assert (other["judged"], other["turned"], other["unsaid"]) == (4, 0, 4)
+    path = f"/v1/buses/{name}/detectors/d"
+    while door.get(path).json()["state"]["judging"]:
+        pass
+    assert door.get(path).json()["state"]["turned"] == 3
+
+
+def test_of_many_keys_turns_are_told_stretch_by_stretch(door: ServedBus, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "TURNS_KEYS_AT_ONCE", 1)
+    monkeypatch.setattr(limits, "TURNS_KEYS_MAX", 2)
+    put(door, name)
+    for key in ("a", "b", "c"):
+        see(door, name, "for sale", key=key)
+    wider = {"when": {"data": {"status": ["for sale"]}}}
+    first = turns(door, name, **wider).json()
+    assert (first["keys"], first["judged"], first["turned"], first["next"]) == (3, 2, 2, "b")
+    last = turns(door, name, after="b", **wider).json()
+    assert (last["judged"], last["names"], last["next"]) == (1, ["c"], None)
+    with Client(door.url) as client:
+        *_, found = client.detector_turns("d", DETECTOR | wider, bus=name)
+    assert (found.judged, found.turned, found.next) == (3, 3, None)
+
+
+def test_turns_of_what_could_not_be_saved_are_refused(door: ServedBus, name: str) -> None:
+    put(door, name)
+    for changes, at in (({"key": "data.id"}, "/key"), ({"on": {"type": ["car.sold"]}}, "/on"), ({"when": 7}, "/when")):
+        answer = turns(door, name, **changes)
+        assert (answer.status_code, answer.json()["at"]) == (400, at)
+    assert turns(door, name, of="new").json()["keys"] == 0
+    assert turns(door, name, of="not a name").status_code == 400
+    assert turns(door, "nobody").status_code == 404

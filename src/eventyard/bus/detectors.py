@@ -5,8 +5,9 @@ from itertools import islice
 
 import msgspec
 
+from eventyard import turning
 from eventyard.bus.asking import Asking
-from eventyard.core import detecting, detector_document, rule
+from eventyard.core import detecting, detector_document, emitter_edits, rule
 from eventyard.core.bus_state import BusState
 from eventyard.core.clock import BusTime
 from eventyard.core.commands import DeleteEmitter, EmitterPut, PutEmitter
@@ -15,6 +16,9 @@ from eventyard.core.detector_document import Detector
 from eventyard.core.detector_plan import DetectorPlan
 from eventyard.core.emitter import EmitterRecord, Kept, Kind
 from eventyard.core.errors import NotFound
+from eventyard.core.view import View
+from eventyard.ports import Clock
+from eventyard.turning import Turns
 
 
 class DetectorStatus(msgspec.Struct, frozen=True):
@@ -37,6 +41,8 @@ class KeyStatus(msgspec.Struct, frozen=True):
 
 
 class DetectorCalls(Asking):
+    _clock: Clock
+
     async def put_detector(
         self, bus: str, name: str, document: bytes, *, principal: str = "", version: int | None = None
     ) -> EmitterPut:
@@ -45,6 +51,29 @@ class DetectorCalls(Asking):
         text = msgspec.Raw(msgspec.json.encode(detector_document.parse(document)))
         answer: EmitterPut = await self._command(bus, PutEmitter(Kind.DETECTOR, name, text, principal, version))
         return answer
+
+    async def turns(self, bus: str, name: str, document: bytes, *, after: str = "") -> Turns | None:
+        """How many of the keys after `after` a document would turn, were it saved now; bounded, see `Turns.next_after`. None where it changes nothing.
+
+        Raises what saving it would, as to the document.
+        """
+        rule.check_name(name, what="detector")
+        text, now_ms = msgspec.Raw(msgspec.json.encode(detector_document.parse(document))), self._now().time_ms
+
+        def look(view: View, state: BusState) -> Turns | None:
+            before, version = state.emitters.by_name.get((Kind.DETECTOR, name)), state.head + 1
+            if before is not None and before.document == text:
+                return None
+            uid = version if before is None else before.uid
+            plan = DetectorPlan(EmitterRecord(uid, Kind.DETECTOR, name, version, text, now_ms, now_ms))
+            emitter_edits.check(plan, list(state.emitters.plans.copy().values()), bus=state.record.name)
+            turns = Turns(state.emitters.counts(uid).get("keys", 0), next_after=after)
+            return turning.look(view, state.record.number, plan, turns, self._clock.monotonic_ms)
+
+        return await self._read(look, bus)
+
+    def is_detector(self, bus: str, name: str) -> bool:
+        return (Kind.DETECTOR, name) in self._state(bus).emitters.by_name
 
     async def delete_detector(self, bus: str, name: str, *, principal: str = "", version: int | None = None) -> EmitterRecord:
         record: EmitterRecord = await self._command(bus, DeleteEmitter(Kind.DETECTOR, name, principal, version))

@@ -100,7 +100,7 @@ class RehearsalCalls(Asking):
     async def rehearse(self, bus: str, tried: Tried, query: Query, *, samples: int = 10) -> Rehearsed:
         """Begin to go over the log. Raises what saving it would, as to its document; VersionConflict, NotFound (bus), Overloaded, Stopping."""
         state = self._state(bus)
-        one = self._begun(state, tried, query, samples)
+        one = await self._backtests.run(lambda: self._begun(state, tried, query, samples))
         self._rehearsals.make_room()
         token = secrets.token_hex(8)
         self._rehearsals.keep(token, one)

@@ -86,7 +86,9 @@ def named(text: bytes) -> tuple[str, bytes]:
         name = msgspec.json.decode(members.get("name", msgspec.Raw(b'""')), type=str)
     except msgspec.MsgspecError:
         return "", text  # The server says what is wrong with it.
-    return name, msgspec.json.encode({key: value for key, value in members.items() if key not in {"name", "bus", "state"}})
+    return name, msgspec.json.encode(
+        {key: value for key, value in members.items() if key not in {"name", "bus", "state", "turns"}}
+    )
 
 
 def _last(screen: Screen, bus: str, walk: "Iterator[Rehearsal]") -> "tuple[Rehearsal | None, BaseException | None]":

@@ -28,7 +28,7 @@ from eventyard.client.answers import (
 )
 from eventyard.client.backtesting import Backtest, BacktestDay, BacktestGap, Samples, Tried, TriedDay, TriedRule
 from eventyard.client.buffering import BufferFull, Refusal, Unpublished
-from eventyard.client.detectors import Detector, DetectorChange, DetectorKey, DetectorState
+from eventyard.client.detectors import Detector, DetectorChange, DetectorKey, DetectorState, SavedDetector, Turns
 from eventyard.client.errors import ClientError, Gap, Problem, ProblemError, Reject, Retry, Unreachable
 from eventyard.client.event import new_event
 from eventyard.client.explaining import AttemptAnswer, ExplainedDelivery, Judged, RuleExplanation
@@ -101,6 +101,7 @@ __all__ = [
     "RuleState",
     "RuleStatus",
     "Samples",
+    "SavedDetector",
     "Schedule",
     "ScheduleState",
     "Service",
@@ -119,6 +120,7 @@ __all__ = [
     "Tried",
     "TriedDay",
     "TriedRule",
+    "Turns",
     "Unpublished",
     "Unreachable",
     "Verdict",

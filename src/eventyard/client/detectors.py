@@ -6,7 +6,8 @@ import msgspec
 
 from eventyard.client.answers import Page
 from eventyard.client.building import Document, pages_of, text_of
-from eventyard.client.call import JSON, Call, Request, Walk, address, answer, condition, nothing
+from eventyard.client.call import JSON, Call, Request, Walk, address, answer, condition, decode, nothing
+from eventyard.client.patience import Response
 
 
 class DetectorState(msgspec.Struct, frozen=True):
@@ -56,6 +57,26 @@ class Detector(msgspec.Struct, frozen=True):
     owner: str = ""
 
 
+class Turns(msgspec.Struct, frozen=True):
+    """What a change does to keys: of `keys` that the detector knows `judged` were looked at, in their order, up to the key `next` (None: all).
+
+    `turned` of these come to another truth, which is no edge; `unsaid` cannot be judged anew and stay as they are. `names`: some that turn.
+    """
+
+    keys: int
+    judged: int
+    turned: int
+    unsaid: int
+    names: list[str]
+    next: str | None
+
+
+class SavedDetector(Detector, frozen=True):
+    """A detector as it is in force now, and what the change does to keys; None where nothing was changed."""
+
+    turns: Turns | None = None
+
+
 class DetectorChange(msgspec.Struct, frozen=True):
     """That a key came to a `state`, since when, by the observation at `position`; `told` where it was an edge."""
 
@@ -87,10 +108,35 @@ class DetectorKeyPage(Page[DetectorKey], frozen=True, rename={"items": "keys"}):
     items: list[DetectorKey]
 
 
-def put_detector(name: str, document: Document, *, bus: str = "default", version: int | None = None) -> Call[Detector]:
+def put_detector(name: str, document: Document, *, bus: str = "default", version: int | None = None) -> Call[SavedDetector]:
     """Create the detector `name`, or change it to `document` (on, key, when, emit, ...). `version` as in `put_rule`."""
     path, body = address("buses", bus, "detectors", name), text_of(document).encode()
-    return Call(Request("PUT", path, body=body, content_type=JSON, headers=condition(version)), answer(Detector))
+    return Call(Request("PUT", path, body=body, content_type=JSON, headers=condition(version)), answer(SavedDetector))
+
+
+def detector_turns(name: str, document: Document, *, bus: str = "default") -> Walk[Turns]:
+    """How many keys of the detector `document` would turn, were it saved now. Gives what was found so far, the last one all."""
+    path, body = address("buses", bus, "detectors", name, "turns"), text_of(document).encode()
+    total = _Sum()
+    page = yield Call(Request("POST", path, body=body, content_type=JSON), total.add)
+    while (after := page.items[0].next) is not None:
+        page = yield Call(Request("POST", path, query={"after": after}, body=body, content_type=JSON), total.add)
+
+
+class _Sum:
+    """Adds up what the stretches say."""
+
+    def __init__(self) -> None:
+        self._found: Turns | None = None
+
+    def add(self, response: Response) -> Page[Turns]:
+        nothing(response)
+        part, before = decode(response, Turns), self._found
+        if before is not None:
+            judged, turned, unsaid = before.judged + part.judged, before.turned + part.turned, before.unsaid + part.unsaid
+            part = Turns(part.keys, judged, turned, unsaid, before.names or part.names, part.next)
+        self._found = part
+        return Page([part])
 
 
 def detector(name: str, *, bus: str = "default") -> Call[Detector]:

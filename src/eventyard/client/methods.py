@@ -125,6 +125,7 @@ class Methods:
     backtest_detector = Stream(rehearsing.backtest_detector)
 
     put_detector = Method(detecting.put_detector)
+    detector_turns = Stream(detecting.detector_turns)
     detector = Method(detecting.detector)
     detectors = Stream(detecting.detectors)
     delete_detector = Method(detecting.delete_detector)

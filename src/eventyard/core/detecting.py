@@ -106,6 +106,12 @@ def _last_said(draft: Ground, plan: DetectorPlan, known: KeyState) -> tuple[Sign
     return (None, known.values) if event is None or signal is None else (signal, plan.values(event.json))
 
 
+def turns(plan: DetectorPlan, known: KeyState, said: bytes | None) -> bool | None:
+    """Whether a key would come to another truth under a plan that is to be in force, by the event `said` last. None where that says nothing to it."""
+    signal = None if said is None else plan.signal_of(said)
+    return None if signal is None else detector.rejudged(known, plan.record.version, signal, plan.terms, 0)[1]
+
+
 # Holds
 
 

@@ -41,5 +41,12 @@ TIMERS_PER_STEP = 50
 """Timers that one step runs out: some milliseconds, which a publisher may have to wait for. With 200, publishing beside a hundred thousand
 holds that ended at once waited seven times as long as without."""
 
+TURNS_KEYS_AT_ONCE = 500
+TURNS_KEYS_MAX = 10_000
+TURNS_NAMED_MAX = 10
+"""Keys that are read, and judged, of a detector that is to be changed: in one question to the store; in one request, or until `BACKTEST_MS_MAX` is over, so
+that an answer to who saves it waits no longer; and named of those that turn. A key costs some 30 us, a million of them half a minute: whoever
+wants all of them counted asks stretch by stretch."""
+
 SWEEP_KEYS_PER_STEP = 100
 """Keys that one step judges anew, or forgets, after an edit of their detector."""

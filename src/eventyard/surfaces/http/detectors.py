@@ -11,6 +11,7 @@ from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
 from eventyard.surfaces.http.rules import CONDITIONS, IfMatch, RulesQuery, version_of
 from eventyard.surfaces.http.schemas import MaybePatternText, PatternText, Time
 from eventyard.surfaces.http.times import rfc3339
+from eventyard.turning import Turns
 
 __all__ = ["CONDITIONS", "IfMatch", "RulesQuery"]
 
@@ -83,6 +84,33 @@ class DetectorAnswer(msgspec.Struct, frozen=True):
     state: DetectorState
 
 
+class TurnsAnswer(msgspec.Struct, frozen=True):
+    """Of the `keys` that the detector knows `judged` were looked at, in their order; `turned` of these come to another truth by the change, which is no edge.
+
+    `unsaid` cannot be judged anew, and stay as they are: the log does not have their last observation any more, or it is none now. `names`: the first
+    of those that turn. `next`: the key to go on after; null: these are all.
+    """
+
+    keys: int
+    judged: int
+    turned: int
+    unsaid: int
+    names: list[str]
+    next: str | None
+
+
+class DetectorPutAnswer(DetectorAnswer, frozen=True):
+    """As it is in force now. `turns`: what the change does to keys, as far as a quarter of a second tells; null where nothing was changed."""
+
+    turns: TurnsAnswer | None
+
+
+class TurnsQuery(msgspec.Struct, frozen=True):
+    """Keys that come after `after`."""
+
+    after: str = ""
+
+
 class DetectorsAnswer(msgspec.Struct, frozen=True):
     """By name. `next` given as `after` continues."""
 
@@ -134,8 +162,20 @@ class KeysQuery(msgspec.Struct, frozen=True):
 
 async def put_detector(call: Call[NoFields]) -> Answer:
     bus, name = call.path["bus"], call.path["detector"]
+    turns = await call.yard.turns(bus, name, call.body) if call.yard.is_detector(bus, name) else None
     put = await call.yard.put_detector(bus, name, call.body, principal=call.principal, version=version_of(call.headers))
-    return _tagged(call.yard.detector(bus, name), 201 if put.is_created else 200)
+    status = call.yard.detector(bus, name)
+    told = None if turns is None or put.is_created or not put.is_changed else _turns(turns)
+    return _with_tag(json_answer(DetectorPutAnswer(**_members(status), turns=told), 201 if put.is_created else 200), status)
+
+
+async def turns(call: Call[TurnsQuery]) -> Answer:
+    found = await call.yard.turns(call.path["bus"], call.path["detector"], call.body, after=call.query.after)
+    return json_answer(TurnsAnswer(0, 0, 0, 0, [], None) if found is None else _turns(found))
+
+
+def _turns(found: Turns) -> TurnsAnswer:
+    return TurnsAnswer(found.keys, found.judged, found.turned, found.unsaid, found.names, found.next_after)
 
 
 async def detector(call: Call[NoFields]) -> Answer:
@@ -148,8 +188,11 @@ async def delete_detector(call: Call[NoFields]) -> Answer:
     return Answer(204)
 
 
-def _tagged(status: DetectorStatus, code: int = 200) -> Answer:
-    told = json_answer(_shown(status), code)
+def _tagged(status: DetectorStatus) -> Answer:
+    return _with_tag(json_answer(_shown(status)), status)
+
+
+def _with_tag(told: Answer, status: DetectorStatus) -> Answer:
     return msgspec.structs.replace(told, headers=((b"etag", f'"{status.record.version}"'.encode()),))
 
 
@@ -172,21 +215,22 @@ async def detector_key(call: Call[NoFields]) -> Answer:
 
 
 def _shown(status: DetectorStatus) -> DetectorAnswer:
+    return DetectorAnswer(**_members(status))
+
+
+def _members(status: DetectorStatus) -> dict[str, Any]:
     record, counts = status.record, status.counts
     counted = {name: counts.get(name, 0) for name in DetectorState.__struct_fields__[5:]}
-    document = {name: getattr(status.detector, name) for name in Detector.__struct_fields__}
-    return DetectorAnswer(
-        name=record.name,
-        **document,
-        state=DetectorState(
-            uid=record.uid,
-            version=record.version,
-            created=rfc3339(record.created_ms),
-            changed=rfc3339(record.changed_ms),
-            judging=record.is_sweeping,
-            **counted,
-        ),
+    state = DetectorState(
+        uid=record.uid,
+        version=record.version,
+        created=rfc3339(record.created_ms),
+        changed=rfc3339(record.changed_ms),
+        judging=record.is_sweeping,
+        **counted,
     )
+    document = {name: getattr(status.detector, name) for name in Detector.__struct_fields__}
+    return {"name": record.name, **document, "state": state}
 
 
 def _shown_key(found: KeyStatus) -> KeyAnswer:

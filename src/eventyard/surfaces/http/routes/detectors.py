@@ -23,7 +23,7 @@ ROUTES = (
         _DETECTOR,
         detectors.put_detector,
         "Create or change a detector, which publishes an event when a condition turns",
-        ((201, detectors.DetectorAnswer, "Created"), (200, detectors.DetectorAnswer, "Changed, or as it was")),
+        ((201, detectors.DetectorPutAnswer, "Created"), (200, detectors.DetectorPutAnswer, "Changed, or as it was")),
         (
             *(errors.NotFound, errors.InvalidName, errors.InvalidDetector, errors.InvalidPattern, errors.PatternTooCostly),
             *(errors.VersionConflict, errors.Overloaded),
@@ -50,6 +50,20 @@ ROUTES = (
         (errors.NotFound, errors.VersionConflict),
         headers={"if-match": detectors.IfMatch},
         scope=Scope.MANAGE,
+    ),
+    Route(
+        "POST",
+        _DETECTOR + "/turns",
+        detectors.turns,
+        "How many keys a detector would turn, were it saved now",
+        ((200, detectors.TurnsAnswer, "Of some of its keys"),),
+        (
+            *(errors.NotFound, errors.InvalidName, errors.InvalidDetector, errors.InvalidPattern, errors.PatternTooCostly),
+            errors.Overloaded,
+        ),
+        body=json_body(detectors.DetectorDocument, limits.RULE_BYTES_MAX),
+        query=detectors.TurnsQuery,
+        scope=Scope.READ,
     ),
     Route(
         "GET",
