@@ -5,7 +5,7 @@ import json
 from eventyard.core.limits import MATCH_LOOKS_MAX
 from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import parse
-from tests.support.pattern_index import index_of
+from tests.support.pattern_index import assert_lawful, index_of
 
 PAID = parse('{"type": ["order.paid"]}')
 SHIPPED = parse('{"type": ["order.shipped", "order.sent"]}')
@@ -36,6 +36,19 @@ def test_a_rule_that_takes_more_than_strings_is_not_missed() -> None:
         rules = Index().with_rule(1, parse(text))
         assert [rules.match_document(event) for event in ({"type": "x"}, {"type": "z"})] == [[1], []]
     assert Index().with_rule(1, parse('{"type": ["x", 1]}')).match_document({"type": 1}) == [1]
+
+
+def test_a_field_of_objects_of_an_array_that_holds_no_value_in_any_is_absent() -> None:
+    texts = (
+        '{"x": {"y": [{"exists": false}]}}',
+        '{"x": {"y": [{"exists": false}], "z": ["a", {"exists": false}]}}',
+        '{"x": {"y": ["a"]}}',
+    )
+    rules = dict(enumerate(map(parse, texts)))
+    for empty in ("[]", "[[]]", "[{}]", "{}"):
+        body = f'{{"x": [{{"y": {empty}}}, {{"y": []}}]}}'.encode()
+        assert_lawful(index_of(rules), rules, body)
+        assert index_of(rules).match(body) == [0, 1]
 
 
 def test_a_removed_rule_leaves_nothing_behind() -> None:

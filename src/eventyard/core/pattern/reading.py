@@ -246,10 +246,12 @@ def _column(slot: int, asked: Asked, reading: Reading) -> list[Any]:
 
 
 def _is_in_one_object(fields: list[Field], columns: list[list[Any]], asked: list[Asked], reading: Reading) -> bool:
-    """Where no field has to be there, one must be right all the same: nothing else chooses an object (see `arrays`)."""
+    """Where no field has to be there, one that is must be right all the same: nothing else chooses an object (see `arrays`)."""
     is_chosen = not all(field.may_be_absent for field in fields)
+    is_any_there = is_chosen
     for row in zip(*columns, strict=True):
         if is_chosen or any(map(_is_there, row)):
+            is_any_there = True
             for entry, each in zip(row, asked, strict=True):
                 if not each.of(entry, reading):
                     break
@@ -257,7 +259,7 @@ def _is_in_one_object(fields: list[Field], columns: list[list[Any]], asked: list
                 reading.look(0)
                 return True
     reading.look(0)
-    return False
+    return not is_any_there
 
 
 def _is_there(entry: Any) -> bool:
