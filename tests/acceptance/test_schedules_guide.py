@@ -28,6 +28,7 @@ def follow(walk: Walk, folder: Path) -> None:
     listed = walk.run()
     assert "opening" in listed
     assert "every 1 s" in listed
+    walk.run_and_read()
     last = walk.run()
     assert "paused" in last
     assert "schedule pulse is deleted" in last

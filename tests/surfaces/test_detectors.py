@@ -137,7 +137,7 @@ def test_what_was_counted_is_in_the_metrics(door: ServedBus, name: str) -> None:
         assert line in lines
 
 
-def turns(door: ServedBus, bus: str, *, after: str = "", of: str = "d", **changes: Any) -> Any:
+def turns(door: ServedBus, bus: str, changes: dict[str, Any], *, after: str = "", of: str = "d") -> Any:
     path = f"/v1/buses/{bus}/detectors/{of}/turns"
     return door.request("POST", path, json=DETECTOR | changes, params={"after": after} if after else {})
 
@@ -147,13 +147,13 @@ def test_a_change_tells_how_many_keys_it_turns_before_and_when_it_is_saved(door:
     for key in ("a", "b", "c"):
         see(door, name, "for sale", key=key)
     see(door, name, "sold", key="d")
-    wider = {"when": {"data": {"status": ["sold", "for sale"]}}}
+    wider: dict[str, Any] = {"when": {"data": {"status": ["sold", "for sale"]}}}
     told = {"keys": 4, "judged": 4, "turned": 3, "unsaid": 0, "names": ["a", "b", "c"], "next": None}
-    assert turns(door, name, **wider).json() == told
-    assert turns(door, name).json()["judged"] == 0
+    assert turns(door, name, wider).json() == told
+    assert turns(door, name, {}).json()["judged"] == 0
     assert put(door, name, **wider).json()["turns"] == told
     assert put(door, name, **wider).json()["turns"] is None
-    other = turns(door, name, on={"type": ["car.moved"]}).json()
+    other = turns(door, name, {"on": {"type": ["car.moved"]}}).json()
     assert (other["judged"], other["turned"], other["unsaid"]) == (4, 0, 4)
     path = f"/v1/buses/{name}/detectors/d"
     while door.get(path).json()["state"]["judging"]:
@@ -168,9 +168,9 @@ def test_of_many_keys_turns_are_told_stretch_by_stretch(door: ServedBus, name: s
     for key in ("a", "b", "c"):
         see(door, name, "for sale", key=key)
     wider = {"when": {"data": {"status": ["for sale"]}}}
-    first = turns(door, name, **wider).json()
+    first = turns(door, name, wider).json()
     assert (first["keys"], first["judged"], first["turned"], first["next"]) == (3, 2, 2, "b")
-    last = turns(door, name, after="b", **wider).json()
+    last = turns(door, name, wider, after="b").json()
     assert (last["judged"], last["names"], last["next"]) == (1, ["c"], None)
     with Client(door.url) as client:
         *_, found = client.detector_turns("d", DETECTOR | wider, bus=name)
@@ -180,8 +180,8 @@ def test_of_many_keys_turns_are_told_stretch_by_stretch(door: ServedBus, name: s
 def test_turns_of_what_could_not_be_saved_are_refused(door: ServedBus, name: str) -> None:
     put(door, name)
     for changes, at in (({"key": "data.id"}, "/key"), ({"on": {"type": ["car.sold"]}}, "/on"), ({"when": 7}, "/when")):
-        answer = turns(door, name, **changes)
+        answer = turns(door, name, changes)
         assert (answer.status_code, answer.json()["at"]) == (400, at)
-    assert turns(door, name, of="new").json()["keys"] == 0
-    assert turns(door, name, of="not a name").status_code == 400
-    assert turns(door, "nobody").status_code == 404
+    assert turns(door, name, {}, of="new").json()["keys"] == 0
+    assert turns(door, name, {}, of="not a name").status_code == 400
+    assert turns(door, "nobody", {}).status_code == 404

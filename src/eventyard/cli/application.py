@@ -20,6 +20,7 @@ from eventyard.cli import (
     exporting,
     keys,
     patterns,
+    previewing,
     publishing,
     queue,
     rehearsing,
@@ -99,6 +100,7 @@ def command() -> Any:
     app.command("export", rich_help_panel=_USE)(exporting.export)
     rules.app.command("backtest")(backtesting.backtest)
     detectors.app.command("backtest")(rehearsing.backtest_detector)
+    schedules.app.command("preview")(previewing.preview)
     rules.app.command("edit")(editing.edit_rule)
     rules.app.command("watch")(watching.watch)
     buses.app.command("edit")(editing.edit_bus)

@@ -1,6 +1,5 @@
 """`eventyard schedules`: events at times."""
 
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -11,7 +10,7 @@ from eventyard.cli.exits import Exit
 from eventyard.cli.failures import Failure
 from eventyard.cli.inputs import read_json
 from eventyard.cli.options import DEFAULT_URL, Bus, Json, ScheduleName, Sure, Url, connect
-from eventyard.cli.places import moment, seconds
+from eventyard.cli.places import seconds
 from eventyard.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -149,7 +148,7 @@ def _document(file: str | None, times: dict[str, Any], emit: dict[str, Any], dat
         if flags:
             named = next(iter(flags)).removesuffix("_s")
             raise Failure(f"found a file and --{named}", advice="put it into the file, or leave the file out")
-        return _without_state(read_json(file if file == "-" else f"@{file.removeprefix('@')}", what="the schedule"))
+        return without_state(read_json(file if file == "-" else f"@{file.removeprefix('@')}", what="the schedule"))
     if emit["type"] is None:
         raise Failure("found no --type", advice="give a file, or --type with --cron, --every or --at")
     said: dict[str, Any] = {name: value for name, value in emit.items() if value is not None}
@@ -158,68 +157,13 @@ def _document(file: str | None, times: dict[str, Any], emit: dict[str, Any], dat
     return msgspec.json.encode({"emit": said} | {name: value for name, value in times.items() if value is not None})
 
 
-def _without_state(text: bytes) -> bytes:
+def without_state(text: bytes) -> bytes:
     """What `schedules show --json` and `export` give is taken too: name, bus and state are no part of the document."""
     try:
         members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
     except msgspec.MsgspecError:
         return text  # The server says what is wrong with it.
     return msgspec.json.encode({name: value for name, value in members.items() if name not in {"name", "bus", "state"}})
-
-
-@app.command("preview")
-def preview(
-    file: Annotated[str, typer.Argument(metavar="FILE|-", help="The schedule's JSON document; - is standard input.")],
-    *,
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="From here on: RFC 3339, or 2h, 3d ago; else from now.")
-    ] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Up to before here.")] = None,
-    count: Annotated[int, typer.Option("--count", min=1, max=1_000, metavar="N", help="So many at the most.")] = 10,
-    as_json: Json = False,
-) -> int:
-    """List the instants at which a schedule would publish. No server is asked, and nothing is saved.
-
-    Example:
-      eventyard schedules preview opening.json --from 2026-03-27T00:00:00Z
-
-    Next: eventyard schedules put SCHEDULE FILE
-
-    """
-    from eventyard.core import clock, schedule  # noqa: PLC0415 - heavy, see the package
-    from eventyard.core.errors import Refused  # noqa: PLC0415 - as above
-
-    screen = Screen(as_json=as_json)
-    text = _without_state(read_json(file if file == "-" else f"@{file.removeprefix('@')}", what="the schedule"))
-    try:
-        said, timetable = schedule.parse(text)
-        after_ms = _unix_ms(from_ or "0s") - 1
-        until_ms = None if until is None else _unix_ms(until)
-    except Refused as error:
-        raise Failure(str(error), advice="correct the place that the message names") from error
-    found = [instant for instant in islice(timetable.instants(after_ms), count) if until_ms is None or instant < until_ms]
-    for instant in found:
-        screen.document({"instant": clock.rfc3339(instant), "local": _local(instant, said.zone)})
-        screen.say(f"{clock.rfc3339(instant)}  {_local(instant, said.zone)}  {said.emit.type}")
-    if not found:
-        screen.say("no instants there")
-    if said.jitter_s:
-        screen.note(f"each is published up to {said.jitter_s:g} s later")
-    return Exit.OK
-
-
-def _unix_ms(text: str) -> int:
-    from eventyard.core.rule import parse_time_ms  # noqa: PLC0415 - heavy, see the package
-
-    time = moment(text)
-    return parse_time_ms(time if isinstance(time, str) else "" if time is None else time.isoformat(), at="the time")
-
-
-def _local(instant_ms: int, name: str) -> str:
-    from eventyard.core import zone  # noqa: PLC0415 - heavy, see the package
-
-    shown = zone.moment(instant_ms).astimezone(zone.zone_named(name, at="/zone"))
-    return shown.strftime("%a %Y-%m-%d %H:%M:%S %Z")
 
 
 @app.command("pause")
