@@ -142,7 +142,10 @@ def turns(door: ServedBus, bus: str, changes: dict[str, Any], *, after: str = ""
     return door.request("POST", path, json=DETECTOR | changes, params={"after": after} if after else {})
 
 
-def test_a_change_tells_how_many_keys_it_turns_before_and_when_it_is_saved(door: ServedBus, name: str) -> None:
+def test_a_change_tells_how_many_keys_it_turns_before_and_when_it_is_saved(
+    door: ServedBus, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "BACKTEST_MS_MAX", 60_000)
     assert put(door, name).json()["turns"] is None
     for key in ("a", "b", "c"):
         see(door, name, "for sale", key=key)
@@ -164,6 +167,7 @@ def test_a_change_tells_how_many_keys_it_turns_before_and_when_it_is_saved(door:
 def test_of_many_keys_turns_are_told_stretch_by_stretch(door: ServedBus, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "TURNS_KEYS_AT_ONCE", 1)
     monkeypatch.setattr(limits, "TURNS_KEYS_MAX", 2)
+    monkeypatch.setattr(limits, "BACKTEST_MS_MAX", 60_000)
     put(door, name)
     for key in ("a", "b", "c"):
         see(door, name, "for sale", key=key)

@@ -77,6 +77,7 @@ def test_it_goes_on_where_a_request_has_seen_enough(door: ServedBus, name: str, 
     see(door, name, "for sale", "sold", "for sale", "sold", "for sale")
     whole = found(door, name)
     monkeypatch.setattr(limits, "BACKTEST_EVENTS_MAX", 2)
+    monkeypatch.setattr(limits, "BACKTEST_MS_MAX", 60_000)
     first = ask(door, name).json()
     assert (first["done"], first["next_after"], first["told"]) == (False, 2, 1)
     see(door, name, "sold", key="later")
