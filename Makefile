@@ -12,13 +12,14 @@ KILLS ?= 100
 WORKERS ?= $$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 EXAMPLES ?= 200
 
-.PHONY: help demo serve test check compiled fuzz sim crash bench lock clean
+.PHONY: help demo serve test laws check compiled fuzz sim crash bench lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    a shop of five services around one bus, in about a minute"
 	@echo "make serve   a bus on http://127.0.0.1:8410"
 	@echo "make test    all tests"
+	@echo "make laws    what is held against chance alone, four times as long, from SEED=$(SEED)"
 	@echo "make check   formatting, lint, types, layers"
 	@echo "make compiled  the matcher compiled, in an environment of its own, and its tests: needs a C compiler"
 	@echo "make fuzz    a real server asked EXAMPLES=$(EXAMPLES) things of each operation, from SEED=$(SEED)"
@@ -63,6 +64,10 @@ serve: .venv/run
 # Many tests start processes, which would each compile the whole source where the environment says that none of it is kept, as images often do.
 test: .venv/dev
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
+laws: .venv/dev
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --hypothesis-profile=long --hypothesis-seed=$(SEED) --numprocesses $(WORKERS) --dist worksteal \
+	  tests/*/test_*laws.py tests/core/test_order.py tests/conformance/test_engines_agree.py
 
 check: .venv/dev
 	@$(BIN)/ruff format --check

@@ -221,7 +221,7 @@ class Run:
 
 
 @given(terms=terms, steps=steps)
-@settings(max_examples=400, deadline=None)
+@settings(deadline=None)
 def test_the_machine_tells_the_edges_of_the_plain_model(terms: Terms, steps: list[See | Wait | Restart]) -> None:
     run = Run(Failing(), terms)
     for step in steps:

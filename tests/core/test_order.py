@@ -429,5 +429,9 @@ def is_before(row: Delivery, other: Delivery) -> bool:
 
 TestInOrder = InOrder.TestCase
 TestInOrder.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=settings().max_examples // 2,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
 )

@@ -134,4 +134,6 @@ class LiveRules(RuleBasedStateMachine):
 
 
 TestLiveRules = LiveRules.TestCase
-TestLiveRules.settings = settings(max_examples=EXAMPLES, stateful_step_count=20, deadline=None, suppress_health_check=UNHURRIED)
+TestLiveRules.settings = settings(
+    max_examples=EXAMPLES // 2, stateful_step_count=20, deadline=None, suppress_health_check=UNHURRIED
+)

@@ -512,9 +512,9 @@ def test_the_bus_disables_a_rule_whose_target_is_gone_and_says_so(bus: House) ->
 # At scale
 
 
-def test_a_hundred_thousand_dead_letters_are_a_handful_of_events(bus: House) -> None:
+def test_tens_of_thousands_of_dead_letters_are_a_handful_of_events(bus: House) -> None:
     """A dead target with a long queue: 500 verdicts a step, a step each tenth of a second."""
-    count = 100_000
+    count = 20_000
     uid = bus.put("r", target={"queue": {"max_leases": count}}).uid
     bus.receiver.want(uid, count)
     bus.receiver.room_left = 10**9

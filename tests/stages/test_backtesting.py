@@ -289,7 +289,12 @@ def costly() -> tuple[bytes, Any]:
     return text(pattern), data
 
 
-def test_an_event_that_costs_one_pattern_too_much_counts_as_failed_and_the_others_judge_it(bus: Stepped) -> None:
+def test_an_event_that_costs_one_pattern_too_much_counts_as_failed_and_the_others_judge_it(
+    bus: Stepped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "eventyard.core.pattern.arrays.ARRAY_CHOICES_MAX", 200
+    )  # It is tried again and again until it is too much.
     pattern, data = costly()
     for number, of in enumerate(({}, data, {}), 1):
         publish(bus, number, data=of)
