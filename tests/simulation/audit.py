@@ -10,6 +10,7 @@ from eventyard.core.changes import StoredEvent
 from eventyard.core.view import View
 from tests.simulation import chronicle
 from tests.simulation.books import Acknowledged, Books, BrokenPromise, Handed
+from tests.simulation.emitted import check_emitted
 from tests.simulation.fates import Fates
 from tests.simulation.ledger import BusLedger, Ledger
 from tests.simulation.owed import check_rule
@@ -21,7 +22,7 @@ def audit(loaded: list[Loaded], view: View, books: Books, ledger: Ledger, *, is_
     ledger.check(loaded, view)
     for bus in loaded:
         if bus.record.number != 0:
-            BusAudit(ledger.buses[bus.record.number], books).check(is_at_rest=is_at_rest)
+            BusAudit(ledger.buses[bus.record.number], books, view).check(is_at_rest=is_at_rest)
 
 
 def _check_buses(found: set[str], books: Books) -> None:
@@ -32,8 +33,9 @@ def _check_buses(found: set[str], books: Books) -> None:
 
 
 class BusAudit:
-    def __init__(self, bus: BusLedger, books: Books) -> None:
+    def __init__(self, bus: BusLedger, books: Books, view: View) -> None:
         self._bus = bus
+        self._view = view
         self._books = books
         self._incarnation = bus.record.incarnation
         self._rules = chronicle.read(bus)
@@ -49,6 +51,7 @@ class BusAudit:
             check_rule(self._bus, rule, is_at_rest=is_at_rest)
             fates.check(rule, is_at_rest=is_at_rest)
         self._check_handed()
+        check_emitted(self._bus, self._view, is_at_rest=is_at_rest)
         if is_at_rest:
             self._bus.alarms.check_at_rest(uid for uid, record in self._bus.rules.items() if not record.is_deleted)
 

@@ -8,6 +8,9 @@ import msgspec
 from eventyard.core import bus_events
 from tests.simulation.ledger import BusLedger
 
+OF_OTHERS = ("io.eventyard.detector.", "io.eventyard.schedule.")
+"""What is told of whatever publishes by itself: `watched` and `timed` read that."""
+
 
 class Run(msgspec.Struct):
     """One way of a rule through the log. `number` names it; `opened_at` is the position of the event that opened it.
@@ -84,7 +87,7 @@ class _Chronicle:
     def take(self, position: int, kind: str, data: Any) -> None:
         if kind == bus_events.RULE_CREATED:
             self.rules[position] = self._created(position, data)
-        elif kind.startswith("io.eventyard.") and "uid" in data:
+        elif kind.startswith("io.eventyard.") and "uid" in data and not kind.startswith(OF_OTHERS):
             self._edit(self.rules[data["uid"]], position, kind, data)
 
     def _edit(self, rule: RuleLife, position: int, kind: str, data: Any) -> None:

@@ -5,7 +5,7 @@ object and keeps the store; for SQLite the store is a simulated disk, and a powe
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
@@ -60,6 +60,8 @@ class Parts(msgspec.Struct, frozen=True):
     wrap: Callable[[Engine], Engine] = lambda engine: engine
     has_budgets: bool = True
     """Whether each life draws what it allows to one host; else there is no bound."""
+    is_watched: bool | None = None
+    """Whether there are detectors and schedules in the story. None: in some."""
 
 
 class WatchedEngine:
@@ -157,6 +159,7 @@ class House:
         self.clock = SimulatedClock(world)
         self.disk = Disk()
         self.is_up = False
+        self.is_watched = world.seed % 3 == 2 if parts.is_watched is None else parts.is_watched
         self._engine_name = engine_name
         self._parts = parts
         self._memory = MemoryEngine()
@@ -178,6 +181,7 @@ class House:
             self._build()
             self._check_whole()
             self.ledger.settle_doubts(self.engine.load(), self.engine.view)
+            self.ledger.begin_life()
             self.writer.open(self.incarnation)
         except Unavailable as error:
             self.world.note(f"start failed: {error}")
@@ -298,6 +302,9 @@ def _check_same(writer: Writer, loaded: Loaded) -> None:
         "unwell": (state.unwell, {health.rule for health in loaded.health if health.is_unwell}),
         "intents": (state.intents, {intent.number: intent for intent in loaded.intents}),
         "leased": (state.leased, {delivery.key: delivery for delivery in loaded.leased}),
+        "emitters": (state.emitters.by_uid, {record.uid: record for record in loaded.emitters}),
+        "tallies": (_counts(state.emitters.tallies), _counts({tally.owner: tally.counts for tally in loaded.emitter_tallies})),
+        "schedules": (state.schedules.by_uid, {record.uid: record for record in loaded.schedules}),
         "buses": (state.buses, {record.name: record for record in loaded.buses}),
         "counts": (
             {key: queue.counts for key, queue in _queues(state).items() if any(queue.counts)},
@@ -307,6 +314,7 @@ def _check_same(writer: Writer, loaded: Loaded) -> None:
     for what, (memory, store) in pairs.items():
         if memory != store:
             raise BrokenPromise(f"{what} of bus {loaded.record.name}: memory has {memory}, the store has {store}")
+    _check_bound("keys of emitters", state.emitters.due_ms, loaded.kept_due_ms)
     for key, queue in _queues(state).items():
         due_ms = loaded.queues[key].due_ms if key in loaded.queues else None
         _check_bound(key, queue.due_ms, due_ms)
@@ -326,7 +334,11 @@ def _lanes(state: BusState) -> dict[tuple[int, ...], tuple[int, bool, list[int]]
     }
 
 
-def _check_bound(key: QueueKey, bound_ms: int | None, due_ms: int | None) -> None:
-    """The bound on when a queue falls due may be early and never late: a late one is a delivery forgotten."""
+def _counts(tallies: Mapping[int, Mapping[str, int]]) -> dict[int, dict[str, int]]:
+    return {owner: dict(counts) for owner, counts in tallies.items()}
+
+
+def _check_bound(key: QueueKey | str, bound_ms: int | None, due_ms: int | None) -> None:
+    """The bound on when something falls due may be early and never late: a late one is something forgotten."""
     if due_ms is not None and (bound_ms is None or bound_ms > due_ms):
-        raise BrokenPromise(f"queue {key} is due at {due_ms} and its bound in memory says {bound_ms}")
+        raise BrokenPromise(f"{key} is due at {due_ms} and its bound in memory says {bound_ms}")

@@ -20,6 +20,7 @@ from tests.simulation.alarms import Alarms
 from tests.simulation.books import BrokenPromise
 from tests.simulation.moves import why_not
 from tests.simulation.told import Told
+from tests.simulation.watched import Step
 from tests.simulation.world import World
 
 Span = tuple[int, int]
@@ -31,7 +32,8 @@ class BusLedger:
 
     `floors`: by position, the floor before and after the commit that brought it; `clocks`, the latest time read by then. `live`: where a run
     judged as it came. `kept`: what the bus was ever told to keep. `replayed`: by rule and run, the pattern that narrows a replay; `opened_ms`,
-    when one began, in true time. `pushed`: rules that push or did. `died`: what was a dead letter at any time.
+    when one began, in true time. `pushed`: rules that push or did. `died`: what was a dead letter at any time. `steps`: every commit; `detectors`:
+    which there ever were, and whether they are there; `rests_until_ms`: as in `Step`.
     """
 
     def __init__(self, record: BusRecord) -> None:
@@ -55,6 +57,9 @@ class BusLedger:
         self.died: set[Key] = set()
         self.told = Told()
         self.alarms = Alarms()
+        self.steps: list[Step] = []
+        self.rests_until_ms = (0, 0)
+        self.detectors: dict[int, bool] = {}
 
     def copy(self) -> "BusLedger":
         """A twin that can go on by itself. What is in it is never changed."""
@@ -93,6 +98,8 @@ class BusLedger:
         self._take_backfills(changes.backfills, now_ms)
         self.alarms.take(changes, self.documents, {uid for uid, record in self.rules.items() if record.is_deleted})
         self._raise_floor(changes.floor, clock_ms)
+        time, (rests_ms, may_rest_ms) = changes.time, self.rests_until_ms
+        self.steps.append(Step(head + 1, self.head, time.time_ms, time.work_ms, self.floor, rests_ms, may_rest_ms))
         for event in changes.events:
             self.floors[event.position] = (floor, self.floor)
             self.clocks[event.position] = clock_ms
@@ -109,6 +116,15 @@ class BusLedger:
         document = self.documents[event.position] = json.loads(event.json)
         if document["type"].startswith("io.eventyard."):
             self.told.take(event.position, event.accepted_ms, document["type"], document["data"])
+        if document["type"] == "io.eventyard.detector.created":
+            self.detectors[event.position] = True
+        elif document["type"] == "io.eventyard.detector.deleted":
+            self.detectors[document["data"]["uid"]] = False
+
+    def begin_life(self, work_ms: int) -> None:
+        """The house starts anew, at this work time: for five seconds no hold ends."""
+        until_ms = work_ms + 5_000
+        self.rests_until_ms = (until_ms if any(self.detectors.values()) else 0, until_ms if self.detectors else 0)
 
     def _put(self, row: Delivery) -> None:
         if row.key in self.rows:
@@ -225,6 +241,12 @@ class Ledger:
         elif known.record.retention != record.retention:
             known.kept.append(record.retention)
         buses[record.number].record = record
+
+    def begin_life(self) -> None:
+        """Work goes on where the last commit, on whatever bus, left it."""
+        work_ms = max((bus.steps[-1].work_ms for bus in self.buses.values() if bus.steps), default=0)
+        for bus in self.buses.values():
+            bus.begin_life(work_ms)
 
     def doubt(self, batch: Sequence[Changes]) -> None:
         """A commit that failed on the disk: it may come back at the next start."""

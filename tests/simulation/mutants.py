@@ -32,7 +32,9 @@ from tests.simulation.house import EngineName, Parts
 from tests.simulation.queue_mutants import QUEUE_MUTANTS
 from tests.simulation.run import run
 from tests.simulation.run_mutants import RUN_MUTANTS, STORE_MUTANTS
+from tests.simulation.schedule_mutants import SCHEDULE_MUTANTS
 from tests.simulation.trouble_mutants import TROUBLE_MUTANTS
+from tests.simulation.watch_mutants import WATCH_MUTANTS
 
 
 class AnswersBeforeCommit(Writer):
@@ -175,6 +177,10 @@ MUTANTS: Mapping[str, Mutant] = MappingProxyType(
             for name, patch in {**QUEUE_MUTANTS, **RUN_MUTANTS, **TROUBLE_MUTANTS, **EXPLAIN_MUTANTS, **BATCH_MUTANTS}.items()
         },
         **{name: Mutant(patch=patch) for name, patch in STORE_MUTANTS.items()},
+        **{
+            name: Mutant(Parts(is_watched=True), patch, engines=("memory",))
+            for name, patch in {**WATCH_MUTANTS, **SCHEDULE_MUTANTS}.items()
+        },
     }
 )
 
@@ -184,6 +190,7 @@ KNOWN_SEEDS: Mapping[str, int] = MappingProxyType(
         "all-are-meant": 100,
         "cancelled-goes-on": 12,
         "closed-runs-give": 21,
+        "holds-never-rest": 5,
         "keep-cut-answers": 32,
         "late-verdicts-count": 70,
         "paused-give": 39,

@@ -35,6 +35,9 @@ class Producers:
     def publish_to(self, bus: str) -> None:
         self._send(bus, [self._new(0)])
 
+    def publish_these(self, bus: str, events: list[Event]) -> None:
+        self._send(bus, events)
+
     def send_again(self) -> None:
         """What was never answered, as a client does after a timeout or an error."""
         some, self._unanswered = self._unanswered[:5], self._unanswered[5:]

@@ -29,6 +29,8 @@ def _is_met(wanted: Any, value: Any) -> bool:
             return value is not None and value not in others
         case {"numeric": [">=", bound]}:
             return isinstance(value, int) and value >= bound
+        case {"numeric": ["<", bound]}:
+            return isinstance(value, int) and value < bound
     return bool(value == wanted)
 
 
@@ -37,12 +39,13 @@ def key_of(policy: DeliveryPolicy, document: Any) -> Key | None:
     if policy.order == "none":
         return None
     if policy.key:
-        return _kind(_at(document, policy.key.split(".")))
+        return _kind(at(document, policy.key.split(".")))
     named = document.get("partitionkey")
     return _kind(document.get("subject") if named is None else named)
 
 
-def _at(document: Any, path: list[str]) -> Any:
+def at(document: Any, path: list[str]) -> Any:
+    """What stands at a path of objects; None: nothing."""
     for step in path:
         if not isinstance(document, dict):
             return None

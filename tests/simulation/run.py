@@ -1,6 +1,7 @@
 """One run: a seed becomes a story of some hundreds of acts, then the world heals and the books are held against the store."""
 
 import contextlib
+import random
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -84,6 +85,7 @@ def _small_limits(world: World) -> Iterator[None]:
         "DEAD_LETTERS_TOLD_EACH": rng.choice((1, 2, 10)),
         "DEAD_LETTERS_TOLD_EVERY_MS": rng.choice((5_000, 60_000)),
         "TROUBLE_EVENTS_PER_STEP": rng.choice((1, 3, 100)),
+        **_limits_of_watching(world.seed),
     }
     with (
         mock.patch.multiple(limits, **small),
@@ -94,6 +96,17 @@ def _small_limits(world: World) -> Iterator[None]:
         mock.patch.object(sqlite_connection, "WRITER_CACHE_KIB", rng.choice((32, 16 * 1024))),
     ):
         yield
+
+
+def _limits_of_watching(seed: int) -> dict[str, Any]:
+    rng = random.Random(f"limits of watching {seed}")
+    return {
+        "SCHEDULE_MISSED_MAX": rng.choice((3, 50)),
+        "SCHEDULE_INSTANTS_PER_STEP": rng.choice((1, 5, 100)),
+        "TIMERS_PER_STEP": rng.choice((1, 50)),
+        "SWEEP_KEYS_PER_STEP": rng.choice((1, 100)),
+        "KEPT_CACHED_MAX": rng.choice((1, 50_000)),
+    }
 
 
 def _play(house: House, steps: int) -> None:

@@ -14,6 +14,7 @@ from tests.simulation.house import House
 from tests.simulation.movers import Movers
 from tests.simulation.operators import Operators
 from tests.simulation.producers import Producers
+from tests.simulation.watchers import Watchers
 from tests.simulation.world import HOUR_MS
 
 REST_STEPS_MAX = 20_000
@@ -38,6 +39,7 @@ class Story:
         self._operators = Operators(house, documents)
         self._movers = Movers(house, documents)
         self._crowd = Crowd(house)
+        self._watchers = Watchers(house, self._producers)
         self._acts, self._weights = self._draw()
 
     def _draw(self) -> tuple[list[Act], list[float]]:
@@ -63,7 +65,17 @@ class Story:
         weights = [8.0] * len(often) + [2.0] * len(busy)
         weights += [self._rng.choice(RARE_WEIGHTS) for _ in rare]
         weights += [self._rng.choice((0.0, 0.1, 0.4, 1.0)) for _ in faults]
-        return [*often, *busy, *rare, *faults], weights
+        watching = self._watching() if self._house.is_watched else []
+        weights += [self._rng.choice((1.0, 3.0, 6.0)) for _ in watching]
+        return [*often, *busy, *rare, *faults, *watching], weights
+
+    def _watching(self) -> list[Act]:
+        watchers = self._watchers
+        return [
+            *(watchers.observe, watchers.observe, watchers.observe, watchers.observe_and_wait, watchers.crash_in_holds),
+            *(watchers.put_detector, watchers.put_detector, watchers.delete_detector),
+            *(watchers.put_schedule, watchers.delete_schedule, watchers.pause_schedule),
+        ]
 
     def start(self) -> None:
         self._open_surely()
@@ -187,6 +199,7 @@ class Story:
             self._house.step_others()
             self._crowd.work_off()
             self._house.step_writer()
+            self._watchers.pause_all()
             now = self._progress()
             if now != before or self._resume():
                 wait_ms, before, since_ms = 100, now, self._world.now_ms
@@ -230,7 +243,7 @@ class Story:
 
     def _owed(self) -> list[str]:
         """What is parked behind a dead letter waits for somebody to do something about that."""
-        owed = []
+        owed = self._watchers.owed()
         for state in self._house.writer.states.values():
             queues = {record.name: state.unparked(uid) for uid, record in state.by_uid.items() if not record.is_paused}
             owed += [f"{state.record.name}/{name}: {pending}" for name, pending in queues.items() if pending]
