@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from eventyard.core import detector_document
+from eventyard.core import detector_document, expectation_document
 from eventyard.core import event as events
 from eventyard.core import rule as rules
 from eventyard.core.clock import BusTime
@@ -55,6 +55,21 @@ def a_detector_document(**changes: Any) -> bytes:
 def put_detector(name: str, *, version: int | None = None, **changes: Any) -> PutEmitter:
     detector = detector_document.parse(a_detector_document(**changes))
     return PutEmitter(Kind.DETECTOR, name, msgspec.Raw(msgspec.json.encode(detector)), version=version)
+
+
+def an_expectation_document(**changes: Any) -> bytes:
+    document = {
+        "after": {"type": ["order.paid"]},
+        "expect": {"type": ["order.shipped"]},
+        "within_s": 600,
+        "emit": {"missed": {"type": "order.missed"}, "met": {"type": "order.met"}, "late": {"type": "order.late"}},
+    }
+    return json.dumps(document | changes).encode()
+
+
+def put_expectation(name: str, *, version: int | None = None, **changes: Any) -> PutEmitter:
+    expectation = expectation_document.parse(an_expectation_document(**changes))
+    return PutEmitter(Kind.EXPECTATION, name, msgspec.Raw(msgspec.json.encode(expectation)), version=version)
 
 
 class ManualReceiver:

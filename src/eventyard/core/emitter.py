@@ -9,11 +9,12 @@ import enum
 
 import msgspec
 
-from eventyard.core.errors import InvalidDetector, Refused
+from eventyard.core.errors import InvalidDetector, InvalidExpectation, Refused
 
 
 class Kind(enum.StrEnum):
     DETECTOR = "detector"
+    EXPECTATION = "expectation"
 
     @property
     def refusal(self) -> type[Refused]:
@@ -21,6 +22,8 @@ class Kind(enum.StrEnum):
         match self:
             case Kind.DETECTOR:
                 return InvalidDetector
+            case Kind.EXPECTATION:
+                return InvalidExpectation
 
 
 class EmitterRecord(msgspec.Struct, frozen=True):

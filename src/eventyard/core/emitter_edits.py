@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from eventyard.core import bus_events, detecting, emitter_graph, emitter_plan, emitting, limits
+from eventyard.core import bus_events, detecting, emitter_graph, emitter_plan, emitting, expecting, limits
 from eventyard.core.commands import DeleteEmitter, EmitterPut, PutEmitter, Sweep
 from eventyard.core.draft import Draft
 from eventyard.core.emitter import EmitterRecord, Kept, Kind
@@ -112,4 +112,9 @@ class _KindEdits(msgspec.Struct, frozen=True):
     judge_anew: Callable[[Draft, Any, Kept], None]
 
 
-_KINDS: Mapping[Kind, _KindEdits] = MappingProxyType({Kind.DETECTOR: _KindEdits(detecting.check_change, detecting.judge_anew)})
+_KINDS: Mapping[Kind, _KindEdits] = MappingProxyType(
+    {
+        Kind.DETECTOR: _KindEdits(detecting.check_change, detecting.judge_anew),
+        Kind.EXPECTATION: _KindEdits(expecting.check_change, expecting.judge_anew),
+    }
+)

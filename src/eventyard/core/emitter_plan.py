@@ -5,6 +5,7 @@ from typing import Protocol
 
 from eventyard.core.detector_plan import DetectorPlan
 from eventyard.core.emitter import EmitterRecord, Kind
+from eventyard.core.expectation_plan import ExpectationPlan
 from eventyard.core.pattern.index import Index
 from eventyard.core.pattern.language import Pattern
 
@@ -42,6 +43,8 @@ def plan_of(record: EmitterRecord) -> Plan:
     match record.kind:
         case Kind.DETECTOR:
             return DetectorPlan(record)
+        case Kind.EXPECTATION:
+            return ExpectationPlan(record)
 
 
 def ear(uid: int, number: int) -> int:

@@ -3,7 +3,7 @@
 What one publishes others may hear in the same step. Nothing goes in a circle (`emitter_graph`), so it ends.
 """
 
-from eventyard.core import detecting
+from eventyard.core import detecting, expecting
 from eventyard.core.commands import RunTimers
 from eventyard.core.detector_plan import DetectorPlan
 from eventyard.core.draft import Draft
@@ -12,6 +12,7 @@ from eventyard.core.emitter_counts import count
 from eventyard.core.emitter_draft import Heard
 from eventyard.core.emitter_ground import Ground
 from eventyard.core.emitter_plan import Plan, owner_of
+from eventyard.core.expectation_plan import SIGNALS, ExpectationPlan
 
 
 def attend(draft: Draft) -> None:
@@ -26,7 +27,7 @@ def attend_to(draft: Ground, heard: Heard) -> None:
     for ear in heard.failed:
         count(draft, owner_of(ear)[0], "failed")
     for ear in heard.ears:
-        uid, _ = owner_of(ear)
+        uid, number = owner_of(ear)
         plan = draft.emitters.plan(uid)
         if plan is None:
             continue
@@ -34,13 +35,15 @@ def attend_to(draft: Ground, heard: Heard) -> None:
         if key is None:
             count(draft, uid, "unkeyed")
         else:
-            _tell(draft, plan, key, heard)
+            _tell(draft, plan, key, heard, number)
 
 
-def _tell(draft: Ground, plan: Plan, key: str, heard: Heard) -> None:
+def _tell(draft: Ground, plan: Plan, key: str, heard: Heard, ear: int) -> None:
     match plan:
         case DetectorPlan():
             detecting.observe(draft, plan, key, heard.event)
+        case ExpectationPlan():
+            expecting.hear(draft, plan, key, heard.event, SIGNALS[ear])
 
 
 def run_timers(draft: Draft, command: RunTimers) -> int:
@@ -61,8 +64,15 @@ def wake(draft: Ground, plan: Plan, row: Kept) -> None:
     match plan:
         case DetectorPlan():
             detecting.wake(draft, plan, row)
+        case ExpectationPlan():
+            expecting.wake(draft, plan, row)
 
 
 def awaited(plan: Plan, row: Kept) -> int:
     """The position of the event for which something may yet be told of the key; 0: there is none."""
-    return detecting.awaited(row) if isinstance(plan, DetectorPlan) else 0
+    match plan:
+        case DetectorPlan():
+            return detecting.awaited(row)
+        case ExpectationPlan():
+            return expecting.awaited(row)
+    return 0

@@ -91,6 +91,10 @@ class InvalidDetector(Refused):
     code, title = "invalid-detector", "The detector cannot be used"
 
 
+class InvalidExpectation(Refused):
+    code, title = "invalid-expectation", "The expectation cannot be used"
+
+
 class InvalidSchedule(Refused):
     code, title = "invalid-schedule", "The schedule cannot be used"
 
