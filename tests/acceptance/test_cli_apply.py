@@ -380,3 +380,46 @@ def test_what_cannot_be_changed_of_a_detector_is_told_with_what_to_do(eventyard:
     refused = eventyard("apply", "-f", wanted(detectors=[detector | {"key": "data.id"}]), "--dry-run")
     assert refused.code == 2
     assert "eventyard detectors delete cheap" in refused.err
+
+
+# Expectations
+
+EXPECTATION: dict[str, Any] = {
+    "after": {"type": ["order.paid"], "data": {"total": [{"numeric": [">", 1.10]}]}},
+    "expect": {"type": ["order.shipped"]},
+    "within_s": 600,
+    "emit": {"missed": {"type": "order.not-shipped"}},
+}
+
+
+def test_expectations_are_applied_exported_and_pruned_like_rules(eventyard: Command, bus: str, wanted: Any) -> None:
+    expectation = EXPECTATION | {"name": "shipped", "bus": bus, "owner": f"t-{bus}", "key": "data.order_id"}
+    file = wanted(rule("a", bus, owner=f"t-{bus}"), expectations=[expectation])
+    dry = eventyard("apply", "-f", file, "--dry-run")
+    waits = '{"type":["order.shipped"]} within 600 s after {"type":["order.paid"],"data":{"total":[{"numeric":[">",1.1]}]}}'
+    assert f"+ expectation {bus}/shipped  order.not-shipped: {waits}" in dry.out.splitlines()
+    assert eventyard("apply", "-f", file, "--yes").out.endswith("2 created\n")
+    assert eventyard("apply", "-f", file, "--dry-run").code == 0
+
+    assert expectation in eventyard("export", "--bus", bus, "--json").documents
+    assert eventyard("export", "--owner", f"t-{bus}", "--json").documents[1] == expectation
+    changed = wanted(rule("a", bus, owner=f"t-{bus}"), expectations=[expectation | {"within_s": 60}])
+    assert "within_s" in eventyard("apply", "-f", changed, "--dry-run").out
+    assert eventyard("apply", "-f", changed, "--yes").out.endswith("1 changed\n")
+    kept = eventyard("apply", "-f", wanted(rule("a", bus, owner=f"t-{bus}")), "--prune", "--yes")
+    assert kept.out.endswith("1 deleted\n")
+    assert eventyard("expectations", "list", "--bus", bus).out.startswith("no expectations")
+
+
+def test_an_expectation_alone_is_a_document_and_its_mistakes_are_told_with_their_place(
+    eventyard: Command, bus: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "shipped.json"
+    file.write_text(json.dumps(EXPECTATION | {"name": "shipped", "bus": bus}))
+    assert eventyard("apply", "-f", str(file), "--yes").code == 0
+    file.write_text(json.dumps(EXPECTATION | {"name": "shipped", "bus": bus, "key": "data.id"}))
+    refused = eventyard("apply", "-f", str(file), "--dry-run")
+    assert (refused.code, "eventyard expectations delete shipped" in refused.err) == (2, True)
+    file.write_text(json.dumps(EXPECTATION | {"name": "shipped", "bus": bus, "within_s": 0}))
+    refused = eventyard("apply", "-f", str(file), "--dry-run")
+    assert (refused.code, "expectation shipped: at /within_s: found 0" in refused.err) == (2, True)

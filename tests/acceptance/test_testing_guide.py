@@ -52,7 +52,7 @@ def test_the_other_tests_of_the_page_pass(folder: Path) -> None:
     indented = "".join(f"    {line}" for line in first.splitlines(keepends=True))
     (folder / "test_page.py").write_text(f"def test_first():\n{indented}\n{''.join(tests)}")
     ended = run_pytest(folder, "test_page.py")
-    assert "3 passed" in ended.stdout, ended.stdout + ended.stderr
+    assert "4 passed" in ended.stdout, ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize("kind", [Bus, Receiver, Reply, Request, Fate])

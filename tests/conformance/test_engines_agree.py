@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from eventyard.core import access, detector_document, limits, machine
+from eventyard.core import access, detector_document, expectation, expectation_document, limits, machine
 from eventyard.core import event as events
 from eventyard.core.bus_state import BusState, Loaded
 from eventyard.core.changes import BusRecord, Changes, Filter, Retention
@@ -64,7 +64,7 @@ from eventyard.core.commands import (
 from eventyard.core.delivery import Key, Note, State
 from eventyard.core.detector import KeyState
 from eventyard.core.draft import Draft
-from eventyard.core.emitter import Kind
+from eventyard.core.emitter import Kept, Kind
 from eventyard.core.errors import Refused, StorageFailed
 from eventyard.core.event import Event
 from eventyard.core.grants import Demands
@@ -137,6 +137,14 @@ verdicts = st.one_of(
     st.just(Renewed(3_000)),
     st.builds(Retry, st.sampled_from([0, 700]), st.just(Note(failure="no answer")), st.booleans()),
 )
+
+
+def _is_in_hold(row: Kept) -> bool:
+    return msgspec.json.decode(row.record, type=KeyState).phase.is_waiting
+
+
+def _is_open(row: Kept) -> bool:
+    return msgspec.json.decode(row.record, type=expectation.KeyState).phase is expectation.Phase.OPEN
 
 
 class EnginesAgree(RuleBasedStateMachine):
@@ -336,6 +344,28 @@ class EnginesAgree(RuleBasedStateMachine):
     def delete_detector(self, name: str) -> None:
         self.step({1: [DeleteEmitter(Kind.DETECTOR, name)]})
 
+    @rule(
+        name=names,
+        patterns=st.sampled_from([(["a"], ["b"]), (["a", "b"], ["b"]), (["b"], ["b"])]),
+        within_s=st.sampled_from([0.05, 1.0, 3.0]),
+        more=st.sampled_from([{}, {"late_for_s": 0}, {"max_keys": 1}, {"max_missed_per_s": 0.5}]),
+        batch=st.lists(published, max_size=2),
+    )
+    def put_expectation(
+        self, name: str, patterns: tuple[list[str], list[str]], within_s: float, more: dict[str, Any], batch: list[Event]
+    ) -> None:
+        self.ids |= {(event.source, event.id) for event in batch}
+        after, expect = patterns
+        emit = {outcome: {"type": f"{outcome}-{name}"} for outcome in ("missed", "met", "late")}
+        document = {"after": {"type": after}, "expect": {"type": expect}, "within_s": within_s, "emit": emit} | more
+        read = expectation_document.parse(msgspec.json.encode(document))
+        put = PutEmitter(Kind.EXPECTATION, name, msgspec.Raw(msgspec.json.encode(read)))
+        self.step({1: [Publish(tuple(batch)), put, Publish(tuple(batch[::-1]))]})
+
+    @rule(name=names)
+    def delete_expectation(self, name: str) -> None:
+        self.step({1: [DeleteEmitter(Kind.EXPECTATION, name)]})
+
     @precondition(lambda self: 1 in self.states and self.states[1].emitters.due_ms is not None)
     @rule(limit=st.integers(1, 4), batch=st.lists(published, max_size=2))
     def run_timers(self, limit: int, batch: list[Event]) -> None:
@@ -439,11 +469,13 @@ class EnginesAgree(RuleBasedStateMachine):
     @invariant()
     def count_what_is_kept(self) -> None:
         for number, state in self.states.items():
-            for uid in state.emitters.plans:
+            for uid, plan in state.emitters.plans.items():
                 rows = self.memory.view.kept_after(number, uid, "", 1_000)
-                waiting = [row for row in rows if msgspec.json.decode(row.record, type=KeyState).phase.is_waiting]
+                is_detector = plan.record.kind is Kind.DETECTOR
+                waiting = [row for row in rows if (_is_in_hold(row) if is_detector else _is_open(row))]
                 counts = state.emitters.counts(uid)
-                assert (counts.get("keys", 0), counts.get("pending", 0)) == (len(rows), len(waiting))
+                told = counts.get("keys", 0), counts.get("pending" if is_detector else "open", 0)
+                assert told == (len(rows), len(waiting))
 
     @invariant()
     def every_pending_delivery_has_its_rule(self) -> None:

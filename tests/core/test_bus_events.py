@@ -41,7 +41,7 @@ from eventyard.core.event import Event, make
 from eventyard.core.reply import RefusedReply, Reply
 from eventyard.core.verdict import Dead, Delivered, Gone, Retry, Verdict
 from eventyard.writer import Writer
-from tests.support.builders import an_event, put_detector
+from tests.support.builders import an_event, put_detector, put_expectation
 from tests.support.houses import House
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "events.md").read_text(encoding="utf-8")
@@ -217,6 +217,13 @@ def detectors(bus: House) -> list[Event]:
     return []
 
 
+def expectations(bus: House) -> list[Event]:
+    bus.do(put_expectation("x"))
+    bus.do(put_expectation("x", description="another"))
+    bus.do(DeleteEmitter(Kind.EXPECTATION, "x"))
+    return []
+
+
 STORIES: list[Callable[[House], list[Event]]] = [
     edits,
     schedules,
@@ -228,6 +235,7 @@ STORIES: list[Callable[[House], list[Event]]] = [
     systems,
     lives,
     detectors,
+    expectations,
 ]
 
 

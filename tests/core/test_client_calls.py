@@ -32,7 +32,7 @@ PARTS = (
         "shells",
         "signatures",
     ),
-    *("detectors", "schedules", "storytelling", "tables", "waiting_rows", "working"),
+    *("detectors", "expectations", "schedules", "storytelling", "tables", "waiting_rows", "working"),
 )
 AT_ONCE = Patience(attempts_max=3, first_s=0.0)
 PUBLISHED = {"id": "1", "source": "/shop", "position": 7, "duplicate": False}

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import schemathesis
 
-from tests.fuzz.stock import EVERY, PULLED, SCHEDULED, WATCHED, Stock, rules
+from tests.fuzz.stock import EVERY, EXPECTED, PULLED, SCHEDULED, WATCHED, Stock, rules
 
 NOWHERE = os.environ["FUZZ_NOWHERE"]
 """An address on this machine that refuses every connection."""
@@ -196,6 +196,23 @@ def _name_schedule(case: Any, path: dict[str, Any]) -> None:
     case.headers.pop("if-match", None)
 
 
+def _be_expectation(case: Any, path: dict[str, Any]) -> None:
+    """Patterns that are some, an event that may be emitted, a time that is one and no version: the rest stays as it was generated."""
+    path["expectation"] = "wait"
+    if isinstance(case.body, dict):
+        case.body = {name: value for name, value in case.body.items() if name != "key"} | EXPECTED
+        case.headers.pop("if-match", None)
+        case.headers.pop("if-none-match", None)
+
+
+def _name_expectation(case: Any, path: dict[str, Any]) -> None:
+    path["expectation"] = "wait"
+    key = STOCK.expected_key("wait")
+    if "of" in path:
+        path["of"] = key or path["of"]
+    case.headers.pop("if-match", None)
+
+
 def _be_replay(case: Any, _path: dict[str, Any]) -> None:
     """Of the whole log and every event: how fast stays as it was generated."""
     if isinstance(case.body, dict):
@@ -240,6 +257,8 @@ USES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     **dict.fromkeys(("detector", "delete_detector", "detector_keys", "detector_key"), _name_detector),
     "put_schedule": _be_schedule,
     **dict.fromkeys(("schedule", "delete_schedule", "pause_schedule", "resume_schedule"), _name_schedule),
+    "put_expectation": _be_expectation,
+    **dict.fromkeys(("expectation", "delete_expectation", "expectation_keys", "expectation_key"), _name_expectation),
     "replay": _be_replay,
     "backtest": _be_backtest,
     "backtest_detector": _be_detector_trial,

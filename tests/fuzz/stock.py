@@ -31,6 +31,14 @@ WATCHED: dict[str, Any] = {
 SCHEDULED: dict[str, Any] = {"every_s": 86_400, "emit": {"type": "dawned"}}
 
 
+EXPECTED: dict[str, Any] = {
+    "after": {"type": ["shop.order.placed"]},
+    "expect": {"type": ["shop.order.shipped"]},
+    "within_s": 3_600,
+    "emit": {"missed": {"type": "unseen"}},
+}
+
+
 def rules(nowhere: str) -> dict[str, Any]:
     """By name: two that are pulled, one of them in order, and one that is pushed to nobody."""
     return {
@@ -88,6 +96,13 @@ class Stock:
         """Of a detector."""
         told = self._ask("POST", "backtest/detectors", {"detector": WATCHED})
         return told["backtest"] if told else None
+
+    def expected_key(self, expectation: str) -> str | None:
+        """A key that the expectation has open, once it has been put."""
+        self._ask("PUT", f"expectations/{expectation}", EXPECTED)
+        self._publish()
+        told = self._ask("GET", f"expectations/{expectation}/keys", None)
+        return told["keys"][0]["key"] if told and told["keys"] else None
 
     def bus(self) -> str | None:
         answer = self._door.put("/v1/buses/brief")

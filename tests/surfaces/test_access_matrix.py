@@ -75,6 +75,7 @@ class Callers:
             "run": 1,
             "key": "00000000",
             "detector": "detector",
+            "expectation": "expectation",
             "schedule": "schedule",
             "of": "car-7",
             "backtest": "0123456789abcdef",

@@ -2,7 +2,7 @@
 
 `Eventyard` holds one store with all its buses and runs the stages on their threads: the writer, the transport's, and one for
 backfills, retention and the keeper. What is asked of rules stands in `rules`, of queues in `queues`, of dead letters in `dead_letters`, of
-detectors in `detectors`, of access keys in `keys`.
+detectors in `detectors`, expectations in `expectations`, of access keys in `keys`.
 Every method is called on an asyncio loop; what it awaits is durable when it returns.
 """
 
@@ -19,6 +19,7 @@ from eventyard.backfill import BackfillStage
 from eventyard.bus.backtesting import BacktestCalls, BacktestThread
 from eventyard.bus.dead_letters import DeadLetterCalls
 from eventyard.bus.detectors import DetectorCalls
+from eventyard.bus.expectations import ExpectationCalls
 from eventyard.bus.explaining import ExplainCalls
 from eventyard.bus.figures import Figures, Holdings, Reading, Waiting, Watch
 from eventyard.bus.keys import KeyCalls
@@ -57,6 +58,7 @@ T = TypeVar("T")
 class Eventyard(
     WorkerCalls,
     DetectorCalls,
+    ExpectationCalls,
     DeadLetterCalls,
     ExplainCalls,
     StoryCalls,
@@ -263,6 +265,7 @@ class Eventyard(
             buses=reading.buses,
             rules=reading.rules,
             detectors=reading.detectors,
+            expectations=reading.expectations,
             unread=reading.unread,
             waiting=waiting,
             scrub=self.scrubbing(),

@@ -1,16 +1,14 @@
 """Detectors: put, listed, deleted; and what each knows of its keys."""
 
-import bisect
-from itertools import islice
-
 import msgspec
 
 from eventyard import turning
-from eventyard.bus.asking import Asking
-from eventyard.core import detecting, detector_document, emitter_edits, rule
+from eventyard.bus import emitters
+from eventyard.bus.emitters import EmitterCalls
+from eventyard.core import detecting, detector_document, emitter_edits
 from eventyard.core.bus_state import BusState
 from eventyard.core.clock import BusTime
-from eventyard.core.commands import DeleteEmitter, EmitterPut, PutEmitter
+from eventyard.core.commands import EmitterPut
 from eventyard.core.detector import KeyState, Phase
 from eventyard.core.detector_document import Detector
 from eventyard.core.detector_plan import DetectorPlan
@@ -40,24 +38,23 @@ class KeyStatus(msgspec.Struct, frozen=True):
     why: str
 
 
-class DetectorCalls(Asking):
+class DetectorCalls(EmitterCalls):
     _clock: Clock
 
     async def put_detector(
         self, bus: str, name: str, document: bytes, *, principal: str = "", version: int | None = None
     ) -> EmitterPut:
         """Create or change a detector from its JSON document. `version`: only the one that has it, 0 for none that is there."""
-        rule.check_name(name, what="detector")
-        text = msgspec.Raw(msgspec.json.encode(detector_document.parse(document)))
-        answer: EmitterPut = await self._command(bus, PutEmitter(Kind.DETECTOR, name, text, principal, version))
-        return answer
+        emitters.check_name(Kind.DETECTOR, name)
+        detector = detector_document.parse(document)
+        return await self._put_emitter(Kind.DETECTOR, bus, name, detector, principal=principal, version=version)
 
     async def turns(self, bus: str, name: str, document: bytes, *, after: str = "") -> Turns | None:
         """How many of the keys after `after` a document would turn, were it saved now; bounded, see `Turns.next_after`. None where it changes nothing.
 
         Raises what saving it would, as to the document.
         """
-        rule.check_name(name, what="detector")
+        emitters.check_name(Kind.DETECTOR, name)
         text, now_ms = msgspec.Raw(msgspec.json.encode(detector_document.parse(document))), self._now().time_ms
 
         def look(view: View, state: BusState) -> Turns | None:
@@ -76,45 +73,29 @@ class DetectorCalls(Asking):
         return (Kind.DETECTOR, name) in self._state(bus).emitters.by_name
 
     async def delete_detector(self, bus: str, name: str, *, principal: str = "", version: int | None = None) -> EmitterRecord:
-        record: EmitterRecord = await self._command(bus, DeleteEmitter(Kind.DETECTOR, name, principal, version))
-        return record
+        return await self._delete_emitter(Kind.DETECTOR, bus, name, principal=principal, version=version)
 
     def detector(self, bus: str, name: str) -> DetectorStatus:
-        return _status(self._state(bus), self._detector(bus, name))
+        return _status(self._state(bus), self._emitter(Kind.DETECTOR, bus, name))
 
     def detectors(self, bus: str, *, after: str = "", limit: int | None = None) -> list[DetectorStatus]:
         """By name, those whose names come after `after`, `limit` at the most."""
-        state = self._state(bus)
-        names = state.emitters.names.copy()
-        following = (at for at in names[bisect.bisect_right(names, (Kind.DETECTOR, after)) :] if at[0] is Kind.DETECTOR)
-        there = (record for at in following if (record := state.emitters.by_name.get(at)) is not None)
-        return [_status(state, record) for record in islice(there, limit)]
+        return [_status(self._state(bus), record) for record in self._emitters(Kind.DETECTOR, bus, after=after, limit=limit)]
 
     async def detector_keys(self, bus: str, name: str, *, after: str = "", limit: int) -> list[KeyStatus]:
         """What is known of the keys that come after `after`, `limit` at the most."""
-        record, time = self._detector(bus, name), self._now()
-
-        def read(rows: list[Kept], state: BusState) -> list[KeyStatus]:
-            plan = state.emitters.plans.get(record.uid)
-            return [_key_status(plan, row, time) for row in rows] if isinstance(plan, DetectorPlan) else []
-
-        return await self._read(
-            lambda view, state: read(view.kept_after(state.record.number, record.uid, after, limit), state), bus
-        )
+        record, time = self._emitter(Kind.DETECTOR, bus, name), self._now()
+        rows = await self._rows(bus, record, after=after, limit=limit)
+        plan = self._state(bus).emitters.plans.get(record.uid)
+        return [_key_status(plan, row, time) for row in rows] if isinstance(plan, DetectorPlan) else []
 
     async def detector_key(self, bus: str, name: str, key: str) -> KeyStatus:
-        record, time = self._detector(bus, name), self._now()
-        row = await self._read(lambda view, state: view.kept(state.record.number, record.uid, key), bus)
+        record, time = self._emitter(Kind.DETECTOR, bus, name), self._now()
+        row = await self._row(bus, record, key)
         plan = self._state(bus).emitters.plans.get(record.uid)
         if row is None or not isinstance(plan, DetectorPlan):
             raise NotFound(f'found no key "{key[:60]}" of the detector "{name}"', wanted="one that was observed")
         return _key_status(plan, row, time)
-
-    def _detector(self, bus: str, name: str) -> EmitterRecord:
-        record = self._state(bus).emitters.by_name.get((Kind.DETECTOR, name))
-        if record is None:
-            raise NotFound(f'found no detector "{name[:60]}" on bus "{bus}"', wanted="a detector that exists")
-        return record
 
 
 def _status(state: BusState, record: EmitterRecord) -> DetectorStatus:

@@ -110,6 +110,8 @@ class Figures(msgspec.Struct, frozen=True):
     rules: Mapping[Labels, RuleDepth]
     detectors: dict[Labels, Mapping[str, int]]
     """By bus and detector, what was counted."""
+    expectations: dict[Labels, Mapping[str, int]]
+    """By bus and expectation, what was counted."""
     unread: int
     waiting: Waiting
     scrub: Progress
@@ -172,6 +174,7 @@ class Reading:
         self.buses: dict[str, BusDepth] = {}
         self.rules: dict[Labels, RuleDepth] = {}
         self.detectors: dict[Labels, Mapping[str, int]] = {}
+        self.expectations: dict[Labels, Mapping[str, int]] = {}
 
     def read(self) -> None:
         with self._engine.reader() as view:
@@ -180,7 +183,7 @@ class Reading:
                 if (label := self._meter.bus_label(number)) is not None:
                     self._add_bus(self.buses.setdefault(label, BusDepth()), state, view)
                     late += self._add_rules(number, label, state)
-                    self._add_detectors(label, state)
+                    self._add_emitters(label, state)
             self._read_ages(late, view)
         for rule in late:
             self._add(rule.labels, rule.depth)
@@ -206,13 +209,17 @@ class Reading:
         read = None if self._is_late else _or_none(lambda: history.bus_status(view, state).bytes)
         depth.bytes = None if read is None or depth.bytes is None else depth.bytes + read
 
-    def _add_detectors(self, bus: str, state: BusState) -> None:
+    def _add_emitters(self, bus: str, state: BusState) -> None:
         """What was counted of each. Buses without a label of their own tell of none."""
         if bus == OTHER:
             return
         for record in state.emitters.by_name.copy().values():
-            if record.kind is Kind.DETECTOR:
-                self.detectors[bus, record.name] = state.emitters.counts(record.uid)
+            counts = state.emitters.counts(record.uid)
+            match record.kind:
+                case Kind.DETECTOR:
+                    self.detectors[bus, record.name] = counts
+                case Kind.EXPECTATION:
+                    self.expectations[bus, record.name] = counts
 
     def _add_rules(self, number: int, bus: str, state: BusState) -> list[_Late]:
         """Add what memory tells, and give those of which the store has to be asked.

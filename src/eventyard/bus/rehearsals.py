@@ -8,7 +8,7 @@ import msgspec
 from eventyard.backtesting import Query
 from eventyard.bus.asking import Asking
 from eventyard.bus.backtesting import BacktestThread
-from eventyard.core import detector_document, emitter_edits, limits
+from eventyard.core import detector_document, emitter_edits, expectation_document, limits
 from eventyard.core.bus_state import BusState
 from eventyard.core.emitter import EmitterRecord, Kind
 from eventyard.core.emitter_plan import plan_of
@@ -151,3 +151,5 @@ def _parsed(tried: Tried) -> msgspec.Raw:
     match tried.kind:
         case Kind.DETECTOR:
             return msgspec.Raw(msgspec.json.encode(detector_document.parse(tried.document)))
+        case Kind.EXPECTATION:
+            return msgspec.Raw(msgspec.json.encode(expectation_document.parse(tried.document)))

@@ -1,4 +1,7 @@
-"""`eventyard apply`: buses, rules, detectors and schedules as documents say. The plan is shown first, and a second time there is nothing to do."""
+"""`eventyard apply`: buses, rules, detectors, expectations and schedules as documents say.
+
+The plan is shown first, and a second time there is nothing to do.
+"""
 
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +16,7 @@ from eventyard.cli.options import DEFAULT_URL, Json, Sure, Url, connect
 from eventyard.cli.screen import Screen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from eventyard.cli.declared import Declared
     from eventyard.cli.planning import Present, Step
@@ -88,7 +91,9 @@ def present(client: "Client", wanted: "Declared") -> "Present":
     buses = {bus.name: bus for bus in client.buses() if bus.name in wanted.bus_names}
     rules = {name: {rule.name: rule for rule in client.rules(bus=name)} for name in buses}
     detectors = {name: {one.name: one for one in client.detectors(bus=name)} for name in buses}
-    return Present(buses, rules, detectors, {name: {one.name: one for one in client.schedules(bus=name)} for name in buses})
+    expectations = {name: {one.name: one for one in client.expectations(bus=name)} for name in buses}
+    schedules = {name: {one.name: one for one in client.schedules(bus=name)} for name in buses}
+    return Present(buses, rules, detectors, expectations, schedules)
 
 
 # The plan
@@ -156,25 +161,19 @@ def take(client: "Client", step: "Step") -> None:
             client.set_retention(step.name, **retention)
         else:
             client.create_bus(step.name)
-    elif step.kind == "detector":
-        _take_detector(client, step)
-    elif step.kind == "schedule":
-        _take_schedule(client, step)
-    elif step.act == "delete":
-        client.delete_rule(step.name, bus=step.bus, version=step.version)
-    else:
-        client.put_rule(step.name, msgspec.json.encode(step.document), bus=step.bus, version=step.version)
-
-
-def _take_schedule(client: "Client", step: "Step") -> None:
+        return
+    put, delete = _calls(client, step.kind)
     if step.act == "delete":
-        client.delete_schedule(step.name, bus=step.bus, version=step.version)
+        delete(step.name, bus=step.bus, version=step.version)
     else:
-        client.put_schedule(step.name, msgspec.json.encode(step.document), bus=step.bus, version=step.version)
+        put(step.name, msgspec.json.encode(step.document), bus=step.bus, version=step.version)
 
 
-def _take_detector(client: "Client", step: "Step") -> None:
-    if step.act == "delete":
-        client.delete_detector(step.name, bus=step.bus, version=step.version)
-    else:
-        client.put_detector(step.name, msgspec.json.encode(step.document), bus=step.bus, version=step.version)
+def _calls(client: "Client", kind: str) -> "tuple[Callable[..., Any], Callable[..., Any]]":
+    """What puts one of a kind that stands on a bus, and what deletes it."""
+    return {
+        "rule": (client.put_rule, client.delete_rule),
+        "detector": (client.put_detector, client.delete_detector),
+        "expectation": (client.put_expectation, client.delete_expectation),
+        "schedule": (client.put_schedule, client.delete_schedule),
+    }[kind]

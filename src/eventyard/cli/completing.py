@@ -38,6 +38,16 @@ def detectors(context: typer.Context, incomplete: str) -> list[str]:
     )
 
 
+def expectations(context: typer.Context, incomplete: str) -> list[str]:
+    """As `rules`."""
+    bus = context.params.get("bus")
+    return _names(
+        context,
+        incomplete,
+        lambda client: client.expectations(bus=bus if isinstance(bus, str) else "default", after=_before(incomplete)),
+    )
+
+
 def _before(prefix: str) -> str | None:
     """Behind every name that comes before those with this beginning, so that the first page of thousands is the right one."""
     return prefix[:-1] + chr(ord(prefix[-1]) - 1) + "\x7f" if prefix else None

@@ -1,25 +1,27 @@
-"""What documents say there should be: buses with their retention, rules, detectors and schedules. Everything that can be told without a server is checked here.
+"""What documents say there should be: buses with their retention, rules, detectors, expectations and schedules. Everything that can be told without a
+server is checked here.
 
-A document is a rule (it has a `pattern` or a `target`), a detector (it has `on`, `when` and `emit`), a schedule (it has `emit` alone), a bus (it has a `retention`), or all kinds by
-the dozen:
+A document is a rule (it has a `pattern` or a `target`), a detector (it has `on`, `when` and `emit`), an expectation (it has `after` and `expect`), a
+schedule (it has `emit` alone), a bus (it has a `retention`), or all kinds by the dozen:
 
     {"bus": "shop", "owner": "team-a", "buses": [{"name": "shop", ...}], "rules": [{"name": "rewards", "pattern": {}, ...}],
      "detectors": [{"name": "car-sold", "on": {}, ...}]}
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NoReturn, TypeVar
 
 import msgspec
 
 from eventyard.cli.documents import Document
 from eventyard.cli.failures import Failure
-from eventyard.core import detector_document
+from eventyard.core import detector_document, expectation_document
 from eventyard.core import document as documents
 from eventyard.core import rule as rules
 from eventyard.core import schedule as schedules
 from eventyard.core.detector_document import Detector
 from eventyard.core.errors import InvalidRequest, Refused
+from eventyard.core.expectation_document import Expectation
 
 _ADVICE = "correct the place that the message names; docs/reference/cli.md tells what a document holds"
 _ADDED_TO_RULES = {"state"}
@@ -44,67 +46,60 @@ class DeclaredBus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retention: Retention = Retention()
 
 
-class DeclaredRule(msgspec.Struct, frozen=True):
-    """`members` is the rule's document as it was written, without its name and bus; `rule` the same, read."""
+class Placed(msgspec.Struct, frozen=True):
+    """What stands on some bus under a name. `members` is its document as it was written, without name and bus."""
 
     where: str
     bus: str
     name: str
     members: dict[str, Any]
+
+    @property
+    def called(self) -> str:
+        return f"{self.bus}/{self.name}"
+
+
+class DeclaredRule(Placed, frozen=True):
     rule: rules.Rule
 
     @property
     def owner(self) -> str:
         return self.rule.owner
 
-    @property
-    def called(self) -> str:
-        return f"{self.bus}/{self.name}"
 
-
-class DeclaredDetector(msgspec.Struct, frozen=True):
-    """As `DeclaredRule`."""
-
-    where: str
-    bus: str
-    name: str
-    members: dict[str, Any]
+class DeclaredDetector(Placed, frozen=True):
     detector: Detector
 
     @property
     def owner(self) -> str:
         return self.detector.owner
 
+
+class DeclaredExpectation(Placed, frozen=True):
+    expectation: Expectation
+
     @property
-    def called(self) -> str:
-        return f"{self.bus}/{self.name}"
+    def owner(self) -> str:
+        return self.expectation.owner
 
 
-class DeclaredSchedule(msgspec.Struct, frozen=True):
-    """As `DeclaredRule`."""
-
-    where: str
-    bus: str
-    name: str
-    members: dict[str, Any]
+class DeclaredSchedule(Placed, frozen=True):
     schedule: schedules.Schedule
 
     @property
     def owner(self) -> str:
         return self.schedule.owner
 
-    @property
-    def called(self) -> str:
-        return f"{self.bus}/{self.name}"
 
-
-Named = TypeVar("Named", DeclaredRule, DeclaredDetector, DeclaredSchedule)
+Read = TypeVar("Read")
+Named = TypeVar("Named", DeclaredRule, DeclaredDetector, DeclaredExpectation, DeclaredSchedule)
 
 
 class Declared(msgspec.Struct, frozen=True):
     buses: list[DeclaredBus]
     rules: list[DeclaredRule]
     detectors: list[DeclaredDetector] = []
+    expectations: list[DeclaredExpectation] = []
     schedules: list[DeclaredSchedule] = []
 
     @property
@@ -112,9 +107,9 @@ class Declared(msgspec.Struct, frozen=True):
         return {bus.name for bus in self.buses} | {one.bus for one in self.placed}
 
     @property
-    def placed(self) -> list[DeclaredRule | DeclaredDetector | DeclaredSchedule]:
+    def placed(self) -> list[DeclaredRule | DeclaredDetector | DeclaredExpectation | DeclaredSchedule]:
         """All that stands on some bus."""
-        return [*self.rules, *self.detectors, *self.schedules]
+        return [*self.rules, *self.detectors, *self.expectations, *self.schedules]
 
     @property
     def owners(self) -> set[str]:
@@ -126,6 +121,7 @@ def read(found: Iterable[Document], *, bus: str, owner: str) -> Declared:
     buses: dict[str, tuple[str, DeclaredBus]] = {}
     named: dict[tuple[str, str], DeclaredRule] = {}
     detectors: dict[tuple[str, str], DeclaredDetector] = {}
+    expectations: dict[tuple[str, str], DeclaredExpectation] = {}
     timed: dict[tuple[str, str], DeclaredSchedule] = {}
     for part in _parts(found, bus):
         match part.kind:
@@ -133,6 +129,8 @@ def read(found: Iterable[Document], *, bus: str, owner: str) -> Declared:
                 _add(named, _rule(part, owner), part)
             case "detectors":
                 _add(detectors, _detector(part, owner), part)
+            case "expectations":
+                _add(expectations, _expectation(part, owner), part)
             case "schedules":
                 _add(timed, _schedule(part, owner), part)
             case "buses":
@@ -142,7 +140,11 @@ def read(found: Iterable[Document], *, bus: str, owner: str) -> Declared:
                     _refuse(part.where, f"found the bus {declared.name} a second time; it stands in {where}")
                 buses[declared.name] = (part.where, declared)
     return Declared(
-        [declared for _, declared in buses.values()], list(named.values()), list(detectors.values()), list(timed.values())
+        [declared for _, declared in buses.values()],
+        list(named.values()),
+        list(detectors.values()),
+        list(expectations.values()),
+        list(timed.values()),
     )
 
 
@@ -152,7 +154,7 @@ def _add(named: dict[tuple[str, str], Named], one: Named, part: "_Part") -> None
     named[one.bus, one.name] = one
 
 
-_Kind = Literal["buses", "rules", "detectors", "schedules"]
+_Kind = Literal["buses", "rules", "detectors", "expectations", "schedules"]
 
 
 class _Part(msgspec.Struct, frozen=True):
@@ -172,6 +174,8 @@ def _parts(found: Iterable[Document], bus: str) -> Iterator[_Part]:
             yield _Part(document.where, "rules", members, bus)
         elif members.keys() >= {"on", "when"}:
             yield _Part(document.where, "detectors", members, bus)
+        elif members.keys() >= {"after", "expect"}:
+            yield _Part(document.where, "expectations", members, bus)
         elif "emit" in members:
             yield _Part(document.where, "schedules", members, bus)
         elif "retention" in members:
@@ -179,8 +183,8 @@ def _parts(found: Iterable[Document], bus: str) -> Iterator[_Part]:
         else:
             _refuse(
                 document.where,
-                'found neither "rules", "buses", nor "detectors" or "schedules", nor the "pattern" and "target" of a rule,'
-                ' the "on" and "when" of a detector, or the "emit" of a schedule',
+                'found neither "rules", "buses", nor "detectors", "expectations" or "schedules", nor the "pattern" and "target" of a rule,'
+                ' the "on" and "when" of a detector, the "after" and "expect" of an expectation, or the "emit" of a schedule',
             )
 
 
@@ -188,7 +192,8 @@ def _collected(document: Document, bus: str) -> Iterator[_Part]:
     members, where = document.value, document.where
     if unknown := members.keys() - {"bus", "owner", *_KINDS}:
         _refuse(
-            where, f'unknown field "{min(unknown)}"; known beside "rules", "detectors", "schedules" and "buses": bus, owner'
+            where,
+            f'unknown field "{min(unknown)}"; known beside "rules", "detectors", "expectations", "schedules" and "buses": bus, owner',
         )
     bus = _text(members, "bus", where) or bus
     owner = _text(members, "owner", where)
@@ -202,7 +207,7 @@ def _collected(document: Document, bus: str) -> Iterator[_Part]:
             yield _Part(f"{where}, {name}/{index}", name, item, bus, owner)
 
 
-_KINDS: tuple[_Kind, ...] = ("buses", "rules", "detectors", "schedules")
+_KINDS: tuple[_Kind, ...] = ("buses", "rules", "detectors", "expectations", "schedules")
 
 
 def _bus(part: _Part) -> DeclaredBus:
@@ -216,39 +221,31 @@ def _bus(part: _Part) -> DeclaredBus:
 
 
 def _rule(part: _Part, owner: str) -> DeclaredRule:
-    name, bus, where = _placed(part, "rule")
-    members = _members(part, owner, where)
-    try:
-        rules.check_name(name, what="rule")
-        rules.check_name(bus, what="bus")
-        rule, _ = rules.parse(msgspec.json.encode(members))
-    except Refused as error:
-        _refuse(where, str(error))
-    return DeclaredRule(where, bus, name, members, rule)
+    return DeclaredRule(*_read(part, owner, "rule", lambda text: rules.parse(text)[0]))
 
 
 def _detector(part: _Part, owner: str) -> DeclaredDetector:
-    name, bus, where = _placed(part, "detector")
-    members = _members(part, owner, where)
-    try:
-        rules.check_name(name, what="detector")
-        rules.check_name(bus, what="bus")
-        detector = detector_document.parse(msgspec.json.encode(members))
-    except Refused as error:
-        _refuse(where, str(error))
-    return DeclaredDetector(where, bus, name, members, detector)
+    return DeclaredDetector(*_read(part, owner, "detector", detector_document.parse))
+
+
+def _expectation(part: _Part, owner: str) -> DeclaredExpectation:
+    return DeclaredExpectation(*_read(part, owner, "expectation", expectation_document.parse))
 
 
 def _schedule(part: _Part, owner: str) -> DeclaredSchedule:
-    name, bus, where = _placed(part, "schedule")
+    return DeclaredSchedule(*_read(part, owner, "schedule", lambda text: schedules.parse(text)[0]))
+
+
+def _read(part: _Part, owner: str, kind: str, parse: Callable[[bytes], Read]) -> tuple[str, str, str, dict[str, Any], Read]:
+    """Where it stands, its bus and name, the document as it was written, and the same, read."""
+    name, bus, where = _placed(part, kind)
     members = _members(part, owner, where)
     try:
-        rules.check_name(name, what="schedule")
+        rules.check_name(name, what=kind)
         rules.check_name(bus, what="bus")
-        schedule, _ = schedules.parse(msgspec.json.encode(members))
+        return where, bus, name, members, parse(msgspec.json.encode(members))
     except Refused as error:
         _refuse(where, str(error))
-    return DeclaredSchedule(where, bus, name, members, schedule)
 
 
 def _placed(part: _Part, kind: str) -> tuple[str, str, str]:

@@ -8,8 +8,8 @@ import typer
 
 from eventyard.cli import asking
 from eventyard.cli.backtested import in_thousands
+from eventyard.cli.emitters import done, emits, of_bus, read_document, text
 from eventyard.cli.exits import Exit
-from eventyard.cli.inputs import read_json
 from eventyard.cli.options import DEFAULT_URL, Bus, DetectorName, Json, Sure, Url, connect
 from eventyard.cli.progress import progress
 from eventyard.cli.screen import Screen
@@ -42,20 +42,12 @@ def list_(*, bus: Bus = "default", url: Url = DEFAULT_URL, as_json: Json = False
         screen.advise("eventyard detectors put NAME FILE")
         return Exit.OK
     rows = [
-        (one.name, one.state.keys, one.state.pending, one.state.rises, one.state.falls, _text(one.when), _emits(one))
+        (one.name, one.state.keys, one.state.pending, one.state.rises, one.state.falls, text(one.when), emits(one))
         for one in found
     ]
     columns = ("detector", "keys", "pending", "rises", "falls", "when", "emits")
     screen.table(columns, rows, whole=("detector", "keys", "pending", "rises", "falls"))
     return Exit.OK
-
-
-def _text(pattern: msgspec.Raw) -> str:
-    return bytes(pattern).decode()
-
-
-def _emits(detector: "Detector") -> str:
-    return ", ".join(edge["type"] for edge in detector.emit.values() if edge is not None)
 
 
 @app.command("show")
@@ -81,21 +73,21 @@ def _rows(detector: "Detector") -> list[tuple[str, Any]]:
     counted = msgspec.structs.asdict(state)
     unapplied = [(name, counted[name]) for name in ("late", "unkeyed", "unordered", "over_max_keys", "failed")]
     more = [(name, counted[name]) for name in ("cancelled", "put_off", "forgotten", "turned", "stopped")]
-    until = _text(detector.until)
+    until = text(detector.until)
     return [
         ("detector", detector.name),
         ("description", detector.description or None),
         ("owner", detector.owner or None),
-        ("on", _text(detector.on)),
+        ("on", text(detector.on)),
         ("key", detector.key),
-        ("when", _text(detector.when)),
+        ("when", text(detector.when)),
         ("until", None if until == "null" else until),
         ("holds for", f"{detector.for_s:g} s"),
         ("is gone for", f"{detector.keep_for_s:g} s"),
         ("first", detector.first),
         ("order", f"by {detector.order_by}, up to {detector.late_by_s:g} s late"),
         ("forgets after", None if detector.forget_after_s is None else f"{detector.forget_after_s:g} s"),
-        ("emits", _emits(detector)),
+        ("emits", emits(detector)),
         ("changed", f"{state.changed} (version {state.version})"),
         ("keys", f"{state.keys}, {state.pending} in a hold{', being judged anew' if state.judging else ''}"),
         ("edges", f"{state.rises} rises, {state.falls} falls"),
@@ -125,18 +117,16 @@ def put(
 
     """
     screen = Screen(as_json=as_json)
-    document = _document(read_json(file if file == "-" else f"@{file.removeprefix('@')}", what="the detector"))
+    document = read_document(file, what="the detector")
     with connect(url) as client:
         if is_dry:
             return _dry_run(screen, client.detector_turns(name, document, bus=bus))
         detector = client.put_detector(name, document, bus=bus)
     screen.document(detector)
-    state = detector.state
-    what = "created" if state.uid == state.version else f"changed (version {state.version})"
-    screen.say(f"detector {name} {what}: {_emits(detector)} when {_text(detector.when)} turns")
+    screen.say(f"detector {name} {done(detector)}: {emits(detector)} when {text(detector.when)} turns")
     if detector.turns is not None and detector.turns.keys:
         screen.say(_turned(detector.turns))
-    screen.advise(f"eventyard detectors show {name}{_of(bus)}")
+    screen.advise(f"eventyard detectors show {name}{of_bus(bus)}")
     return Exit.OK
 
 
@@ -161,19 +151,6 @@ def _turned(turns: "Turns") -> str:
     named = f": {', '.join(turns.names)}{', ...' if turns.turned > len(turns.names) else ''}" if turns.names else ""
     unsaid = f"; {in_thousands(turns.unsaid)} cannot be judged anew and stay" if turns.unsaid else ""
     return f"of {of} keys {in_thousands(turns.turned)} turn, which is no edge{named}{unsaid}"
-
-
-def _document(text: bytes) -> bytes:
-    """What `show --json` and `put --json` give is taken too: the name and what else they add is no part of the document."""
-    try:
-        members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    except msgspec.MsgspecError:
-        return text  # The server says what is wrong with it.
-    return msgspec.json.encode({name: value for name, value in members.items() if name not in {"name", "state", "turns"}})
-
-
-def _of(bus: str) -> str:
-    return "" if bus == "default" else f" --bus {bus}"
 
 
 @app.command("keys")
@@ -212,7 +189,7 @@ def keys(
     rows = [(one.key, one.state, one.since, one.ends, one.why) for one in some]
     screen.table(("key", "state", "since", "hold ends", "why"), rows, whole=("key", "state"))
     if len(some) == limit:
-        screen.advise(f"eventyard detectors keys {name} --after {some[-1].key}{_of(bus)}")
+        screen.advise(f"eventyard detectors keys {name} --after {some[-1].key}{of_bus(bus)}")
     return Exit.OK
 
 

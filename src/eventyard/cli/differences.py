@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from eventyard.core.detector_document import Detector
+from eventyard.core.expectation_document import Expectation
 from eventyard.core.rule import Rule
 from eventyard.core.schedule import Schedule
 
 if TYPE_CHECKING:
     from eventyard.client import Detector as ShownDetector
+    from eventyard.client import Expectation as ShownExpectation
     from eventyard.client import Rule as ShownRule
     from eventyard.client import Schedule as ShownSchedule
 
@@ -114,6 +116,19 @@ def detector_shown(detector: "ShownDetector") -> dict[str, Any]:
 
 
 _PATTERNS = ("on", "when", "until")
+
+
+def expectation_document(expectation: Expectation) -> dict[str, Any]:
+    """As `document_of`, of an expectation."""
+    nothing = msgspec.Raw(b"null")
+    whole: dict[str, Any] = json.loads(msgspec.json.encode(msgspec.structs.replace(expectation, after=nothing, expect=nothing)))
+    return whole | {name: pattern_of(bytes(getattr(expectation, name))) for name in ("after", "expect")}
+
+
+def expectation_shown(expectation: "ShownExpectation") -> dict[str, Any]:
+    """As `document_shown`, of an expectation."""
+    whole = {name: getattr(expectation, name) for name in Expectation.__struct_fields__}
+    return whole | {name: pattern_of(bytes(whole[name])) for name in ("after", "expect")}
 
 
 def pattern_of(text: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""A bus, a rule or a detector as a document for people: without what is so anyway, numbers of the pattern as they are spelt. Pure."""
+"""A bus, a rule, a detector, an expectation or a schedule as a document for people: without what is so anyway, numbers of the pattern as they are spelt. Pure."""
 
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -9,12 +9,14 @@ import msgspec
 from eventyard.cli import differences
 from eventyard.cli.differences import pattern_of
 from eventyard.core.detector_document import Detector
+from eventyard.core.expectation_document import Expectation
 from eventyard.core.rule import DeliveryPolicy, HttpTarget, QueueTarget, Rule
 from eventyard.core.schedule import Emit, Schedule
 
 if TYPE_CHECKING:
     from eventyard.client import Bus
     from eventyard.client import Detector as ShownDetector
+    from eventyard.client import Expectation as ShownExpectation
     from eventyard.client import Rule as ShownRule
     from eventyard.client import Schedule as ShownSchedule
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 class Exported(msgspec.Struct, frozen=True):
     """`path` is where it goes in a folder, without the end of the name."""
 
-    kind: Literal["buses", "rules", "detectors", "schedules"]
+    kind: Literal["buses", "rules", "detectors", "expectations", "schedules"]
     bus: str
     path: PurePath
     value: dict[str, Any]
@@ -48,18 +50,27 @@ def rule_document(bus: str, rule: "ShownRule") -> Exported:
 
 def detector_document(bus: str, detector: "ShownDetector") -> Exported:
     named = {"name": detector.name, "bus": bus} | _beyond(differences.detector_shown(detector), _DETECTOR)
-    named["emit"] = {edge: emitted for edge, emitted in detector.emit.items() if emitted is not None}
-    value = {name: named[name] for name in _DETECTOR_ORDER if name in named}
-    return Exported("detectors", bus, PurePath(bus, "detectors", detector.name), _rounded(value))
+    return _emitter("detectors", bus, named, detector.emit, Detector)
 
 
-_DETECTOR_ORDER = (
-    "name",
-    "bus",
-    "description",
-    "owner",
-    *(name for name in Detector.__struct_fields__ if name not in {"description", "owner"}),
-)
+def expectation_document(bus: str, expectation: "ShownExpectation") -> Exported:
+    told = _beyond(differences.expectation_shown(expectation), _defaults(Expectation))
+    return _emitter("expectations", bus, {"name": expectation.name, "bus": bus} | told, expectation.emit, Expectation)
+
+
+def _emitter(
+    kind: Literal["detectors", "expectations"], bus: str, named: dict[str, Any], emit: dict[str, Any], of: type[msgspec.Struct]
+) -> Exported:
+    named["emit"] = {what: emitted for what, emitted in emit.items() if emitted is not None}
+    order = (
+        "name",
+        "bus",
+        "description",
+        "owner",
+        *(name for name in of.__struct_fields__ if name not in {"description", "owner"}),
+    )
+    value = {name: named[name] for name in order if name in named}
+    return Exported(kind, bus, PurePath(bus, kind, named["name"]), _rounded(value))
 
 
 def schedule_document(bus: str, schedule: "ShownSchedule") -> Exported:

@@ -1,4 +1,4 @@
-"""`eventyard export`: buses, rules, detectors and schedules as documents that `apply` takes back."""
+"""`eventyard export`: buses, rules, detectors, expectations and schedules as documents that `apply` takes back."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +33,7 @@ def export(
     url: Url = DEFAULT_URL,
     as_json: Json = False,
 ) -> int:
-    """Write buses, rules, detectors and schedules as documents: YAML, or JSON lines.
+    """Write buses, rules, detectors, expectations and schedules as documents: YAML, or JSON lines.
 
     What is as it would be anyway is left out.
 
@@ -63,21 +63,25 @@ def _documents(client: "Client", names: list[str], owner: str | None) -> "Iterat
     for bus in [client.bus(name) for name in names] if names else client.buses():
         if owner is None:
             yield exported.bus_document(bus)
-        for rule in client.rules(bus=bus.name):
-            if owner is None or rule.owner == owner:
-                yield exported.rule_document(bus.name, rule)
-        for detector in client.detectors(bus=bus.name):
-            if owner is None or detector.owner == owner:
-                yield exported.detector_document(bus.name, detector)
-        for schedule in client.schedules(bus=bus.name):
-            if owner is None or schedule.owner == owner:
-                yield exported.schedule_document(bus.name, schedule)
+        yield from (
+            document for document in _placed(client, bus.name) if owner is None or document.value.get("owner", "") == owner
+        )
+
+
+def _placed(client: "Client", bus: str) -> "Iterator[Exported]":
+    """All that stands on the bus."""
+    from eventyard.cli import exported  # noqa: PLC0415 - heavy, see the package
+
+    yield from (exported.rule_document(bus, rule) for rule in client.rules(bus=bus))
+    yield from (exported.detector_document(bus, detector) for detector in client.detectors(bus=bus))
+    yield from (exported.expectation_document(bus, expectation) for expectation in client.expectations(bus=bus))
+    yield from (exported.schedule_document(bus, schedule) for schedule in client.schedules(bus=bus))
 
 
 def _print(screen: Screen, documents: "list[Exported]") -> None:
     from eventyard.cli import yaml_text  # noqa: PLC0415 - heavy, see the package
 
-    whole: dict[str, list[Any]] = {"buses": [], "rules": [], "detectors": [], "schedules": []}
+    whole: dict[str, list[Any]] = {"buses": [], "rules": [], "detectors": [], "expectations": [], "schedules": []}
     for document in documents:
         whole[document.kind].append(document.value)
     screen.say(yaml_text.written([{kind: found for kind, found in whole.items() if found}]).removesuffix("\n"))

@@ -20,6 +20,9 @@ RuleName = Annotated[str, typer.Argument(metavar="RULE", help="The rule's name."
 DetectorName = Annotated[
     str, typer.Argument(metavar="DETECTOR", help="The detector's name.", autocompletion=completing.detectors)
 ]
+ExpectationName = Annotated[
+    str, typer.Argument(metavar="EXPECTATION", help="The expectation's name.", autocompletion=completing.expectations)
+]
 ScheduleName = Annotated[
     str, typer.Argument(metavar="SCHEDULE", help="The schedule's name.", autocompletion=completing.schedules)
 ]

@@ -11,12 +11,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from eventyard.cli import differences
-from eventyard.cli.declared import Declared, DeclaredBus, DeclaredDetector, DeclaredRule, DeclaredSchedule
+from eventyard.cli.declared import (
+    Declared,
+    DeclaredBus,
+    DeclaredDetector,
+    DeclaredExpectation,
+    DeclaredRule,
+    DeclaredSchedule,
+    Placed,
+)
 from eventyard.cli.differences import Difference
 from eventyard.cli.failures import Failure
 
 if TYPE_CHECKING:
-    from eventyard.client import Bus, Detector, Rule, Schedule
+    from eventyard.client import Bus, Detector, Expectation, Rule, Schedule
 
 
 class Act(enum.StrEnum):
@@ -27,13 +35,13 @@ class Act(enum.StrEnum):
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One bus, rule, detector or schedule. `document` is what is put; `remark` is what the plan leaves as it is although the document says otherwise.
+    """One bus, rule, detector, expectation or schedule. `document` is what is put; `remark` is what the plan leaves as it is although the document says otherwise.
 
     `version`: of the rule that the plan saw, 0 for none. Where it is another by then, the step is refused.
     """
 
     act: Act
-    kind: Literal["bus", "rule", "detector", "schedule"]
+    kind: Literal["bus", "rule", "detector", "expectation", "schedule"]
     bus: str
     name: str
     differences: tuple[Difference, ...] = ()
@@ -48,11 +56,12 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Present(msgspec.Struct, frozen=True):
-    """What is there: every bus that documents name, and its rules, detectors and schedules by name."""
+    """What is there: every bus that documents name, and its rules, detectors, expectations and schedules by name."""
 
     buses: Mapping[str, "Bus"]
     rules: Mapping[str, Mapping[str, "Rule"]]
     detectors: Mapping[str, Mapping[str, "Detector"]] = {}
+    expectations: Mapping[str, Mapping[str, "Expectation"]] = {}
     schedules: Mapping[str, Mapping[str, "Schedule"]] = {}
 
 
@@ -65,6 +74,10 @@ def plan(declared: Declared, present: Present, *, pruned: frozenset[str], takes_
         *(
             _detector_step(one, present.detectors.get(one.bus, {}).get(one.name), takes_over=takes_over)
             for one in declared.detectors
+        ),
+        *(
+            _expectation_step(one, present.expectations.get(one.bus, {}).get(one.name), takes_over=takes_over)
+            for one in declared.expectations
         ),
         *(
             _schedule_step(one, present.schedules.get(one.bus, {}).get(one.name), takes_over=takes_over)
@@ -119,9 +132,7 @@ def _schedule_step(declared: DeclaredSchedule, present: "Schedule | None", *, ta
         return Step(Act.CREATE, "schedule", declared.bus, declared.name, document=declared.members, summary=summary)
     before = differences.schedule_shown(present)
     _check_owner(declared, before, takes_over=takes_over)
-    found = tuple(differences.between(before, wanted))
-    act, version = Act.CHANGE if found else Act.KEEP, present.state.version
-    return Step(act, "schedule", declared.bus, declared.name, found, declared.members, version=version)
+    return _changed("schedule", declared, before, wanted, present.state.version)
 
 
 def _detector_step(declared: DeclaredDetector, present: "Detector | None", *, takes_over: bool) -> Step:
@@ -131,15 +142,46 @@ def _detector_step(declared: DeclaredDetector, present: "Detector | None", *, ta
         return Step(Act.CREATE, "detector", declared.bus, declared.name, document=declared.members, summary=summary)
     before = differences.detector_shown(present)
     _check_owner(declared, before, takes_over=takes_over)
-    for field in ("key", "order_by"):
+    _check_fixed("detector", declared, wanted, before, ("key", "order_by"))
+    return _changed("detector", declared, before, wanted, present.state.version)
+
+
+def _expectation_step(declared: DeclaredExpectation, present: "Expectation | None", *, takes_over: bool) -> Step:
+    expectation, wanted = declared.expectation, differences.expectation_document(declared.expectation)
+    if present is None:
+        waits = (
+            f"{bytes(expectation.expect).decode()} within {expectation.within_s:g} s after {bytes(expectation.after).decode()}"
+        )
+        summary = f"{', '.join(expectation.emit.types)}: {waits}"
+        return Step(Act.CREATE, "expectation", declared.bus, declared.name, document=declared.members, summary=summary)
+    before = differences.expectation_shown(present)
+    _check_owner(declared, before, takes_over=takes_over)
+    _check_fixed("expectation", declared, wanted, before, ("key",))
+    return _changed("expectation", declared, before, wanted, present.state.version)
+
+
+def _check_fixed(
+    kind: str, declared: Placed, wanted: Mapping[str, Any], before: Mapping[str, Any], fields: tuple[str, ...]
+) -> None:
+    """What cannot be changed: the server would refuse half-way."""
+    for field in fields:
         if wanted[field] != before[field]:
             raise Failure(
                 f'{declared.where}: at /{field}: found "{wanted[field]}", and it was created with "{before[field]}"',
-                advice=f"eventyard detectors delete {declared.name} --bus {declared.bus}, then apply it again",
+                advice=f"eventyard {kind}s delete {declared.name} --bus {declared.bus}, then apply it again",
             )
+
+
+def _changed(
+    kind: Literal["detector", "expectation", "schedule"],
+    declared: Placed,
+    before: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    version: int,
+) -> Step:
     found = tuple(differences.between(before, wanted))
-    act, version = Act.CHANGE if found else Act.KEEP, present.state.version
-    return Step(act, "detector", declared.bus, declared.name, found, declared.members, version=version)
+    act = Act.CHANGE if found else Act.KEEP
+    return Step(act, kind, declared.bus, declared.name, found, declared.members, version=version)
 
 
 def _target(target: dict[str, Any]) -> str:
@@ -149,7 +191,10 @@ def _target(target: dict[str, Any]) -> str:
 
 
 def _check_owner(
-    declared: DeclaredRule | DeclaredDetector | DeclaredSchedule, before: Mapping[str, Any], *, takes_over: bool
+    declared: DeclaredRule | DeclaredDetector | DeclaredExpectation | DeclaredSchedule,
+    before: Mapping[str, Any],
+    *,
+    takes_over: bool,
 ) -> None:
     kind = type(declared).__name__.removeprefix("Declared").lower()
     if before["owner"] not in {"", declared.owner} and not takes_over:
@@ -191,12 +236,13 @@ def _deletions(declared: Declared, present: Present, pruned: frozenset[str]) -> 
                 summary = f'of "{rule.owner}", in no document'
                 yield Step(Act.DELETE, "rule", bus, name, summary=summary, version=rule.state.version)
     yield from _other_deletions("detector", declared.detectors, present.detectors, pruned)
+    yield from _other_deletions("expectation", declared.expectations, present.expectations, pruned)
     yield from _other_deletions("schedule", declared.schedules, present.schedules, pruned)
 
 
 def _other_deletions(
-    kind: Literal["detector", "schedule"],
-    declared: Sequence[DeclaredDetector | DeclaredSchedule],
+    kind: Literal["detector", "expectation", "schedule"],
+    declared: Sequence[Placed],
     present: Mapping[str, Mapping[str, Any]],
     pruned: frozenset[str],
 ) -> Iterator[Step]:

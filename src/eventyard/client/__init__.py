@@ -31,6 +31,7 @@ from eventyard.client.buffering import BufferFull, Refusal, Unpublished
 from eventyard.client.detectors import Detector, DetectorChange, DetectorKey, DetectorState, SavedDetector, Turns
 from eventyard.client.errors import ClientError, Gap, Problem, ProblemError, Reject, Retry, Unreachable
 from eventyard.client.event import new_event
+from eventyard.client.expectations import Expectation, ExpectationState, ExpectedKey, OpenedBy
 from eventyard.client.explaining import AttemptAnswer, ExplainedDelivery, Judged, RuleExplanation
 from eventyard.client.inbox import Inbox
 from eventyard.client.outbox import Outbox
@@ -66,6 +67,9 @@ __all__ = [
     "DetectorChange",
     "DetectorKey",
     "DetectorState",
+    "Expectation",
+    "ExpectationState",
+    "ExpectedKey",
     "ExplainedDelivery",
     "Gap",
     "Inbox",
@@ -73,6 +77,7 @@ __all__ = [
     "Judged",
     "LastAnswer",
     "NewKey",
+    "OpenedBy",
     "Outbox",
     "Patience",
     "PatternVerdict",

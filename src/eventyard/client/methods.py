@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from eventyard.client import backtesting, explaining, protocol, pulling, rehearsing, runs, storytelling
 from eventyard.client import dead_letters as letters
 from eventyard.client import detectors as detecting
+from eventyard.client import expectations as expecting
 from eventyard.client import keys as access
 from eventyard.client import schedules as timed
 from eventyard.client.answers import StoredEvent
@@ -131,6 +132,13 @@ class Methods:
     delete_detector = Method(detecting.delete_detector)
     detector_keys = Stream(detecting.detector_keys)
     detector_key = Method(detecting.detector_key)
+
+    put_expectation = Method(expecting.put_expectation)
+    expectation = Method(expecting.expectation)
+    expectations = Stream(expecting.expectations)
+    delete_expectation = Method(expecting.delete_expectation)
+    expectation_keys = Stream(expecting.expectation_keys)
+    expectation_key = Method(expecting.expectation_key)
 
     put_schedule = Method(timed.put_schedule)
     schedule = Method(timed.schedule)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from eventyard.core import detector_document, emitter_plan, emitting, limits
+from eventyard.core import detector_document, emitter_plan, emitting, expectation_document, limits
 from eventyard.core.changes import BusRecord, StoredEvent
 from eventyard.core.clock import BusTime
 from eventyard.core.emitter import EmitterRecord, Kept, Kind
@@ -156,8 +156,7 @@ class Rows:
 
 def bounded(record: EmitterRecord) -> EmitterRecord:
     """With no more keys than a rehearsal keeps in memory."""
-    match record.kind:
-        case Kind.DETECTOR:
-            said = detector_document.read(bytes(record.document))
-            said = msgspec.structs.replace(said, max_keys=min(said.max_keys, limits.REHEARSED_KEYS_MAX))
-            return msgspec.structs.replace(record, document=msgspec.Raw(msgspec.json.encode(said)))
+    read = detector_document.read if record.kind is Kind.DETECTOR else expectation_document.read
+    said = read(bytes(record.document))
+    said = msgspec.structs.replace(said, max_keys=min(said.max_keys, limits.REHEARSED_KEYS_MAX))
+    return msgspec.structs.replace(record, document=msgspec.Raw(msgspec.json.encode(said)))

@@ -20,7 +20,19 @@ from typing import Any, Self
 
 import msgspec
 
-from eventyard.client import AsyncClient, Client, Delivery, Detector, Outbox, Patience, Published, Rule, Schedule, Service
+from eventyard.client import (
+    AsyncClient,
+    Client,
+    Delivery,
+    Detector,
+    Expectation,
+    Outbox,
+    Patience,
+    Published,
+    Rule,
+    Schedule,
+    Service,
+)
 from eventyard.client import Receiver as ServiceReceiver
 from eventyard.client.building import Document
 from eventyard.client.event import Event as ClientEvent
@@ -141,12 +153,16 @@ class Bus(Looking):
         """Create or change a detector, as `PUT .../detectors/{detector}` does. What it publishes is among `published`; holds end as time passes."""
         return self.client.put_detector(name, document, bus=self.name)
 
+    def put_expectation(self, name: str, document: Document) -> Expectation:
+        """Create or change an expectation, as `PUT .../expectations/{expectation}` does. What does not come in time is missed as time passes."""
+        return self.client.put_expectation(name, document, bus=self.name)
+
     def put_schedule(self, name: str, document: Document) -> Schedule:
         """Create or change a schedule, as `PUT .../schedules/{schedule}` does. It publishes as time passes."""
         return self.client.put_schedule(name, document, bus=self.name)
 
     def apply(self, *paths: str | Path, owner: str = "") -> None:
-        """Make buses, rules, detectors and schedules what the documents in these files and folders say, as `eventyard apply -f` does: what is deployed is what is tested.
+        """Make buses, rules, detectors, expectations and schedules what the documents in these files and folders say, as `eventyard apply -f` does: what is deployed is what is tested.
 
         `owner`: of rules that name none. Raises ProblemError, or a Failure of the command line that names the place in the file.
         """

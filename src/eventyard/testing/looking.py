@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from eventyard.client import Client, Detector, DetectorKey, StoredEvent
+from eventyard.client import Client, Detector, DetectorKey, Expectation, ExpectedKey, StoredEvent
 from eventyard.testing.fates import Fate, Fates, fate_of
 from eventyard.testing.house import House
 from eventyard.testing.pushes import Event
@@ -90,7 +90,18 @@ class Looking:
         ]
         lines += [_said(one.event) for one in log if TROUBLE.fits(one.json)][-SHOWN:]
         lines += [line for detector in self.client.detectors(bus=self.name) for line in self._watched(detector, want)]
+        lines += [line for one in self.client.expectations(bus=self.name) for line in self._expected(one, want)]
         return "\n".join(lines)
+
+    def _expected(self, expectation: Expectation, want: Want) -> list[str]:
+        """Of an expectation that publishes what is missing: what it has open, and how often what it heard changed nothing."""
+        if not any(want.is_about(emitted["type"]) for emitted in expectation.emit.values() if emitted):
+            return []
+        state, keys = expectation.state, list(self.client.expectation_keys(expectation.name, bus=self.name))[-SHOWN:]
+        counts = {"repeated": state.repeated, "unexpected": state.unexpected, "without a key": state.unkeyed}
+        left_out = [f"{count} {what}" for what, count in counts.items() if count]
+        head = f"  the expectation {expectation.name} was opened {state.opened} times, met {state.met} times and missed {state.missed} times"
+        return [", and left out ".join([head, *left_out]), *map(_expected_key, keys)]
 
     def _watched(self, detector: Detector, want: Want) -> list[str]:
         """Of a detector that publishes what is missing: what it knows of each key, and how often what it heard was no observation."""
@@ -157,6 +168,11 @@ def _said(event: Event) -> str:
 def _watched_key(key: DetectorKey) -> str:
     ends = f", its hold ends at {key.ends}" if key.ends else ""
     return f"    {key.key}: {key.state} since {key.since}{ends}"
+
+
+def _expected_key(key: ExpectedKey) -> str:
+    ends = f"it is missed at {key.ends}" if key.state == "open" else f"late until {key.ends}"
+    return f"    {key.key}: {key.state} since {key.after.accepted}, {ends}"
 
 
 def _attempt(status: int, failure: str, body: str) -> str:

@@ -1,32 +1,26 @@
 """Detectors: PUT, GET and DELETE of one, the list, and what one knows of its keys."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from eventyard.bus.detectors import DetectorStatus, KeyStatus
 from eventyard.core.detector import Change
 from eventyard.core.detector_document import Detector, Emit
+from eventyard.surfaces.http import emitters
 from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
-from eventyard.surfaces.http.rules import CONDITIONS, IfMatch, RulesQuery, version_of
+from eventyard.surfaces.http.emitters import KeysQuery
+from eventyard.surfaces.http.rules import RulesQuery, version_of
 from eventyard.surfaces.http.schemas import MaybePatternText, PatternText, Time
 from eventyard.surfaces.http.times import rfc3339
 from eventyard.turning import Turns
 
-__all__ = ["CONDITIONS", "IfMatch", "RulesQuery"]
-
-
-def _document() -> Any:
-    """The type of what is PUT, for the OpenAPI document. `docs/reference/detectors.md` tells of each field."""
-    patterns: dict[str, Any] = {"on": PatternText, "when": PatternText, "until": MaybePatternText | msgspec.UnsetType}
-    fields = []
-    for field in msgspec.structs.fields(Detector):
-        default = () if field.required else (msgspec.UNSET if field.name == "until" else field.default,)
-        fields.append((field.name, patterns.get(field.name, field.type), *default))
-    return msgspec.defstruct("DetectorDocument", fields, forbid_unknown_fields=True)
-
-
-DetectorDocument = _document()
+DetectorDocument: Any = emitters.document(
+    "DetectorDocument",
+    Detector,
+    {"on": PatternText, "when": PatternText, "until": MaybePatternText | msgspec.UnsetType},
+    left_out=frozenset({"until"}),
+)
 
 
 class DetectorState(msgspec.Struct, frozen=True):
@@ -153,20 +147,14 @@ class KeysAnswer(msgspec.Struct, frozen=True):
     next: str | None
 
 
-class KeysQuery(msgspec.Struct, frozen=True):
-    """Keys that come after `after`."""
-
-    after: str = ""
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 100
-
-
 async def put_detector(call: Call[NoFields]) -> Answer:
     bus, name = call.path["bus"], call.path["detector"]
     turns = await call.yard.turns(bus, name, call.body) if call.yard.is_detector(bus, name) else None
     put = await call.yard.put_detector(bus, name, call.body, principal=call.principal, version=version_of(call.headers))
     status = call.yard.detector(bus, name)
     told = None if turns is None or put.is_created or not put.is_changed else _turns(turns)
-    return _with_tag(json_answer(DetectorPutAnswer(**_members(status), turns=told), 201 if put.is_created else 200), status)
+    shown = DetectorPutAnswer(**_members(status), turns=told)
+    return emitters.tagged(status.record, shown, 201 if put.is_created else 200)
 
 
 async def turns(call: Call[TurnsQuery]) -> Answer:
@@ -189,11 +177,7 @@ async def delete_detector(call: Call[NoFields]) -> Answer:
 
 
 def _tagged(status: DetectorStatus) -> Answer:
-    return _with_tag(json_answer(_shown(status)), status)
-
-
-def _with_tag(told: Answer, status: DetectorStatus) -> Answer:
-    return msgspec.structs.replace(told, headers=((b"etag", f'"{status.record.version}"'.encode()),))
+    return emitters.tagged(status.record, _shown(status))
 
 
 async def detectors(call: Call[RulesQuery]) -> Answer:
@@ -219,18 +203,9 @@ def _shown(status: DetectorStatus) -> DetectorAnswer:
 
 
 def _members(status: DetectorStatus) -> dict[str, Any]:
-    record, counts = status.record, status.counts
-    counted = {name: counts.get(name, 0) for name in DetectorState.__struct_fields__[5:]}
-    state = DetectorState(
-        uid=record.uid,
-        version=record.version,
-        created=rfc3339(record.created_ms),
-        changed=rfc3339(record.changed_ms),
-        judging=record.is_sweeping,
-        **counted,
-    )
     document = {name: getattr(status.detector, name) for name in Detector.__struct_fields__}
-    return {"name": record.name, **document, "state": state}
+    state = emitters.state(DetectorState, status.record, status.counts)
+    return {"name": status.record.name, **document, "state": state}
 
 
 def _shown_key(found: KeyStatus) -> KeyAnswer:

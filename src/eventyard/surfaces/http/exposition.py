@@ -10,7 +10,8 @@ from prometheus_client.registry import Collector
 
 from eventyard.bus.figures import Figures
 from eventyard.metering import BOUNDS_S, Histogram
-from eventyard.surfaces.http.families import FAMILIES, Family
+from eventyard.surfaces.http.families import FAMILIES
+from eventyard.surfaces.http.family import Family
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4.encode()
 """The one that every scraper reads. No name or label of ours needs a later one."""

@@ -3,30 +3,16 @@
 Names follow Prometheus: base units, `_total` for what only grows. docs/reference/metrics.md tells of each; a test holds the two together.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
-
-import msgspec
+from collections.abc import Callable, Iterator
 
 import eventyard
 from eventyard.bus.figures import Figures, RuleDepth, states_of
 from eventyard.metering import ANSWERS, Histogram, RuleMeter
-
-Sample = tuple[tuple[str, ...], float | Histogram]
-"""The values of the labels, in their order, and the value."""
-
-
-class Family(msgspec.Struct, frozen=True):
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    labels: tuple[str, ...]
-    says: str
-    samples: Callable[[Figures], Iterable[Sample]]
-
+from eventyard.surfaces.http import emitter_families
+from eventyard.surfaces.http.family import Family, Sample
 
 _RULE = ("bus", "rule")
 _BUS = ("bus",)
-_DETECTOR = ("bus", "detector")
 
 
 def _of_rules(value: Callable[[RuleMeter], int]) -> Callable[[Figures], Iterator[Sample]]:
@@ -53,23 +39,6 @@ def _refused(figures: Figures) -> Iterator[Sample]:
         refused, turned_away = bus.refused.copy(), bus.turned_away.copy()
         for code in sorted(refused.keys() | turned_away.keys()):
             yield (bus.name, code), refused.get(code, 0) + turned_away.get(code, 0)
-
-
-def _of_detectors(what: str) -> Callable[[Figures], Iterator[Sample]]:
-    return lambda figures: ((labels, counts.get(what, 0)) for labels, counts in figures.detectors.items())
-
-
-def _edges(figures: Figures) -> Iterator[Sample]:
-    for labels, counts in figures.detectors.items():
-        yield (*labels, "rise"), counts.get("rises", 0)
-        yield (*labels, "fall"), counts.get("falls", 0)
-
-
-def _unapplied(figures: Figures) -> Iterator[Sample]:
-    for labels, counts in figures.detectors.items():
-        for why in ("late", "unkeyed", "unordered", "over_max_keys", "failed"):
-            if why in counts:
-                yield (*labels, why), counts[why]
 
 
 FAMILIES = (
@@ -211,43 +180,7 @@ FAMILIES = (
         "How many of the rule's deliveries may go in a second just now; no sample without a rate.",
         _of_depths(lambda rule: rule.rate_per_s),
     ),
-    # Detectors
-    Family("eventyard_detector_keys", "gauge", _DETECTOR, "Keys that the detector knows.", _of_detectors("keys")),
-    Family(
-        "eventyard_detector_pending",
-        "gauge",
-        _DETECTOR,
-        "Keys of which a hold is under way.",
-        _of_detectors("pending"),
-    ),
-    Family(
-        "eventyard_detector_edges_total",
-        "counter",
-        (*_DETECTOR, "edge"),
-        "Conditions that turned, since the detector was created: rise and fall.",
-        _edges,
-    ),
-    Family(
-        "eventyard_detector_observations_total",
-        "counter",
-        _DETECTOR,
-        "Observations that were applied, since the detector was created.",
-        _of_detectors("observations"),
-    ),
-    Family(
-        "eventyard_detector_unapplied_total",
-        "counter",
-        (*_DETECTOR, "because"),
-        "Observations that were not, by why: late, unkeyed, unordered, over_max_keys, failed.",
-        _unapplied,
-    ),
-    Family(
-        "eventyard_detector_holds_cancelled_total",
-        "counter",
-        _DETECTOR,
-        "Holds that were broken before they ended.",
-        _of_detectors("cancelled"),
-    ),
+    *emitter_families.FAMILIES,
     # Buses
     Family(
         "eventyard_bus_events",

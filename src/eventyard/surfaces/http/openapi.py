@@ -150,11 +150,12 @@ def _path_parameters() -> dict[str, Any]:
     name = {"type": "string", "pattern": r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", "maxLength": limits.NAME_LENGTH_MAX}
     position = {"type": "integer", "minimum": 1, "maximum": POSITION_MAX}
     key = {"type": "string", "pattern": "^[0-9a-f]{8}$"}
-    of = {"type": "string", "minLength": 1, "description": "A key of the detector"}
+    of = {"type": "string", "minLength": 1, "description": "A key of the detector, or of the expectation"}
     schemas = {
         "bus": name,
         "rule": name,
         "detector": name,
+        "expectation": name,
         "schedule": name,
         "of": of,
         "position": position,

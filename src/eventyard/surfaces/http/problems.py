@@ -52,6 +52,7 @@ STATUSES: dict[type[EventyardError], int] = {
     errors.PatternTooCostly: 400,
     errors.InvalidRule: 400,
     errors.InvalidDetector: 400,
+    errors.InvalidExpectation: 400,
     errors.InvalidSchedule: 400,
     errors.ForbiddenTarget: 400,
     errors.InvalidName: 400,

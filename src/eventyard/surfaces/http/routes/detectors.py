@@ -3,7 +3,9 @@
 from eventyard.core import errors, limits
 from eventyard.core.access import Scope
 from eventyard.surfaces.http import detectors
+from eventyard.surfaces.http.emitters import KeysQuery
 from eventyard.surfaces.http.route import BUS, Route, json_body
+from eventyard.surfaces.http.rules import CONDITIONS, IfMatch, RulesQuery
 
 _DETECTOR = BUS + "/detectors/{detector}"
 
@@ -15,7 +17,7 @@ ROUTES = (
         "List the detectors, and what was counted of each",
         ((200, detectors.DetectorsAnswer, "A page, by name"),),
         (errors.NotFound,),
-        query=detectors.RulesQuery,
+        query=RulesQuery,
         scope=Scope.READ,
     ),
     Route(
@@ -29,7 +31,7 @@ ROUTES = (
             *(errors.VersionConflict, errors.Overloaded),
         ),
         body=json_body(detectors.DetectorDocument, limits.RULE_BYTES_MAX),
-        headers=detectors.CONDITIONS,
+        headers=CONDITIONS,
         scope=Scope.MANAGE,
     ),
     Route(
@@ -48,7 +50,7 @@ ROUTES = (
         "Delete a detector and what it knows",
         ((204, None, "Deleted"),),
         (errors.NotFound, errors.VersionConflict),
-        headers={"if-match": detectors.IfMatch},
+        headers={"if-match": IfMatch},
         scope=Scope.MANAGE,
     ),
     Route(
@@ -72,7 +74,7 @@ ROUTES = (
         "What a detector knows of its keys",
         ((200, detectors.KeysAnswer, "A page, by key"),),
         (errors.NotFound,),
-        query=detectors.KeysQuery,
+        query=KeysQuery,
         scope=Scope.READ,
     ),
     Route(

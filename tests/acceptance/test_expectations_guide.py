@@ -1,0 +1,28 @@
+"""docs/guides/expectations.md, walked as it stands."""
+
+import json
+import re
+from pathlib import Path
+
+from tests.support.walk import walking
+
+TIME = re.compile(r"20\d\d-\d\d-\d\dT[\d:.]+Z")
+
+
+def timeless(printed: str) -> str:
+    return TIME.sub("2026-01-31T08:00:00.000Z", printed)
+
+
+def test_the_guide_goes_as_it_says(tmp_path: Path) -> None:
+    with walking("guides/expectations.md", tmp_path) as walk:
+        assert timeless(walk.run()) == walk.take("text")
+        walk.run_and_read()
+        walk.run_until_read()
+        printed = timeless(walk.run())
+        walk.known["5f0c1d2e"] = json.loads(printed)["event"]["id"].split("-")[0]
+        assert json.loads(printed) == json.loads(walk.take("json"))
+        assert timeless(walk.run()) == walk.take("text")
+        walk.run_and_read()
+        walk.run_until_read(timeless)
+        walk.run_and_read()
+        assert timeless(walk.run()) == walk.take("text")
