@@ -16,7 +16,7 @@ from typing import Any, Self
 import httpx
 import pytest
 
-from tests.crash.process import RUNNER
+from tests.support.deaths import KilledAt, deaths
 from tests.support.stores import dump, make_store
 
 LIMIT_S = 60.0
@@ -240,11 +240,12 @@ def left(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} - {"lock", "eventyard.marks"} if folder.exists() else set()
 
 
-def killed_at(moment: str, operation: str, count: int, *arguments: str | Path) -> bool:
-    """Whether SIGKILL at that call to the disk ended the command; false when it was done before."""
-    ended = eventyard(*arguments, runner=(sys.executable, str(RUNNER), moment, operation, str(count)))
-    assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
-    return ended.returncode != 0
+@pytest.fixture(scope="module")
+def killed_at() -> Iterator[KilledAt]:
+    """One command line after the other."""
+    loaded = ("eventyard.cli.application", "eventyard.engines.sqlite.backup", "eventyard.engines.sqlite.restore")
+    with deaths("eventyard.cli:run", *loaded) as killed_at:
+        yield killed_at
 
 
 @pytest.fixture
@@ -255,7 +256,7 @@ def store(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("moment", "operation", "step"), [("before", "write", 5), ("torn", "write", 7)])
 def test_a_backup_that_is_killed_leaves_the_last_one_and_the_next_is_whole(
-    store: Path, tmp_path: Path, moment: str, operation: str, step: int
+    store: Path, tmp_path: Path, killed_at: KilledAt, *, moment: str, operation: str, step: int
 ) -> None:
     file = tmp_path / "backups" / "b.db"
     file.parent.mkdir()
@@ -274,7 +275,7 @@ def test_a_backup_that_is_killed_leaves_the_last_one_and_the_next_is_whole(
 
 @pytest.mark.parametrize(("moment", "operation", "step"), [("before", "write", 3), ("torn", "write", 4), ("before", "sync", 1)])
 def test_a_restore_that_is_killed_leaves_no_store_and_the_next_is_whole(
-    store: Path, tmp_path: Path, moment: str, operation: str, step: int
+    store: Path, tmp_path: Path, killed_at: KilledAt, *, moment: str, operation: str, step: int
 ) -> None:
     file, folder = tmp_path / "b.db", tmp_path / "again"
     assert eventyard("backup", file, "--data", store).returncode == 0

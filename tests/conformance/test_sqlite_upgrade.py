@@ -2,9 +2,6 @@
 
 import itertools
 import random
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +24,8 @@ from eventyard.engines.sqlite.restore import restore
 from eventyard.keeper import Keeper
 from tests.simulation.disk import Disk, DiskVFS, Fault
 from tests.support.builders import Stepped, an_event
-from tests.support.stores import SMALL, dump, opened, rows_of
+from tests.support.deaths import deaths
+from tests.support.stores import SMALL, dump, open_and_close, opened, rows_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST = Path(migrating.__file__).with_name("migrations") / "0001_first.sql"
@@ -337,14 +335,15 @@ def test_an_upgrade_that_is_killed_leaves_the_old_store_or_the_new_one(tmp_path:
     opened(make_old_store(tmp_path / "new.db")).close()
     new = dump(tmp_path / "new.db")
     versions = []
-    for moment, operation, count in killing_moments():
-        path = make_old_store(tmp_path / f"{moment}-{operation}-{count}.db")
-        is_killed = killed(path, moment, operation, count)
-        versions.append(version_of(path))
-        assert dump(path) == (old if versions[-1] == 1 else new)
-        assert is_killed or versions[-1] != 1
-        opened(path).close()
-        assert dump(path) == new
+    with deaths(f"{open_and_close.__module__}:{open_and_close.__name__}") as killed_at:
+        for moment, operation, count in killing_moments():
+            path = make_old_store(tmp_path / f"{moment}-{operation}-{count}.db")
+            is_killed = killed_at(moment, operation, count, path)
+            versions.append(version_of(path))
+            assert dump(path) == (old if versions[-1] == 1 else new)
+            assert is_killed or versions[-1] != 1
+            opened(path).close()
+            assert dump(path) == new
     assert versions.count(1) >= 5
     assert versions.count(len(migrating.migrations())) >= 3
 
@@ -354,25 +353,6 @@ def killing_moments() -> Iterator[tuple[str, str, int]]:
     yield from (("before", "write", count) for count in (2, 50, 80))
     yield from (("before", "sync", count) for count in (1, 2, 3, 4))
     yield ("after", "sync", 1)
-
-
-OPEN = """
-import sys
-sys.path[0:0] = sys.argv[5:]
-from tests.crash.run_server import DeadlyVFS, Reaper
-vfs = DeadlyVFS(Reaper(sys.argv[1], sys.argv[2], int(sys.argv[3])))
-from tests.support.stores import opened
-from pathlib import Path
-opened(Path(sys.argv[4])).close()
-"""
-
-
-def killed(path: Path, moment: str, operation: str, count: int) -> bool:
-    """Whether SIGKILL at that call to the disk ended the upgrade; false when it was done before."""
-    command = [sys.executable, "-c", OPEN, moment, operation, str(count), str(path), *sys.path]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
-    return ended.returncode != 0
 
 
 def version_of(path: Path) -> int:

@@ -23,6 +23,11 @@ def opened(path: Path) -> SqliteEngine:
     return SqliteEngine(str(path), layout=SMALL)
 
 
+def open_and_close(arguments: list[str]) -> None:
+    """What an upgrade takes."""
+    opened(Path(arguments[0])).close()
+
+
 def make_store(path: Path) -> Stepped:
     """A store of two buses in use: rules live, late and being deleted, and deliveries of every state. Close its `engine`."""
     path.parent.mkdir(parents=True, exist_ok=True)
