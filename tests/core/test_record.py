@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventyard.core import record
-from eventyard.core.errors import Damaged
+from eventyard.core.errors import Corrupt
 from eventyard.core.record import BEGINNING, Diverged, Kind, Message, Reading, Record, Stand, TooNew
 
 A, B = bytes(16), bytes(range(16))
@@ -56,13 +56,13 @@ def test_a_flipped_bit_is_noticed(body: bytes, data: st.DataObject) -> None:
     harmed = bytearray(said)
     harmed[at] ^= 1 << bit
 
-    with pytest.raises(Damaged):
+    with pytest.raises(Corrupt):
         reading.take(2, bytes(harmed))
 
 
 @given(st.binary(max_size=80))
 def test_bytes_that_are_no_message_are_damaged(said: bytes) -> None:
-    with pytest.raises(Damaged):
+    with pytest.raises(Corrupt):
         record.read(said)
 
 

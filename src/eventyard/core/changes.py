@@ -18,6 +18,7 @@ from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, State, decode_note
 from eventyard.core.emitter import EmitterRecord, EmitterTally, Kept, Looked
 from eventyard.core.health import Health
+from eventyard.core.record import Stand
 from eventyard.core.reply import ReplyOutcome
 from eventyard.core.rule import RuleRecord, Tombstone
 from eventyard.core.rule_history import RuleVersion
@@ -208,6 +209,8 @@ class Changes(msgspec.Struct, dict=True):
     """Stretches (first, last) of which every event that is not owed, after the other changes, is removed with its deliveries."""
     emptied_bus: int = 0
     """The number of a deleted bus of which a bounded part is to be removed with this step (0: none)."""
+    stand: Stand | None = None
+    """Where they stand in the bus's journal; None on one machine, which has none. Kept with them, and said of a record by the journal itself."""
 
     @property
     def is_empty(self) -> bool:

@@ -100,6 +100,7 @@ def decode(spelled: bytes) -> Changes:
 
 
 def _read(said: _Spelled) -> Changes:
+    records: dict[str, Any] = {name: _records(texts, RECORDS[name]) for name, texts in said.records.items() if name in RECORDS}
     return Changes(
         bus=said.bus,
         time=BusTime(*said.time),
@@ -115,7 +116,7 @@ def _read(said: _Spelled) -> Changes:
         looked=None if said.looked is None else Looked(*said.looked),
         forgotten=said.forgotten,
         emptied_bus=said.emptied_bus,
-        **{name: _records(texts, RECORDS[name]) for name, texts in said.records.items() if name in RECORDS},
+        **records,
     )
 
 

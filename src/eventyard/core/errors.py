@@ -199,6 +199,16 @@ class StoreBehind(Unavailable):
     retry_after_s = 60
 
 
+class JournalAway(Unavailable):
+    code, title = "journal-away", "The servers that keep the journal do not answer"
+    retry_after_s = 5
+
+
+class NotLeading(Unavailable):
+    code, title = "not-leading", "Another node leads the bus"
+    retry_after_s = 5
+
+
 class SecretLost(Unavailable):
     code, title = "secret-lost", "A secret of the rule cannot be opened with the keys that are there"
     retry_after_s = 60

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from eventyard.core.errors import Damaged
+from eventyard.core.errors import Corrupt, Damaged
 
 SPELLING = 1
 """How messages and changes are spelled. A reader of an older spelling must stop at a newer one."""
@@ -68,11 +68,11 @@ class Record(msgspec.Struct, frozen=True):
     stand: Stand
 
 
-class Diverged(Damaged):
+class Diverged(Corrupt):
     """What was read does not follow from what was read before it: this is another journal, or the store is not what it says."""
 
 
-class TooNew(Damaged):
+class TooNew(Corrupt):
     """The message is of a newer eventyard."""
 
 

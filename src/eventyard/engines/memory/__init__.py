@@ -15,6 +15,7 @@ from eventyard.core.delivery import Delivery, Key, State
 from eventyard.core.emitter import EmitterRecord, EmitterTally, Kept
 from eventyard.core.health import Health
 from eventyard.core.loss import Losses, Verified
+from eventyard.core.record import Stand
 from eventyard.core.rule import RuleRecord, Status, Tombstone
 from eventyard.core.rule_history import Edit, RuleVersion, VersionKey
 from eventyard.core.schedule import ScheduleRecord
@@ -52,6 +53,7 @@ class MemoryEngine:
     def __init__(self) -> None:
         self._buses: dict[int, _Bus] = {}
         self._records: dict[int, BusRecord] = {}
+        self._stands: dict[int, Stand] = {}
         self._view = MemoryView(self._buses)
 
     @property
@@ -74,12 +76,22 @@ class MemoryEngine:
     def is_damaged(self, bus: int, position: int) -> bool:  # noqa: ARG002 - as above
         return False
 
+    @property
+    def is_joint(self) -> bool:
+        return True
+
+    def stands(self) -> dict[int, Stand]:
+        return dict(self._stands)
+
     def footprint(self) -> Footprint:
         return Footprint()
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[View]:
         yield self._view
+
+    def give_up(self) -> None:
+        """Nothing here waits for anybody."""
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -131,6 +143,8 @@ class MemoryEngine:
             before = bus.counts.get(key, [0] * len(State))
             bus.counts[key] = [have + more for have, more in zip(before, delta, strict=True)]
         bus.head, bus.floor, bus.log_bytes, bus.time = changes.head, changes.floor, changes.log_bytes, changes.time
+        if changes.stand is not None:
+            self._stands[changes.bus] = changes.stand
         bus.events.update((event.position, event) for event in changes.events)
         bus.ids.update(
             ((event.source, event.id), Known(event.position, event.accepted_ms, event.digest)) for event in changes.events
@@ -204,6 +218,7 @@ class MemoryEngine:
         for record in changes.buses:
             if record.is_removed:
                 self._records.pop(record.number, None)
+                self._stands.pop(record.number, None)
             else:
                 self._records[record.number] = record
         if changes.emptied_bus:

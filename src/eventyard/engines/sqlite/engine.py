@@ -29,6 +29,7 @@ from eventyard.core.emitter import EmitterRecord, EmitterTally
 from eventyard.core.errors import Damaged, InvalidSettings
 from eventyard.core.health import Health
 from eventyard.core.loss import Loss, Losses, Verified
+from eventyard.core.record import Stand
 from eventyard.core.rule import Alike, RuleRecord, Tombstone
 from eventyard.core.schedule import ScheduleRecord
 from eventyard.core.system import SYSTEM_BUS
@@ -121,6 +122,13 @@ class SqliteEngine:
     def is_damaged(self, bus: int, position: int) -> bool:
         return self.damage.has(bus, position)
 
+    @property
+    def is_joint(self) -> bool:
+        return True
+
+    def stands(self) -> dict[int, Stand]:
+        return {bus: Stand(*said) for bus, *said in rows(self._connection, "stands")}
+
     def footprint(self) -> Footprint:
         return files.footprint(self._path) if self._vfs is None else Footprint()
 
@@ -165,6 +173,9 @@ class SqliteEngine:
         if any(changes.forgotten or changes.emptied_bus for changes in batch):
             self._give_room_back()
         self._checkpoint_when_due()
+
+    def give_up(self) -> None:
+        """Nothing here waits for anybody."""
 
     def close(self) -> None:
         """Move the log into the file and close. Twice is harmless; without it the next start reads the log instead.

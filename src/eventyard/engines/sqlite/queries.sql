@@ -11,6 +11,16 @@ INSERT INTO bus (number, record) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET recor
 -- name: remove_bus
 DELETE FROM bus WHERE number = ?1
 
+-- name: set_stand
+INSERT INTO stand (bus, sequence, digest, term, leader) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT DO UPDATE SET sequence = ?2, digest = ?3, term = ?4, leader = ?5
+
+-- name: remove_stand
+DELETE FROM stand WHERE bus = ?1
+
+-- name: stands
+SELECT bus, sequence, digest, term, leader FROM stand
+
 -- name: buses
 SELECT record, head, time_ms, work_ms, floor, log_bytes FROM bus WHERE record IS NOT NULL ORDER BY number
 

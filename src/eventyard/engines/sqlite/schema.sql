@@ -216,3 +216,12 @@ CREATE TABLE schedule (
     record BLOB NOT NULL,
     PRIMARY KEY (bus, uid)
 ) STRICT, WITHOUT ROWID;
+
+-- How far each bus's journal is applied, on a cluster.
+CREATE TABLE stand (
+    bus      INTEGER PRIMARY KEY,
+    sequence INTEGER NOT NULL,
+    digest   BLOB NOT NULL,
+    term     INTEGER NOT NULL,
+    leader   TEXT NOT NULL
+) STRICT;

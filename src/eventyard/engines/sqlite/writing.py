@@ -37,10 +37,7 @@ _encode = msgspec.json.Encoder().encode
 
 def write(connection: apsw.Connection, changes: Changes) -> None:
     """All rows of one bus's changes, the ids of its events aside (`ids`)."""
-    bus, time = changes.bus, changes.time
-    connection.execute(
-        SQL["set_bus_progress"], (bus, changes.head, time.time_ms, time.work_ms, changes.floor, changes.log_bytes)
-    )
+    _write_progress(connection, changes)
     if changes.events:
         _write_events(connection, changes)
     if changes.puts or changes.moves:
@@ -61,6 +58,15 @@ def write(connection: apsw.Connection, changes: Changes) -> None:
         version_rows.forget(connection, changes)
     if changes.emptied_bus:
         _empty(connection, changes.emptied_bus)
+
+
+def _write_progress(connection: apsw.Connection, changes: Changes) -> None:
+    bus, time = changes.bus, changes.time
+    connection.execute(
+        SQL["set_bus_progress"], (bus, changes.head, time.time_ms, time.work_ms, changes.floor, changes.log_bytes)
+    )
+    if changes.stand is not None:
+        connection.execute(SQL["set_stand"], (bus, *msgspec.structs.astuple(changes.stand)))
 
 
 def _write_events(connection: apsw.Connection, changes: Changes) -> None:
@@ -131,6 +137,7 @@ def _write_emitters(connection: apsw.Connection, changes: Changes) -> None:
 def _write_bus(connection: apsw.Connection, record: BusRecord) -> None:
     if record.is_removed:
         connection.execute(SQL["remove_bus"], (record.number,))
+        connection.execute(SQL["remove_stand"], (record.number,))
     else:
         connection.execute(SQL["set_bus_record"], (record.number, _encode(record)))
 
