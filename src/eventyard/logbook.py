@@ -101,6 +101,16 @@ EVENTS_GONE = Entry(
     "store", "events-gone", logging.ERROR, "positions %(first)d to %(last)d of bus %(bus_number)d are gone or cannot be read"
 )
 
+# The journal, on a cluster
+
+JOURNAL_AWAY = Entry(
+    "journal",
+    "journal-away",
+    logging.WARNING,
+    "the servers of the journal are away, and whoever publishes waits: %(error)s",
+)
+JOURNAL_BACK = Entry("journal", "journal-back", logging.WARNING, "the servers of the journal are back")
+
 # The writer
 
 STEP = Entry(

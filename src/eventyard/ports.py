@@ -17,6 +17,7 @@ from eventyard.core.commands import Lease, Published
 from eventyard.core.errors import Refused
 from eventyard.core.event import Event
 from eventyard.core.loss import Losses, Verified
+from eventyard.core.record import Stand
 from eventyard.core.view import View
 
 
@@ -226,8 +227,21 @@ class Engine(Protocol):
         """
         ...
 
+    @property
+    def is_joint(self) -> bool:
+        """Whether one commit may hold the changes of several buses and is still all or nothing."""
+        ...
+
+    def stands(self) -> dict[int, Stand]:
+        """By bus, where the changes stand that were committed last of those that said it."""
+        ...
+
     def reader(self) -> AbstractContextManager[View]:
         """A view for another thread: committed state, possibly a moment old. Use it from one thread and give it back."""
+        ...
+
+    def give_up(self) -> None:
+        """A commit that waits for others than this machine ends with `Stopping`, for the bus stops. From any thread."""
         ...
 
     def close(self) -> None: ...

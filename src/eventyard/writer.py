@@ -271,7 +271,8 @@ class Writer:
         self.after_step()
         if logbook.STEP.is_on and admissions:
             _tell(admissions, error, self.meter.seconds() - began_s)
-        return not self.has_failed and (self._is_called or any(_did_something(admission) for admission in admissions))
+        is_more = self._is_called or bool(self._waiting)
+        return not self.has_failed and (is_more or any(_did_something(admission) for admission in admissions))
 
     @property
     def _is_called(self) -> bool:
@@ -330,6 +331,8 @@ class Writer:
         busy = self._busy()
         if not busy:
             return []
+        if not self._engine.is_joint:
+            busy = busy[:1]
         began_s = self.meter.seconds()
         hosts = self._host_step = HostsDraft(self._hosts, self._time.work_ms) if self._hosts.has_budgets else None
         ledger = Ledger([receiver.room() if self._is_open else 0 for receiver in self._receivers], hosts)

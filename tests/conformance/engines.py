@@ -1,17 +1,24 @@
 """Every engine that keeps the contract of `eventyard.ports.Engine`, made the same way, and rows to put into it."""
 
+import itertools
+import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from eventyard.core.changes import BusRecord, Changes, StoredEvent
 from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, State
+from eventyard.core.record import ID_BYTES
 from eventyard.core.rule import Rule, RuleRecord, Status, parse
 from eventyard.engines.memory import MemoryEngine
+from eventyard.engines.nats.engine import NatsEngine
+from eventyard.engines.nats.jetstream import JetStreams
 from eventyard.engines.sqlite import SqliteEngine
 from eventyard.engines.sqlite.ids import Layout
 from eventyard.ports import Engine
+from tests.support.nats_servers import shared_server
 
 SMALL = Layout(segment_ids=5, slice_segments=3)
 """Segments and slices of ids that close within a test."""
@@ -29,10 +36,20 @@ def _sqlite_exclusive(folder: Path) -> Engine:
     return SqliteEngine(str(folder / "bus.db"), is_exclusive=True, layout=SMALL)
 
 
+def _nats(folder: Path) -> Engine:
+    """Over a real server, which all tests of a process share; each has streams of its own."""
+    streams = JetStreams([shared_server().url], prefix=f"t{next(_numbers)}")
+    return NatsEngine(streams, _sqlite(folder), leader="a", ids=partial(os.urandom, ID_BYTES))
+
+
+_numbers = itertools.count()
+
+
 ENGINES: dict[str, Callable[[Path], Engine]] = {
     "memory": lambda _: MemoryEngine(),
     "sqlite": _sqlite,
     "sqlite-exclusive": _sqlite_exclusive,
+    "nats": _nats,
 }
 
 

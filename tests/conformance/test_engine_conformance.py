@@ -17,6 +17,7 @@ from eventyard.core.clock import BusTime
 from eventyard.core.delivery import Delivery, Key, State
 from eventyard.core.emitter import EmitterRecord, EmitterTally, Kept, Kind
 from eventyard.core.health import Health
+from eventyard.core.record import Stand
 from eventyard.core.rule import Status, Tombstone
 from eventyard.core.schedule import Missed, ScheduleRecord
 from eventyard.core.view import Known
@@ -607,6 +608,27 @@ def test_a_cause_is_told_after_it_is_gone_and_goes_with_what_came_of_it(engine: 
 
     assert [engine.view.cause_of(BUS, position) for position in (3, 4)] == [None, 1]
     assert engine.view.derived(BUS, 1, 0, 10) == [4]
+
+
+# Where changes stand in a journal
+
+
+def test_the_last_stand_of_each_bus_is_kept_with_its_changes_until_it_is_removed(store: Engine) -> None:
+    one, two = Stand(3, b"d" * 16, 2, "a"), Stand(2**53, b"e" * 16, 9, "b")
+    store.commit([founding(1, 2), changes(event(1), stand=one), changes(event(1), bus=2, stand=two)])
+    assert store.stands() == {1: one, 2: two}
+
+    store.commit([changes(event(2), stand=two), changes(event(2), bus=2)])
+    store.commit([Changes(0, TIME, 1, emptied_bus=2, buses=[record(2, is_deleted=True, is_removed=True)])])
+    assert store.stands() == {1: two}
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """What an engine over a journal keeps its state in."""
+    made = ENGINES[request.param](tmp_path)
+    yield made
+    made.close()
 
 
 # Emptying a bus

@@ -23,6 +23,7 @@ from eventyard.core.delivery import delivery_id
 from eventyard.core.errors import EventyardError, Unavailable
 from eventyard.core.hosts import HostBudget, Hosts
 from eventyard.core.loss import Losses, Verified
+from eventyard.core.record import Stand
 from eventyard.core.view import View
 from eventyard.dispatch import Dispatch
 from eventyard.engines.memory import MemoryEngine
@@ -94,6 +95,16 @@ class WatchedEngine:
 
     def footprint(self) -> Footprint:
         return self._engine.footprint()
+
+    @property
+    def is_joint(self) -> bool:
+        return self._engine.is_joint
+
+    def stands(self) -> dict[int, Stand]:
+        return self._engine.stands()
+
+    def give_up(self) -> None:
+        self._engine.give_up()
 
     def load(self) -> list[Loaded]:
         return self._engine.load()

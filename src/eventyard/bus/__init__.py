@@ -194,6 +194,7 @@ class Eventyard(
         unanswered = self._dispatch.under_way
         self._stopping.set()
         self._writer.stop()
+        self._engine.give_up()
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
         await asyncio.to_thread(self._streams.close)

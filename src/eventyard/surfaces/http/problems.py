@@ -77,6 +77,8 @@ STATUSES: dict[type[EventyardError], int] = {
     errors.Damaged: 500,
     errors.Failed: 500,
     errors.IssuerAway: 503,
+    errors.JournalAway: 503,
+    errors.NotLeading: 503,
     errors.Overloaded: 503,
     errors.SecretLost: 503,
     errors.StorageFailed: 503,
