@@ -1,4 +1,4 @@
-"""The shop, told in about 45 seconds: `python demo.py`, or `python demo.py --fast` without pauses for a reader.
+"""The shop, told in about 50 seconds: `python demo.py`, or `python demo.py --fast` without pauses for a reader.
 
 It starts a bus and five services as processes of their own, plays the story, and ends with the account of every event and
 every delivery. Exit code 0: the account balances; 1: it does not, or something failed; 130: it was interrupted.
@@ -24,7 +24,7 @@ def main() -> int:
     is_fast = _is_fast()
     for number in _ENDS:
         signal.signal(number, _interrupt)
-    screen = Screen(console(), line_s=0 if is_fast else 0.1, chapter_s=0 if is_fast else 1.8)
+    screen = Screen(console(), line_s=0 if is_fast else 0.1, chapter_s=0 if is_fast else 1.6)
     try:
         with tempfile.TemporaryDirectory(prefix="eventyard-shop-") as folder, Shop(screen, Path(folder)) as shop:
             account = chapters.tell(shop)

@@ -9,7 +9,7 @@ from eventyard.client import CloudEvent, Service
 
 Order = dict[str, Any]
 
-SHELF = {"book": 100, "mug": 100, "lamp": 0}
+SHELF = {"book": 100, "mug": 4, "lamp": 0}
 
 service = Service("fulfilment", url=URL, owner="team-fulfilment", source="/shop/fulfilment")
 memory = Memory(
@@ -32,7 +32,8 @@ def ship(event: CloudEvent[Order]) -> None:
     with memory.once(event) as db:
         if db and reserved(db, order):
             db.execute("UPDATE parcels SET state = 'shipped' WHERE number = ?", (order["order"],))
-            memory.publish(db, "order.shipped", {"order": order["order"], "item": order["item"]}, event)
+            told = {"order": order["order"], "item": order["item"], "left": left(db, order["item"])}
+            memory.publish(db, "order.shipped", told, event)
             say(f"{order['order']} shipped: {order['quantity']} x {order['item']}")
         elif db:
             reason = f"no {order['item']} left"
@@ -54,13 +55,17 @@ def reserved(db: sqlite3.Connection, order: Order) -> bool:
     """Whether the order has its goods. After a time away `order.paid` may come before `order.placed`: whichever is first reserves."""
     if found := db.execute("SELECT state FROM parcels WHERE number = ?", (order["order"],)).fetchone():
         return bool(found[0] == "reserved")
-    out = "SELECT coalesce(sum(quantity), 0) FROM parcels WHERE item = ? AND state IN ('reserved', 'shipped')"
-    left = SHELF.get(order["item"], 0) - db.execute(out, (order["item"],)).fetchone()[0]
-    state = "reserved" if left >= order["quantity"] else "short"
+    state = "reserved" if left(db, order["item"]) >= order["quantity"] else "short"
     db.execute("INSERT INTO parcels VALUES (?, ?, ?, ?)", (order["order"], order["item"], order["quantity"], state))
     if state == "reserved":
         say(f"{order['order']} reserved: {order['quantity']} x {order['item']}")
     return state == "reserved"
+
+
+def left(db: sqlite3.Connection, item: str) -> int:
+    """How many are on the shelf that nobody has ordered."""
+    out = "SELECT coalesce(sum(quantity), 0) FROM parcels WHERE item = ? AND state IN ('reserved', 'shipped')"
+    return int(SHELF.get(item, 0) - db.execute(out, (item,)).fetchone()[0])
 
 
 if __name__ == "__main__":

@@ -96,3 +96,34 @@ def test_invoices_that_was_away_bills_once_when_it_is_back(
     shop.advance(minutes=5)  # by then its breaker has let a probe through
     assert [event["subject"] for event in invoices.events] == ["order-1"]
     shop.assert_all_delivered()
+
+
+def test_what_is_paid_and_not_shipped_in_time_is_overdue_until_it_is(
+    eventyard_bus: Bus, services: dict[str, ModuleType]
+) -> None:
+    eventyard_bus.apply(Path(__file__).parent / "watch.yaml")
+    for name in ("orders", "payments"):
+        eventyard_bus.run(services[name].service)
+    eventyard_bus.relay(services["orders"].memory.outbox, services["orders"].memory.connect)
+    services["orders"].place(order(1))
+    eventyard_bus.advance(minutes=1)
+    [overdue] = eventyard_bus.assert_published({"type": ["order.overdue"], "subject": ["order-1"]}, times=1)
+    assert overdue["data"]["waited_s"] == 2
+
+    eventyard_bus.run(services["fulfilment"].service)
+    eventyard_bus.relay(services["fulfilment"].memory.outbox, services["fulfilment"].memory.connect)
+    services["orders"].place(order(2))
+    eventyard_bus.settle()
+    eventyard_bus.assert_published({"type": ["order.shipped"]}, times=1)
+    eventyard_bus.advance(minutes=1)
+    eventyard_bus.assert_published("order.overdue", times=1)
+
+
+def test_a_shelf_of_which_few_are_left_is_told_once(shop: Bus, services: dict[str, ModuleType]) -> None:
+    shop.apply(Path(__file__).parent / "watch.yaml")
+    for number in (1, 2, 3):
+        services["orders"].place(order(number, item="mug", order=f"order-{number}"))
+        shop.settle()
+    [low] = shop.assert_published("shelf.low", times=1)
+    assert (low["subject"], low["data"]["after"]) == ("mug", {"data.left": 2})
+    shop.assert_published("order.overdue", times=0)

@@ -58,7 +58,11 @@ def test_the_demo_ends_well_with_a_balanced_account(told: subprocess.CompletedPr
         "orders | order-2 cancelled: no lamp left",
         "orders | order-3 cancelled: the card has expired",
         "fulfilment | order-3 released: 1 x mug back on the shelf",
+        "bus | + expectation default/shipped-in-time",
+        "order.overdue  order-4  2.0 s after order.paid: nothing",
         "6 deliveries wait for fulfilment",
+        "shelf.low        mug      data.left 2 is < 3",
+        "order.done-late  order-6",
         "orders | order-6 is on its way: done",
         '"start": "earliest"',
         "rewards | 42 points for order-1",
@@ -104,6 +108,13 @@ def test_an_interrupted_demo_leaves_no_process_behind() -> None:
 def children_of(pid: int) -> list[int]:
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(child) for child in found.split()]
+
+
+def test_who_reacts_to_what_in_the_shop_is_tested_without_a_server() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "-p", "eventyard.fixtures", str(SHOP)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # The account

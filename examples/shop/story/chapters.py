@@ -23,6 +23,7 @@ def tell(shop: Shop) -> Account:
         _order_flows,
         _item_is_missing,
         _payment_fails,
+        _bus_watches,
         _service_is_killed,
         _rewards_comes_late,
         _script_joins,
@@ -88,12 +89,22 @@ def _payment_fails(shop: Shop) -> None:
     shop.hear("fulfilment", "order-3 released")
 
 
+def _bus_watches(shop: Shop) -> None:
+    shop.screen.chapter(
+        "The bus watches, too",
+        "That a shelf runs low is a state, and that nothing was shipped is nothing at all: no service publishes either. A detector "
+        "and an expectation do. They are documents, applied as any others:",
+    )
+    shop.screen.show_file(shop.watch.read_text())
+    shop.apply(shop.watch)
+
+
 def _service_is_killed(shop: Shop) -> None:
     placed = {"order-4": ("mug", 18.00), "order-5": ("book", 30.00), "order-6": ("mug", 21.50)}
     shop.screen.chapter(
         "Fulfilment is killed (SIGKILL), and nothing is lost",
         "Three orders come in while it is away. The others go on as if nothing had happened; the bus keeps what "
-        "fulfilment is owed.",
+        "fulfilment is owed. And after two seconds it says of each that it was paid and has not shipped.",
     )
     shop.kill("fulfilment")
     shop.screen.say("fulfilment", "(killed)")
@@ -101,12 +112,20 @@ def _service_is_killed(shop: Shop) -> None:
         shop.place(order, item, total)
     owed = 2 * len(placed)
     shop.until("the deliveries to pile up", lambda: shop.pending("fulfilment") == owed and not shop.pending("invoices"))
+    shop.until("the orders to be overdue", lambda: len(_told(shop, "order.overdue")) >= len(placed))
+    shop.screen.show(tables.told(_told(shop, "order.overdue")))
     shop.screen.tell(f"{owed} deliveries wait for fulfilment. It comes back, and goes on where it was:")
     shop.start("fulfilment")
     for order in placed:
         shop.hear("orders", f"{order} is on its way")
     shop.until("nothing to wait", lambda: shop.pending("fulfilment") == 0)
-    shop.screen.tell(f"All {owed} have arrived, and no delivery waits any more.")
+    shop.screen.tell(f"All {owed} have arrived, and no delivery waits any more. What the bus has to say of it:")
+    shop.until("the bus to say so", lambda: _told(shop, "shelf.low") and len(_told(shop, "order.done-late")) >= len(placed))
+    shop.screen.show(tables.told(_told(shop, "order.done-late", "shelf.low")))
+
+
+def _told(shop: Shop, *kinds: str) -> list[Logged]:
+    return [entry for entry in shop.bus.log() if entry.event["type"] in kinds]
 
 
 def _rewards_comes_late(shop: Shop) -> None:

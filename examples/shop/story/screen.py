@@ -61,6 +61,10 @@ class Screen:
         members = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in rule.items())
         self._print(Text(f"PUT /v1/buses/default/rules/{name}\n{{\n{members}\n}}", style=_COLOURS.get(name, "")), left=6)
 
+    def show_file(self, text: str) -> None:
+        """A file as it stands."""
+        self._print(Text(text.rstrip(), style=_COLOURS["bus"]), left=6)
+
     def verdict(self, text: str, *, is_good: bool) -> None:
         self._console.print()
         self._print(Text(text, style="bold green" if is_good else "bold red"))

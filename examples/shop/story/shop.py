@@ -1,6 +1,7 @@
 """The shop while the demo runs: the bus, the services that are up, and waiting for what they do."""
 
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from typing import Self, TypeVar
 import httpx
 
 from .bus import Bus
-from .processes import Child, Processes
+from .processes import Child, ProcessEnded, Processes
 from .screen import Screen
 from .witness import Witness
 
@@ -91,6 +92,20 @@ class Shop:
         url = self._listeners[name].url
         targets = [rule["target"]["http"]["url"] for rule in rules if "http" in rule["target"]]
         return len(rules) == _RULES.get(name, 1) and all(url and target.startswith(url) for target in targets)
+
+    @property
+    def watch(self) -> Path:
+        """What the bus is asked to watch for."""
+        return FOLDER / "watch.yaml"
+
+    def apply(self, document: Path) -> None:
+        """As anybody would, by the command line."""
+        command = [*_PYTHON, "-m", "eventyard", "apply", "-f", str(document), "--yes", "--url", self.bus.url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_WAIT_S_MAX, check=False)  # noqa: S603 - our own
+        if done.returncode:
+            raise ProcessEnded(f"apply ended with exit code {done.returncode}:\n{done.stderr}")
+        for line in done.stdout.splitlines():
+            self.screen.say("bus", line.split("  ")[0])  # What comes behind two blanks stands in the document.
 
     def show_rules(self, name: str) -> None:
         for rule in self.bus.rules():

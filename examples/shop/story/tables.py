@@ -20,6 +20,22 @@ def log(entries: Iterable[Logged]) -> Table:
     return table
 
 
+def told(entries: Iterable[Logged]) -> Table:
+    """What a detector or an expectation published, and why."""
+    table = _table("position", "type", "of", "because")
+    for entry in entries:
+        data = entry.event["data"]
+        table.add_row(
+            str(entry.position), str(entry.event["type"]), str(entry.event["subject"]), data.get("why") or _waited(data)
+        )
+    return table
+
+
+def _waited(data: Mapping[str, Any]) -> str:
+    came = f"{data['expect']['type']} at position {data['expect']['position']}" if data["expect"] else "nothing"
+    return f"{data['waited_s']:.1f} s after {data['after']['type']}: {came}"
+
+
 def dead_letters(letters: Iterable[Mapping[str, Any]]) -> Table:
     table = _table("dead letter", "event", "reason", "last answer")
     for letter in letters:
