@@ -30,7 +30,8 @@ def call(url: str, *, method: str = "GET", document: Any = None) -> Any:
     body = None if document is None else json.dumps(document).encode()
     request = urllib.request.Request(url, body, {"content-type": "application/json"}, method=method)  # noqa: S310 - ours
     with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
-        return json.loads(response.read())
+        answered = response.read()
+        return json.loads(answered) if answered else None
 
 
 def is_quiet(url: str, rules: list[str]) -> bool:

@@ -7,7 +7,7 @@ the Nth write, sync or truncation (`run_server`). Where that call does not come 
 import random
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,10 +25,14 @@ from tests.crash.receiver import Receiver
 from tests.crash.retained import EVERYTHING, check_retained
 from tests.crash.service import RULE, Service, Work
 from tests.crash.shaped import FEW, SHAPED, target_of
+from tests.crash.watched import CHANGED, DELETED, DOCUMENTS, Sensor, Told, check_watched, has_lasted, is_still
 
 CLIENTS = 3
 PULLERS = 2
 LIFE_S_MAX = 1.0
+LONG_LIFE_FROM = 20
+"""Kills from which a campaign has one life so long that holds end in it: it takes more than five seconds."""
+
 QUIET_S_MAX = 60.0
 POLL_S = 0.05
 BALANCINGS_MAX = 100
@@ -51,6 +55,7 @@ class Campaign(msgspec.Struct, frozen=True):
     work: Work
     tokens: int
     replies: int
+    told: Told
 
 
 RULES: dict[str, tuple[dict[str, Any], Matches]] = {
@@ -86,11 +91,12 @@ class Parties(NamedTuple):
     follower: Follower
     mover: Mover
     service: Service
+    sensor: Sensor
 
     def start(self) -> None:
         self.follower.start()
         self.mover.start()
-        for client in (*self.clients, self.small):
+        for client in (*self.clients, self.small, self.sensor):
             client.start()
         for puller in self.pullers:
             puller.start()
@@ -98,7 +104,7 @@ class Parties(NamedTuple):
     def stop_asking(self) -> None:
         """Every event sent is answered when this returns."""
         self.mover.stop()
-        for client in (*self.clients, self.small):
+        for client in (*self.clients, self.small, self.sensor):
             client.stop()
 
 
@@ -112,6 +118,7 @@ def run(folder: Path, kills: int, seed: int, show: Callable[[str], None]) -> Cam
         Follower(address),
         Mover("moved", address, seed),
         Service(folder.with_name("service"), address, seed),
+        Sensor(CLIENTS + 1, address, seed),
     )
     receiver.start()
     rng = random.Random(seed)
@@ -127,9 +134,12 @@ def run(folder: Path, kills: int, seed: int, show: Callable[[str], None]) -> Cam
             at_calls += is_as_chosen
             show(f"kill {number} of {kills}: {death if is_as_chosen else 'from outside'}")
             if number == kills // 2:
-                _put_in_a_life(server, {"default/rules/late": _pushed(receiver, "late", RULES["late"][0])})
-        account, (seeks, replays), floor, work, replies = _settle(server, address, receiver, parties)
-        return Campaign(kills, at_calls, account, seeks, replays, floor, work, receiver.tokens.given, replies)
+                late = {"default/rules/late": _pushed(receiver, "late", RULES["late"][0])}
+                _put_in_a_life(server, late | CHANGED, DELETED)
+            if number == kills // 4 and kills >= LONG_LIFE_FROM:
+                _live_long(server, address)
+        account, (seeks, replays), floor, work, replies, told = _settle(server, address, receiver, parties)
+        return Campaign(kills, at_calls, account, seeks, replays, floor, work, receiver.tokens.given, replies, told)
     finally:
         server.end_surely()
         parties.service.kill()
@@ -147,7 +157,7 @@ def _set_up(server: Server, receiver: Receiver) -> None:
     queues = {"default/rules/pulled": pulled, "default/rules/worked": RULE}
     replied = with_replies(_pushed(receiver, "replied", ANSWERED))
     copies = {"copies": {}, "copies/rules/replied": replied, "default/rules/copied": COPIED}
-    _put_in_a_life(server, rules | {"default/rules/moved": moved} | queues | small | copies)
+    _put_in_a_life(server, rules | {"default/rules/moved": moved} | queues | small | copies | DOCUMENTS)
 
 
 def _pushed(receiver: Receiver, name: str, pattern: dict[str, Any]) -> dict[str, Any]:
@@ -166,11 +176,22 @@ def _pushed(receiver: Receiver, name: str, pattern: dict[str, Any]) -> dict[str,
     }
 
 
-def _put_in_a_life(server: Server, documents: dict[str, Any]) -> None:
-    """Buses and rules, by path, in a life of its own, which ends by SIGKILL as the others do."""
+def _put_in_a_life(server: Server, documents: dict[str, Any], deleted: Sequence[str] = ()) -> None:
+    """Buses and what is on them, by path, in a life of its own, which ends by SIGKILL as the others do."""
     assert server.start(Death()), "the server does not start"
     for path, document in documents.items():
         call(f"{server.url}/v1/buses/{path}", method="PUT", document=document)
+    for path in deleted:
+        call(f"{server.url}/v1/buses/{path}", method="DELETE")
+    server.kill()
+
+
+def _live_long(server: Server, address: Address) -> None:
+    """A life in which holds end, which those of a moment are too short for."""
+    assert server.start(Death()), "the server does not start"
+    address.set(server.url)
+    _wait_until(lambda: has_lasted(server.url), lambda: "no hold ends")
+    address.set("")
     server.kill()
 
 
@@ -201,8 +222,9 @@ def _choose(rng: random.Random) -> Death:
     return Death(moment, operation, 1 if operation == "truncate" else int(10 ** rng.uniform(0, 2.5)))
 
 
-Balanced = tuple[Account, tuple[int, int], int, Work, int]
-"""The account, how many seeks and replays there were, the floor of the bus that keeps little, what the service did, and how many replies."""
+Balanced = tuple[Account, tuple[int, int], int, Work, int, Told]
+"""The account, how many seeks and replays there were, the floor of the bus that keeps little, what the service did, how many replies, and what detectors and
+schedules told."""
 
 
 def _settle(server: Server, address: Address, receiver: Receiver, parties: Parties) -> Balanced:
@@ -216,6 +238,7 @@ def _settle(server: Server, address: Address, receiver: Receiver, parties: Parti
     _wait_until(lambda: is_quiet(server.url, QUIET), lambda: f"pending: {_pending(server.url)}")
     for puller in parties.pullers:
         puller.stop()
+    _wait_until(lambda: is_still(server.url), lambda: "holds go on")
     balanced = _balance_at_rest(server.url, receiver, parties)
     assert not any(call(f"{server.url}/readyz")["damaged"].values()), "whole events were taken for damaged ones"
     address.set("")
@@ -251,7 +274,14 @@ def _balance(url: str, receiver: Receiver, parties: Parties) -> Balanced:
     check_order(log, "ordered", receiver)
     moves = check_moved(log, "moved", RULES["even"][1], receiver)
     floor = check_retained(url, "small", "kept", parties.small, receiver)
-    return account, moves, floor, parties.service.check(log), check_copied(log, read_log(url, "copies"))
+    return (
+        account,
+        moves,
+        floor,
+        parties.service.check(log),
+        check_copied(log, read_log(url, "copies")),
+        check_watched(url, parties.sensor),
+    )
 
 
 def _heads(url: str) -> list[int]:
