@@ -3,13 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.support.walk import walking
-
-TIME = re.compile(r"20\d\d-\d\d-\d\dT[\d:.]+Z")
-
-
-def timeless(printed: str) -> str:
-    return TIME.sub("2026-01-31T08:00:00.000Z", printed)
+from tests.support.walk import timeless, walking
 
 
 def test_the_guide_goes_as_it_says(tmp_path: Path) -> None:
