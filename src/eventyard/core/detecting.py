@@ -38,16 +38,12 @@ def read_key(record: bytes) -> KeyState | None:
 def observe(draft: Ground, plan: DetectorPlan, key: str, event: StoredEvent) -> None:
     """An event that the detector hears tells something of `key`."""
     uid = plan.record.uid
-    seen = plan.observation(
-        event.json,
-        position=event.position,
-        accepted_ms=event.accepted_ms,
-        work_ms=draft.time.work_ms,
-    )
+    signal: Signal | None
     try:
-        signal = plan.signal(event.json)
+        signal, values = plan.judged(event.json)
     except PatternTooCostly:
-        signal = None
+        signal, values = None, ""
+    seen = plan.observation(event, work_ms=draft.time.work_ms, values=values)
     if seen is None or signal is None:
         count(draft, uid, "unordered" if seen is None else "failed")
         return

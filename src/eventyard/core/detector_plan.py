@@ -1,12 +1,13 @@
 """A detector ready to be asked: of an event, whose state it tells, in what order, and what its condition says."""
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from eventyard.core import detector_document, emitter_key, limits, strict_json
+from eventyard.core.changes import StoredEvent
 from eventyard.core.detector import Act, Mark, Observation, Signal
 from eventyard.core.emitter import EmitterRecord
 from eventyard.core.errors import PatternTooCostly
@@ -47,6 +48,9 @@ class DetectorPlan:
         if self.patterns.until is not None:
             self._conditions = self._conditions.with_rule(_UNTIL, self.patterns.until)
         self._watched = [(field, _raw_reader(field.name)) for field in self.patterns.watched]
+        self._names = [_encode(field.name) + b":" for field in self.patterns.watched]
+        self._signals: dict[str, Signal] = {}
+        """By values that decide, see `judged`."""
 
     def emitted_type(self, act: Act) -> str | None:
         """The type of the event that an edge is; None where nobody wants it told."""
@@ -56,6 +60,29 @@ class DetectorPlan:
     def key(self, event: bytes) -> str | None:
         """Whose state the event tells. None where it has no key that can be one: none at all, an object, an array, too long a text."""
         return emitter_key.key_of(self.detector.key, event)
+
+    def judged(self, event: bytes) -> tuple[Signal, str]:
+        """What the event says, and its `values`. Raises PatternTooCostly.
+
+        Where every field that the conditions look at is a scalar that is reached by objects alone, these values decide, and nothing else of the event:
+        so events that say the same are judged once.
+        """
+        raw = [read(event) for _, read in self._watched]
+        if None in raw:
+            return self.signal(event), self.values(event)
+        values = self._joined(raw)
+        signal = self._signals.get(values)
+        if signal is None:
+            signal = self.signal(event)
+            self._remember(values, signal)
+        return signal, values
+
+    def _remember(self, values: str, signal: Signal) -> None:
+        """Where there are too many, begin anew: what comes again is soon there again."""
+        if len(self._signals) >= limits.DETECTOR_SIGNALS_KEPT:
+            self._signals.clear()
+        if values:
+            self._signals[values] = signal
 
     def signal(self, event: bytes) -> Signal:
         """What the event says. Raises PatternTooCostly."""
@@ -71,16 +98,16 @@ class DetectorPlan:
         except PatternTooCostly:
             return None
 
-    def observation(self, event: bytes, *, position: int, accepted_ms: int, work_ms: int) -> Observation | None:
+    def observation(self, event: StoredEvent, *, work_ms: int, values: str) -> Observation | None:
         """None where the order of the key cannot be told: the event lacks a sequence."""
-        told = _read_told(event)
+        told, accepted_ms = _read_told(event.json), event.accepted_ms
         told_us = _time_us(told.time, accepted_ms * 1000)
-        mark = self._mark(told, told_us, position)
+        mark = self._mark(told, told_us, event.position)
         if mark is None:
             return None
         at_ms = max(told_us // 1000, accepted_ms - self.terms.late_by_ms)
         began_ms = work_ms - (accepted_ms - at_ms)
-        return Observation(told.origin(position), mark, at_ms, work_ms, began_ms, self.values(event))
+        return Observation(told.origin(event.position), mark, at_ms, work_ms, began_ms, values)
 
     def _mark(self, told: _Told, told_us: int, position: int) -> Mark | None:
         match self.detector.order_by:
@@ -93,16 +120,20 @@ class DetectorPlan:
 
     def values(self, event: bytes) -> str:
         """What the event says of the fields that the conditions look at, as JSON. Empty where that is too much to keep."""
-        said: list[bytes] = []
+        said: list[bytes | None] = []
         for field, read in self._watched:
             value = read(event)
             if value is None:
                 found = [value for value, _ in values_at(field.steps, strict_json.decode(event))]
-                if not found:
-                    continue
-                value = _encode(found[0] if len(found) == 1 else found[: limits.DETECTOR_VALUES_LISTED_MAX])
-            said.append(_encode(field.name) + b":" + value)
-        text = b"{" + b",".join(said) + b"}"
+                if found:
+                    value = _encode(found[0] if len(found) == 1 else found[: limits.DETECTOR_VALUES_LISTED_MAX])
+            said.append(value)
+        return self._joined(said)
+
+    def _joined(self, said: Sequence[bytes | None]) -> str:
+        """As JSON, without those of which the event says nothing."""
+        members = [name + value for name, value in zip(self._names, said, strict=True) if value is not None]
+        text = b"{" + b",".join(members) + b"}"
         return text.decode() if len(text) <= limits.DETECTOR_VALUES_BYTES_MAX else ""
 
     def why(self, act: Act, values: str) -> str:

@@ -30,6 +30,9 @@ DETECTOR_VALUES_BYTES_MAX = 1_024
 DETECTOR_VALUES_LISTED_MAX = 10
 """What a key keeps of what its last observation said, as JSON; and how many values of one field. More is left out."""
 
+DETECTOR_SIGNALS_KEPT = 1_024
+"""What the last values said, in memory, of one detector: states are few, and readings come again. A megabyte at the worst."""
+
 DETECTOR_EDGES_PER_S_DEFAULT = 1_000.0
 DETECTOR_EDGES_BURST_S = 10
 """Edges of one detector, in the long run and, as so many seconds' worth, at once. Past that an edge waits for its turn."""
