@@ -88,3 +88,20 @@ def test_what_was_found_is_shown_when_it_ends_early(
     ended = backtest(stdin=json.dumps(SOLD))
     assert "2 would have been published of 5 events" in ended.out
     assert (ended.code, "it ended early: positions up to 4 of 5 were looked at" in ended.err) == (code, True)
+
+
+def test_an_expectation_is_tried_like_a_detector(eventyard: Command, yard: str) -> None:
+    waits = {
+        "name": "waits",
+        "after": {"type": ["car.updated"], "data": {"status": ["for sale"]}},
+        "expect": {"type": ["car.updated"], "data": {"status": ["sold"]}},
+        "within_s": 60,
+        "emit": {"met": {"type": "car.sold-soon"}},
+    }
+    ended = eventyard("expectations", "backtest", "-", "--bus", yard, stdin=json.dumps(waits))
+    assert (ended.code, ended.out.splitlines()[:2]) == (
+        0,
+        ["2 would have been published of 5 events, within a minute", "2 car.sold-soon"],
+    )
+    ended = eventyard("expectations", "backtest", "-", "--expectation", "wiats", "--bus", yard, stdin=json.dumps(waits))
+    assert (ended.code, "wiats" in ended.err) == (1, True)

@@ -1,4 +1,4 @@
-"""The log over again for a detector: what it would have told is what the bus told, and what differs between two is what either tells alone."""
+"""The log over again for a detector or an expectation: what it would have told is what the bus told, and what differs between two is what either tells alone."""
 
 import json
 from collections import Counter
@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventyard.core import detector_document, limits
 from eventyard.core import event as events
-from eventyard.core.commands import Publish, RunTimers
-from eventyard.core.emitter import EmitterRecord, Kind
+from eventyard.core import limits
+from eventyard.core.commands import Publish, PutEmitter, RunTimers
+from eventyard.core.emitter import EmitterRecord
 from eventyard.core.playback import Playback
 from eventyard.core.rehearsal import Rehearsal
 from eventyard.core.spread import Spread
-from tests.support.builders import Stepped, a_detector_document, put_detector
+from tests.support.builders import Stepped, put_detector, put_expectation
 
 HIGH = {"data": {"n": [{"numeric": [">=", 2]}]}}
 LOW = {"data": {"n": [{"numeric": ["<", 1]}]}}
@@ -50,6 +50,19 @@ documents = st.fixed_dictionaries(
     }
 )
 
+expectations = st.fixed_dictionaries(
+    {
+        "after": st.sampled_from([{"type": ["a"]}, {"type": ["a"], "data": {"n": [2]}}]),
+        "expect": st.sampled_from([{"type": ["b"]}, {"type": ["b", "a"]}, {"type": ["a", "b"], "data": {"n": [0]}}]),
+        "within_s": st.sampled_from([0.5, 1, 2]),
+        "late_for_s": st.sampled_from([None, 0, 5]),
+        "key": st.just("subject"),
+        "emit": st.sampled_from(
+            [{"missed": {"type": "no"}}, {"missed": {"type": "no"}, "met": {"type": "yes"}, "late": {"type": "late"}}]
+        ),
+    }
+)
+
 
 def played(bus: Stepped, *said: dict[str, Any], ends_after_s: float = 0) -> Playback:
     """The whole log, for the first document; the second, where there is one, is in force."""
@@ -63,13 +76,17 @@ def played(bus: Stepped, *said: dict[str, Any], ends_after_s: float = 0) -> Play
 
 
 def rehearsal(bus: Stepped, **said: Any) -> Rehearsal:
-    document = msgspec.json.encode(detector_document.parse(a_detector_document(**said)))
-    return Rehearsal(bus.state.record, EmitterRecord(1, Kind.DETECTOR, "d", 1, msgspec.Raw(document), 0, 0), hops_max=9)
+    command = put(said)
+    return Rehearsal(bus.state.record, EmitterRecord(1, command.kind, "d", 1, command.document, 0, 0), hops_max=9)
+
+
+def put(said: dict[str, Any]) -> PutEmitter:
+    return put_expectation("d", **said) if "within_s" in said else put_detector("d", **said)
 
 
 def live(bus: Stepped, happens: list[Any], **said: Any) -> None:
-    """The detector is there from the start, and the keeper comes often."""
-    bus.do(put_detector("d", **said))
+    """It is there from the start, and the keeper comes often."""
+    assert bus.do(put(said)).is_created
     for number, step in enumerate(happens):
         if isinstance(step, See):
             attributes = {"id": f"e{number}", "source": "/s", "type": step.kind, "subject": step.key}
@@ -88,25 +105,39 @@ def edges(bodies: Iterator[bytes]) -> list[Any]:
 
 def of_log(bus: Stepped) -> list[Any]:
     log = bus.engine.view.events(1, 1, bus.state.head, 100_000)
-    return edges(event.json for event in log if b"/detectors/" in event.json and b"io.eventyard" not in event.json)
+    told = (b"/detectors/" in event.json or b"/expectations/" in event.json for event in log)
+    return edges(event.json for event, is_told in zip(log, told, strict=True) if is_told and b"io.eventyard" not in event.json)
 
 
-@given(steps, documents)
-@settings(max_examples=60, deadline=None)
+@given(steps, st.one_of(documents, expectations))
+@settings(max_examples=120, deadline=None)
 def test_what_would_have_been_told_is_what_the_bus_told(happens: list[Any], said: dict[str, Any]) -> None:
     bus = Stepped()
     live(bus, happens, **said)
     playback = played(bus, said)
     assert edges(one.event for one in playback.told.some(100)) == of_log(bus)
     counts = bus.state.emitters.counts(1)
-    for name in ("rises", "falls", "cancelled", "observations", "late"):
+    for name in (
+        "rises",
+        "falls",
+        "cancelled",
+        "observations",
+        "late",
+        "opened",
+        "met",
+        "missed",
+        "repeated",
+        "unexpected",
+        "open",
+    ):
         assert playback.tried.counts.get(name, 0) == counts.get(name, 0), name
 
 
-@given(steps, documents, documents)
+@given(steps, st.one_of(st.tuples(documents, documents), st.tuples(expectations, expectations)))
 @settings(max_examples=120, deadline=None)
-def test_what_differs_is_what_either_tells_alone(happens: list[Any], said: dict[str, Any], before: dict[str, Any]) -> None:
+def test_what_differs_is_what_either_tells_alone(happens: list[Any], pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
     bus = Stepped()
+    said, before = pair
     live(bus, happens, on={"type": ["nothing"]})
     tried, in_force = (
         {one.name: one.at_ms for one in played(bus, document, ends_after_s=1).told.some(100)} for document in (said, before)

@@ -237,8 +237,15 @@ def _be_detector_trial(case: Any, _path: dict[str, Any]) -> None:
         case.body = kept | {"detector": WATCHED}
 
 
-def _name_backtest(_case: Any, path: dict[str, Any]) -> None:
-    path["backtest"] = STOCK.backtest() or path["backtest"]
+def _be_expectation_trial(case: Any, _path: dict[str, Any]) -> None:
+    if isinstance(case.body, dict):
+        kept = {name: value for name, value in case.body.items() if name in {"name", "samples"}}
+        case.body = kept | {"expectation": EXPECTED}
+
+
+def _name_backtest(case: Any, path: dict[str, Any]) -> None:
+    tried = {"detector": WATCHED} if _operation(case) == "go_on_with_detector" else {"expectation": EXPECTED}
+    path["backtest"] = STOCK.backtest(tried) or path["backtest"]
 
 
 def _report(case: Any, _path: dict[str, Any]) -> None:
@@ -262,7 +269,8 @@ USES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "replay": _be_replay,
     "backtest": _be_backtest,
     "backtest_detector": _be_detector_trial,
-    "go_on_with_detector": _name_backtest,
+    "backtest_expectation": _be_expectation_trial,
+    **dict.fromkeys(("go_on_with_detector", "go_on_with_expectation"), _name_backtest),
     "take_report": _report,
 }
 """What an operation needs that no generated value is."""

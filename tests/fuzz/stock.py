@@ -92,9 +92,9 @@ class Stock:
     def schedule(self, name: str) -> None:
         self._ask("PUT", f"schedules/{name}", SCHEDULED)
 
-    def backtest(self) -> str | None:
-        """Of a detector."""
-        told = self._ask("POST", "backtest/detectors", {"detector": WATCHED})
+    def backtest(self, tried: dict[str, Any]) -> str | None:
+        """Of what stands under the name of its kind."""
+        told = self._ask("POST", f"backtest/{next(iter(tried))}s", tried)
         return told["backtest"] if told else None
 
     def expected_key(self, expectation: str) -> str | None:

@@ -10,6 +10,7 @@ from unittest import mock
 import msgspec
 
 from eventyard.core import detecting, detector, emitter_plan
+from eventyard.core.changes import StoredEvent
 from eventyard.core.detector import Act, KeyState, Move, Observation, Phase, Signal, Terms
 from eventyard.core.detector_plan import DetectorPlan
 from eventyard.core.emitter_draft import EmitterDraft
@@ -60,9 +61,9 @@ def _believes_every_time() -> AbstractContextManager[object]:
     """A reading from an hour ago begins a hold an hour ago."""
     observation = DetectorPlan.observation
 
-    def believed(self: DetectorPlan, event: bytes, *, position: int, accepted_ms: int, work_ms: int) -> Observation | None:
+    def believed(self: DetectorPlan, event: StoredEvent, *, work_ms: int, values: str) -> Observation | None:
         terms, self.terms = self.terms, _replace(self.terms, late_by_ms=10**9)
-        seen = observation(self, event, position=position, accepted_ms=accepted_ms, work_ms=work_ms)
+        seen = observation(self, event, work_ms=work_ms, values=values)
         self.terms = terms
         return seen
 

@@ -176,6 +176,8 @@ TRYING = {
     "/v1/buses/{bus}/backtest": "read",
     "/v1/buses/{bus}/backtest/detectors": "read",
     "/v1/buses/{bus}/backtest/detectors/{backtest}": "read",
+    "/v1/buses/{bus}/backtest/expectations": "read",
+    "/v1/buses/{bus}/backtest/expectations/{backtest}": "read",
     "/v1/buses/{bus}/detectors/{detector}/turns": "read",
 }
 """What has a body for the sake of a pattern, and changes nothing."""

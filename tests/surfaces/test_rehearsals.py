@@ -155,3 +155,49 @@ def test_one_of_another_bus_or_of_nobody_is_not_there(door: ServedBus, name: str
     for bus, of in ((name, "0123456789abcdef"), ("default", token)):
         assert door.post(f"/v1/buses/{bus}/backtest/detectors/{of}").status_code == 404
     assert ask(door, "nobody").status_code == 404
+
+
+SHIPPED: dict[str, Any] = {
+    "after": {"type": ["order.paid"]},
+    "expect": {"type": ["order.shipped"]},
+    "within_s": 60,
+    "key": "subject",
+    "emit": {"missed": {"type": "order.stuck"}, "met": {"type": "order.on-time"}},
+}
+
+
+def test_an_expectation_is_tried_beside_the_one_in_force() -> None:
+    clock = ManualClock()
+    with served_bus(clock=clock) as bus:
+        assert bus.put("/v1/buses/default/expectations/e", json=SHIPPED | {"within_s": 600}).status_code == 201
+        see(bus, "default", "x", key="o-1", kind="order.paid")
+        clock.advance(100_000)
+        see(bus, "default", "x", key="o-1", kind="order.shipped")
+        path = "/v1/buses/default/backtest/expectations"
+        answer = bus.post(path, json={"expectation": SHIPPED, "name": "e"})
+        assert answer.status_code == 200, answer.text
+        told = answer.json()
+        assert (told["done"], told["version"], told["told"], told["added"], told["removed"]) == (True, 1, 1, 1, 1)
+        assert told["samples"]["added"][0]["event"]["type"] == "order.stuck"
+        assert told["samples"]["removed"][0]["event"]["type"] == "order.on-time"
+        assert (told["counts"]["missed"], told["in_force"]["met"], "withdrawn" in told["counts"]) == (1, 1, False)
+        assert bus.post(f"{path}/{told['backtest']}").json() == told
+        assert bus.post(f"/v1/buses/default/backtest/detectors/{told['backtest']}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "at"),
+    [
+        ({"within_s": 0}, "/expectation/within_s"),
+        ({"after": {"data": 7}}, "/expectation/after/data"),
+        ({"expect": {}}, "/expectation/expect"),
+        ({"emit": {"missed": {"type": "order.paid"}}}, "/expectation/after"),
+        ({"key": "data.id"}, "/expectation/key"),
+    ],
+)
+def test_an_expectation_that_could_not_be_saved_is_refused_with_the_place(
+    door: ServedBus, name: str, changes: dict[str, Any], at: str
+) -> None:
+    assert door.put(f"/v1/buses/{name}/expectations/e", json=SHIPPED).status_code == 201
+    answer = door.post(f"/v1/buses/{name}/backtest/expectations", json={"expectation": SHIPPED | changes, "name": "e"})
+    assert (answer.status_code, answer.json()["at"]) == (400, at), answer.text

@@ -101,6 +101,7 @@ def command() -> Any:
     app.command("export", rich_help_panel=_USE)(exporting.export)
     rules.app.command("backtest")(backtesting.backtest)
     detectors.app.command("backtest")(rehearsing.backtest_detector)
+    expectations.app.command("backtest")(rehearsing.backtest_expectation)
     schedules.app.command("preview")(previewing.preview)
     rules.app.command("edit")(editing.edit_rule)
     rules.app.command("watch")(watching.watch)

@@ -1,4 +1,4 @@
-"""`eventyard detectors backtest`: what a detector would have published, before it is saved."""
+"""`eventyard detectors backtest` and `expectations backtest`: what one would have published, before it is saved."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,8 +22,15 @@ if TYPE_CHECKING:
 SAMPLES = 5
 KEYS_SHOWN = 5
 
-_WITHOUT_A_WORD = {"judging", "observations", "keys", "pending", "rises", "falls", "met", "missed"}
+_WITHOUT_A_WORD = {"observations", "keys", "pending", "rises", "falls", "open", "opened", "met", "missed"}
 """Counts that are the usual course of things."""
+
+
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="TIME", help="Accepted since: RFC 3339, or 90s, 15m, 2h, 3d ago.")
+]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Accepted before: as --since.")]
+Limit = Annotated[int, typer.Option("--limit", metavar="NUMBER", min=0, max=100, help="Show so many events of each kind.")]
 
 
 def backtest_detector(
@@ -38,13 +45,9 @@ def backtest_detector(
             autocompletion=completing.detectors,
         ),
     ] = None,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="Accepted since: RFC 3339, or 90s, 15m, 2h, 3d ago.")
-    ] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Accepted before: as --since.")] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", metavar="NUMBER", min=0, max=100, help="Show so many events of each kind.")
-    ] = SAMPLES,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = SAMPLES,
     bus: Bus = "default",
     url: Url = DEFAULT_URL,
     as_json: Json = False,
@@ -62,21 +65,56 @@ def backtest_detector(
     Next: eventyard detectors put DETECTOR car-sold.json
 
     """
-    screen = Screen(as_json=as_json)
     name, document = named(read_json(file if file == "-" else f"@{file.removeprefix('@')}", what="the detector"))
+    times = moment(since), moment(until)
     with connect(url) as client:
         if detector is not None:
             client.detector(detector, bus=bus)  # A name that was mistyped would be compared with nothing.
-        walk = client.backtest_detector(
-            document, name=detector or name, bus=bus, from_=moment(since), until=moment(until), samples=limit
+        walk = client.backtest_detector(document, name=detector or name, bus=bus, from_=times[0], until=times[1], samples=limit)
+        return _tell(Screen(as_json=as_json), bus, walk)
+
+
+def backtest_expectation(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="The expectation's JSON document; - is standard input.")],
+    *,
+    expectation: Annotated[
+        str | None,
+        typer.Option(
+            "--expectation",
+            metavar="EXPECTATION",
+            help="Hold it against this one as it is in force; else against the one that the document names.",
+            autocompletion=completing.expectations,
+        ),
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = SAMPLES,
+    bus: Bus = "default",
+    url: Url = DEFAULT_URL,
+    as_json: Json = False,
+) -> int:
+    """Try an expectation on the log before you put it: what it would have told.
+
+    Nothing is changed. Where it is there already it says what the new one adds
+    and loses. It begins with nothing open. Ctrl-C shows what was found until
+    then.
+
+    Example:
+      eventyard expectations backtest shipped.json --since 3d
+      eventyard expectations backtest shipped.json --expectation shipped --json
+
+    Next: eventyard expectations put EXPECTATION shipped.json
+
+    """
+    name, document = named(read_json(file if file == "-" else f"@{file.removeprefix('@')}", what="the expectation"))
+    times = moment(since), moment(until)
+    with connect(url) as client:
+        if expectation is not None:
+            client.expectation(expectation, bus=bus)  # As above.
+        walk = client.backtest_expectation(
+            document, name=expectation or name, bus=bus, from_=times[0], until=times[1], samples=limit
         )
-        found, ended = _last(screen, bus, walk)
-    if found is not None:
-        screen.document(found)
-        _show(screen, found)
-    if ended is not None:
-        raise ended
-    return Exit.OK if found is not None and found.told else Exit.NO
+        return _tell(Screen(as_json=as_json), bus, walk)
 
 
 def named(text: bytes) -> tuple[str, bytes]:
@@ -89,6 +127,16 @@ def named(text: bytes) -> tuple[str, bytes]:
     return name, msgspec.json.encode(
         {key: value for key, value in members.items() if key not in {"name", "bus", "state", "turns"}}
     )
+
+
+def _tell(screen: Screen, bus: str, walk: "Iterator[Rehearsal]") -> int:
+    found, ended = _last(screen, bus, walk)
+    if found is not None:
+        screen.document(found)
+        _show(screen, found)
+    if ended is not None:
+        raise ended
+    return Exit.OK if found is not None and found.told else Exit.NO
 
 
 def _last(screen: Screen, bus: str, walk: "Iterator[Rehearsal]") -> "tuple[Rehearsal | None, BaseException | None]":

@@ -124,6 +124,7 @@ class Methods:
     statuses = Stream(protocol.statuses)
     backtest = Stream(backtesting.backtest)
     backtest_detector = Stream(rehearsing.backtest_detector)
+    backtest_expectation = Stream(rehearsing.backtest_expectation)
 
     put_detector = Method(detecting.put_detector)
     detector_turns = Stream(detecting.detector_turns)

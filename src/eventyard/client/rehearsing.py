@@ -1,4 +1,4 @@
-"""Detectors tried on the log before they are saved: what is asked, and what is answered. No I/O here."""
+"""Detectors and expectations tried on the log before they are saved: what is asked, and what is answered. No I/O here."""
 
 import msgspec
 
@@ -93,6 +93,21 @@ def backtest_detector(
     Gives what was found so far, stretch by stretch; the last one is all. ProblemError `not-found` where the server has forgotten it meanwhile.
     """
     return _rehearsed("detector", document, {"name": name, "from": time_text(from_), "until": time_text(until)}, bus, samples)
+
+
+def backtest_expectation(
+    document: Document,
+    *,
+    name: str = "",
+    bus: str = "default",
+    from_: Moment | None = None,
+    until: Moment | None = None,
+    samples: int = 10,
+) -> Walk[Rehearsal]:
+    """As `backtest_detector`, of an expectation."""
+    return _rehearsed(
+        "expectation", document, {"name": name, "from": time_text(from_), "until": time_text(until)}, bus, samples
+    )
 
 
 def _rehearsed(kind: str, document: Document, asked: dict[str, str | None], bus: str, samples: int) -> Walk[Rehearsal]:

@@ -1,6 +1,8 @@
-"""POST /v1/buses/{bus}/backtest/detectors: a detector tried on the log before it is saved, stretch by stretch."""
+"""POST /v1/buses/{bus}/backtest/detectors and /expectations: one tried on the log before it is saved, stretch by stretch."""
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import msgspec
@@ -16,6 +18,7 @@ from eventyard.surfaces.http.backtesting import Date, GapAnswer, Version, date_o
 from eventyard.surfaces.http.buses import read_nothing
 from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
 from eventyard.surfaces.http.detectors import DetectorState
+from eventyard.surfaces.http.expectations import ExpectationState
 from eventyard.surfaces.http.schemas import MaybeTime, Time
 from eventyard.surfaces.http.times import read_time_ms, rfc3339
 
@@ -25,19 +28,36 @@ DetectorText = Annotated[
 ]
 
 
-class DetectorTrial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A detector to try on events accepted in [`from`, `until`). It is held against the one `name` as that is in force; where there is none, or none
-    is named, against nothing.
+ExpectationText = Annotated[
+    msgspec.Raw,
+    msgspec.Meta(description="An expectation: docs/reference/expectations.md.", extra_json_schema={"type": "object"}),
+]
+
+
+class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is tried on events accepted in [`from`, `until`) is held against the one `name` as that is in force; where there is none, or none is
+    named, against nothing.
 
     `version`: only where that one is in this, 0 for none that is there. `samples`: how many events of each kind are told.
     """
 
-    detector: DetectorText
     name: Annotated[str, msgspec.Meta(max_length=limits.NAME_LENGTH_MAX)] = ""
     version: Version | None = None
     from_: MaybeTime = msgspec.field(default="", name="from")
     until: MaybeTime = ""
     samples: Annotated[int, msgspec.Meta(ge=0, le=limits.BACKTEST_SAMPLES_MAX)] = 10
+
+
+class DetectorTrial(Trial, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A `detector` to try; the rest as `Trial` says."""
+
+    detector: DetectorText
+
+
+class ExpectationTrial(Trial, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An `expectation` to try; the rest as `Trial` says."""
+
+    expectation: ExpectationText
 
 
 class RehearsedDayAnswer(msgspec.Struct, frozen=True):
@@ -86,7 +106,7 @@ class RehearsalAnswer(msgspec.Struct, frozen=True):
     """What was found so far of positions `first` to `last`, up to and with `next_after` (null: all). POST `.../{backtest}` goes on until it is `done`.
 
     `told` events would have been published; of these `added` are not by the `version` of `name` in force, and `removed` are by that alone (0: there
-    is none). `moved`: by both, at another time. `counts` as a detector's state has them, `in_force` those of the one beside it. `keys`: those of
+    is none). `moved`: by both, at another time. `counts` as the state of one has them, `in_force` those of the one beside it. `keys`: those of
     which most differs or was told, of `keys_told`.
     """
 
@@ -116,21 +136,43 @@ class RehearsalAnswer(msgspec.Struct, frozen=True):
 
 async def backtest_detector(call: Call[NoFields]) -> Answer:
     asked = await asyncio.to_thread(document.read, call.body, DetectorTrial, InvalidRequest)
-    if asked.version is not None and not asked.name:
-        raise InvalidRequest("found a version and no name", wanted="the detector's name beside it", at="/version")
-    query = Query(from_ms=read_time_ms(asked.from_, at="/from"), until_ms=read_time_ms(asked.until, at="/until"))
-    tried = Tried(Kind.DETECTOR, bytes(asked.detector), asked.name, asked.version)
-    try:
-        found = await call.while_there(call.yard.rehearse(call.path["bus"], tried, query, samples=asked.samples))
-    except (Kind.DETECTOR.refusal, InvalidPattern, PatternTooCostly) as error:
-        raise _inside(error, "/detector") from error
-    return _answer(found, DetectorState)
+    return await _begun(call, Kind.DETECTOR, asked, asked.detector)
+
+
+async def backtest_expectation(call: Call[NoFields]) -> Answer:
+    asked = await asyncio.to_thread(document.read, call.body, ExpectationTrial, InvalidRequest)
+    return await _begun(call, Kind.EXPECTATION, asked, asked.expectation)
 
 
 async def go_on_with_detector(call: Call[NoFields]) -> Answer:
+    return await _gone_on(call, Kind.DETECTOR)
+
+
+async def go_on_with_expectation(call: Call[NoFields]) -> Answer:
+    return await _gone_on(call, Kind.EXPECTATION)
+
+
+async def _begun(call: Call[NoFields], kind: Kind, asked: Trial, said: msgspec.Raw) -> Answer:
+    if asked.version is not None and not asked.name:
+        raise InvalidRequest("found a version and no name", wanted=f"the {kind}'s name beside it", at="/version")
+    query = Query(from_ms=read_time_ms(asked.from_, at="/from"), until_ms=read_time_ms(asked.until, at="/until"))
+    tried = Tried(kind, bytes(said), asked.name, asked.version)
+    try:
+        found = await call.while_there(call.yard.rehearse(call.path["bus"], tried, query, samples=asked.samples))
+    except (kind.refusal, InvalidPattern, PatternTooCostly) as error:
+        raise _inside(error, f"/{kind}") from error
+    return _answer(found, _STATES[kind])
+
+
+async def _gone_on(call: Call[NoFields], kind: Kind) -> Answer:
     read_nothing(call.body)
-    found = await call.while_there(call.yard.go_on_rehearsing(call.path["bus"], Kind.DETECTOR, call.path["backtest"]))
-    return _answer(found, DetectorState)
+    found = await call.while_there(call.yard.go_on_rehearsing(call.path["bus"], kind, call.path["backtest"]))
+    return _answer(found, _STATES[kind])
+
+
+_STATES: Mapping[Kind, type[msgspec.Struct]] = MappingProxyType(
+    {Kind.DETECTOR: DetectorState, Kind.EXPECTATION: ExpectationState}
+)
 
 
 def _inside(error: Refused, at: str) -> Refused:
@@ -174,8 +216,12 @@ _NOT_COUNTED = 5
 """Fields of a state before what is counted."""
 
 
+_BY_CHANGES = {"turned", "withdrawn"}
+"""Counted of a change of it, of which there is none."""
+
+
 def _counted(counts: dict[str, int], state: type[msgspec.Struct]) -> dict[str, int]:
-    return {name: counts.get(name, 0) for name in state.__struct_fields__[_NOT_COUNTED:] if name != "turned"}
+    return {name: counts.get(name, 0) for name in state.__struct_fields__[_NOT_COUNTED:] if name not in _BY_CHANGES}
 
 
 def _day(day: int, events: int, figures: Figures) -> RehearsedDayAnswer:
