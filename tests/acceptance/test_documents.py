@@ -66,10 +66,10 @@ def refusal(tmp_path: Path, text: str, name: str = "shop.yaml") -> str:
 def test_every_format_says_the_same(tmp_path: Path, text: str, name: str) -> None:
     found = read(tmp_path, text, name)
     [rule] = found.rules
-    assert (rule.bus, rule.name, rule.rule.owner) == ("shop", "rewards", "team-a")
-    assert b"1.10" in bytes(rule.rule.pattern)
-    assert json.loads(bytes(rule.rule.pattern)) == {"type": ["order.paid"], "data": {"total": [{"numeric": [">=", 1.1]}]}}
-    assert rule.rule.start is not None
+    assert (rule.bus, rule.name, rule.said.owner) == ("shop", "rewards", "team-a")
+    assert b"1.10" in bytes(rule.said.pattern)
+    assert json.loads(bytes(rule.said.pattern)) == {"type": ["order.paid"], "data": {"total": [{"numeric": [">=", 1.1]}]}}
+    assert rule.said.start is not None
     assert [bus.retention.asked for bus in found.buses] == [{"max_age_s": 86400}]
 
 

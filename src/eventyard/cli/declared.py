@@ -8,8 +8,9 @@ schedule (it has `emit` alone), a bus (it has a `retention`), or all kinds by th
      "detectors": [{"name": "car-sold", "on": {}, ...}]}
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal, NoReturn, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Generic, Literal, NoReturn, Protocol, TypeVar
 
 import msgspec
 
@@ -46,53 +47,47 @@ class DeclaredBus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retention: Retention = Retention()
 
 
-class Placed(msgspec.Struct, frozen=True):
-    """What stands on some bus under a name. `members` is its document as it was written, without name and bus."""
+class Owned(Protocol):
+    @property
+    def owner(self) -> str: ...
+
+
+Said = TypeVar("Said", bound=Owned)
+_Kind = Literal["rules", "detectors", "expectations", "schedules"]
+
+
+class Placed(msgspec.Struct, Generic[Said], frozen=True):
+    """What stands on some bus under a name. `members` is its document as it was written, without name and bus; `said` the same, read."""
 
     where: str
+    kind: str
     bus: str
     name: str
     members: dict[str, Any]
+    said: Said
 
     @property
     def called(self) -> str:
         return f"{self.bus}/{self.name}"
 
-
-class DeclaredRule(Placed, frozen=True):
-    rule: rules.Rule
-
     @property
     def owner(self) -> str:
-        return self.rule.owner
+        return self.said.owner
 
 
-class DeclaredDetector(Placed, frozen=True):
-    detector: Detector
+DeclaredRule = Placed[rules.Rule]
+DeclaredDetector = Placed[Detector]
+DeclaredExpectation = Placed[Expectation]
+DeclaredSchedule = Placed[schedules.Schedule]
 
-    @property
-    def owner(self) -> str:
-        return self.detector.owner
-
-
-class DeclaredExpectation(Placed, frozen=True):
-    expectation: Expectation
-
-    @property
-    def owner(self) -> str:
-        return self.expectation.owner
-
-
-class DeclaredSchedule(Placed, frozen=True):
-    schedule: schedules.Schedule
-
-    @property
-    def owner(self) -> str:
-        return self.schedule.owner
-
-
-Read = TypeVar("Read")
-Named = TypeVar("Named", DeclaredRule, DeclaredDetector, DeclaredExpectation, DeclaredSchedule)
+_PARSED: Mapping[_Kind, Callable[[bytes], Any]] = MappingProxyType(
+    {
+        "rules": lambda text: rules.parse(text)[0],
+        "detectors": detector_document.parse,
+        "expectations": expectation_document.parse,
+        "schedules": lambda text: schedules.parse(text)[0],
+    }
+)
 
 
 class Declared(msgspec.Struct, frozen=True):
@@ -107,7 +102,7 @@ class Declared(msgspec.Struct, frozen=True):
         return {bus.name for bus in self.buses} | {one.bus for one in self.placed}
 
     @property
-    def placed(self) -> list[DeclaredRule | DeclaredDetector | DeclaredExpectation | DeclaredSchedule]:
+    def placed(self) -> list[Placed[Any]]:
         """All that stands on some bus."""
         return [*self.rules, *self.detectors, *self.expectations, *self.schedules]
 
@@ -119,47 +114,24 @@ class Declared(msgspec.Struct, frozen=True):
 def read(found: Iterable[Document], *, bus: str, owner: str) -> Declared:
     """`bus` and `owner` are for rules that name none; a rule that names another owner than a given one is refused."""
     buses: dict[str, tuple[str, DeclaredBus]] = {}
-    named: dict[tuple[str, str], DeclaredRule] = {}
-    detectors: dict[tuple[str, str], DeclaredDetector] = {}
-    expectations: dict[tuple[str, str], DeclaredExpectation] = {}
-    timed: dict[tuple[str, str], DeclaredSchedule] = {}
+    named: dict[_Kind, dict[tuple[str, str], Placed[Any]]] = {kind: {} for kind in _PARSED}
     for part in _parts(found, bus):
-        match part.kind:
-            case "rules":
-                _add(named, _rule(part, owner), part)
-            case "detectors":
-                _add(detectors, _detector(part, owner), part)
-            case "expectations":
-                _add(expectations, _expectation(part, owner), part)
-            case "schedules":
-                _add(timed, _schedule(part, owner), part)
-            case "buses":
-                declared = _bus(part)
-                if declared.name in buses:
-                    where = buses[declared.name][0]
-                    _refuse(part.where, f"found the bus {declared.name} a second time; it stands in {where}")
-                buses[declared.name] = (part.where, declared)
-    return Declared(
-        [declared for _, declared in buses.values()],
-        list(named.values()),
-        list(detectors.values()),
-        list(expectations.values()),
-        list(timed.values()),
-    )
-
-
-def _add(named: dict[tuple[str, str], Named], one: Named, part: "_Part") -> None:
-    if (before := named.get((one.bus, one.name))) is not None:
-        _refuse(part.where, f"found the {part.kind.removesuffix('s')} {one.called} a second time; it stands in {before.where}")
-    named[one.bus, one.name] = one
-
-
-_Kind = Literal["buses", "rules", "detectors", "expectations", "schedules"]
+        if part.kind == "buses":
+            declared = _bus(part)
+            if declared.name in buses:
+                _refuse(part.where, f"found the bus {declared.name} a second time; it stands in {buses[declared.name][0]}")
+            buses[declared.name] = (part.where, declared)
+        else:
+            one = _read(part, part.kind, owner)
+            if (before := named[part.kind].get((one.bus, one.name))) is not None:
+                _refuse(part.where, f"found the {one.kind} {one.called} a second time; it stands in {before.where}")
+            named[part.kind][one.bus, one.name] = one
+    return Declared([declared for _, declared in buses.values()], **{kind: list(ones.values()) for kind, ones in named.items()})
 
 
 class _Part(msgspec.Struct, frozen=True):
     where: str
-    kind: _Kind
+    kind: Literal["buses"] | _Kind
     members: dict[str, Any]
     bus: str
     owner: str = ""
@@ -207,7 +179,7 @@ def _collected(document: Document, bus: str) -> Iterator[_Part]:
             yield _Part(f"{where}, {name}/{index}", name, item, bus, owner)
 
 
-_KINDS: tuple[_Kind, ...] = ("buses", "rules", "detectors", "expectations", "schedules")
+_KINDS: tuple[Literal["buses"] | _Kind, ...] = ("buses", *_PARSED)
 
 
 def _bus(part: _Part) -> DeclaredBus:
@@ -220,30 +192,14 @@ def _bus(part: _Part) -> DeclaredBus:
     return declared
 
 
-def _rule(part: _Part, owner: str) -> DeclaredRule:
-    return DeclaredRule(*_read(part, owner, "rule", lambda text: rules.parse(text)[0]))
-
-
-def _detector(part: _Part, owner: str) -> DeclaredDetector:
-    return DeclaredDetector(*_read(part, owner, "detector", detector_document.parse))
-
-
-def _expectation(part: _Part, owner: str) -> DeclaredExpectation:
-    return DeclaredExpectation(*_read(part, owner, "expectation", expectation_document.parse))
-
-
-def _schedule(part: _Part, owner: str) -> DeclaredSchedule:
-    return DeclaredSchedule(*_read(part, owner, "schedule", lambda text: schedules.parse(text)[0]))
-
-
-def _read(part: _Part, owner: str, kind: str, parse: Callable[[bytes], Read]) -> tuple[str, str, str, dict[str, Any], Read]:
-    """Where it stands, its bus and name, the document as it was written, and the same, read."""
+def _read(part: _Part, kinds: _Kind, owner: str) -> Placed[Any]:
+    kind = kinds.removesuffix("s")
     name, bus, where = _placed(part, kind)
     members = _members(part, owner, where)
     try:
         rules.check_name(name, what=kind)
         rules.check_name(bus, what="bus")
-        return where, bus, name, members, parse(msgspec.json.encode(members))
+        return Placed(where, kind, bus, name, members, _PARSED[kinds](msgspec.json.encode(members)))
     except Refused as error:
         _refuse(where, str(error))
 

@@ -132,8 +132,7 @@ def _step(path: Path, document: dict[str, Any], present: "Present") -> "Step":
     from eventyard.cli import declared, documents, planning  # noqa: PLC0415 - heavy, see the package
 
     wanted = declared.read(documents.read_all([str(path)]), bus=document.get("bus", "default"), owner="")
-    named = [(bus.name, None) for bus in wanted.buses] + [(rule.name, rule.bus) for rule in wanted.rules]
-    named += [(one.name, one.bus) for one in (*wanted.detectors, *wanted.expectations, *wanted.schedules)]
+    named = [*((bus.name, None) for bus in wanted.buses), *((one.name, one.bus) for one in wanted.placed)]
     if named != [(document["name"], document.get("bus"))]:
         raise Failure(
             f"{path}: found another name, bus or document than was to be edited", advice="eventyard apply makes several"

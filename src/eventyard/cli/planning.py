@@ -110,9 +110,9 @@ def _bus_step(declared: DeclaredBus, present: "Bus | None") -> Step:
 
 
 def _rule_step(declared: DeclaredRule, present: "Rule | None", *, takes_over: bool) -> Step:
-    wanted = differences.document_of(declared.rule)
+    wanted = differences.document_of(declared.said)
     if present is None:
-        summary = f"{bytes(declared.rule.pattern).decode()} -> {_target(wanted['target'])}"
+        summary = f"{bytes(declared.said.pattern).decode()} -> {_target(wanted['target'])}"
         return Step(Act.CREATE, "rule", declared.bus, declared.name, document=declared.members, summary=summary)
     before = differences.document_shown(present)
     _check_owner(declared, before, takes_over=takes_over)
@@ -125,10 +125,10 @@ def _rule_step(declared: DeclaredRule, present: "Rule | None", *, takes_over: bo
 
 
 def _schedule_step(declared: DeclaredSchedule, present: "Schedule | None", *, takes_over: bool) -> Step:
-    wanted = differences.schedule_of(declared.schedule)
+    wanted = differences.schedule_of(declared.said)
     if present is None:
-        when = declared.schedule.cron or declared.schedule.at or f"every {declared.schedule.every_s:g} s"
-        summary = f"{when} -> {declared.schedule.emit.type}"
+        when = declared.said.cron or declared.said.at or f"every {declared.said.every_s:g} s"
+        summary = f"{when} -> {declared.said.emit.type}"
         return Step(Act.CREATE, "schedule", declared.bus, declared.name, document=declared.members, summary=summary)
     before = differences.schedule_shown(present)
     _check_owner(declared, before, takes_over=takes_over)
@@ -136,9 +136,9 @@ def _schedule_step(declared: DeclaredSchedule, present: "Schedule | None", *, ta
 
 
 def _detector_step(declared: DeclaredDetector, present: "Detector | None", *, takes_over: bool) -> Step:
-    wanted = differences.detector_document(declared.detector)
+    wanted = differences.detector_document(declared.said)
     if present is None:
-        summary = f"{', '.join(declared.detector.emit.types)} when {bytes(declared.detector.when).decode()} turns"
+        summary = f"{', '.join(declared.said.emit.types)} when {bytes(declared.said.when).decode()} turns"
         return Step(Act.CREATE, "detector", declared.bus, declared.name, document=declared.members, summary=summary)
     before = differences.detector_shown(present)
     _check_owner(declared, before, takes_over=takes_over)
@@ -147,7 +147,7 @@ def _detector_step(declared: DeclaredDetector, present: "Detector | None", *, ta
 
 
 def _expectation_step(declared: DeclaredExpectation, present: "Expectation | None", *, takes_over: bool) -> Step:
-    expectation, wanted = declared.expectation, differences.expectation_document(declared.expectation)
+    expectation, wanted = declared.said, differences.expectation_document(declared.said)
     if present is None:
         waits = (
             f"{bytes(expectation.expect).decode()} within {expectation.within_s:g} s after {bytes(expectation.after).decode()}"
@@ -161,7 +161,7 @@ def _expectation_step(declared: DeclaredExpectation, present: "Expectation | Non
 
 
 def _check_fixed(
-    kind: str, declared: Placed, wanted: Mapping[str, Any], before: Mapping[str, Any], fields: tuple[str, ...]
+    kind: str, declared: Placed[Any], wanted: Mapping[str, Any], before: Mapping[str, Any], fields: tuple[str, ...]
 ) -> None:
     """What cannot be changed: the server would refuse half-way."""
     for field in fields:
@@ -174,7 +174,7 @@ def _check_fixed(
 
 def _changed(
     kind: Literal["detector", "expectation", "schedule"],
-    declared: Placed,
+    declared: Placed[Any],
     before: Mapping[str, Any],
     wanted: Mapping[str, Any],
     version: int,
@@ -190,17 +190,11 @@ def _target(target: dict[str, Any]) -> str:
     return "its queue" if "queue" in target else str(target.get("http", {}).get("url", ""))
 
 
-def _check_owner(
-    declared: DeclaredRule | DeclaredDetector | DeclaredExpectation | DeclaredSchedule,
-    before: Mapping[str, Any],
-    *,
-    takes_over: bool,
-) -> None:
-    kind = type(declared).__name__.removeprefix("Declared").lower()
+def _check_owner(declared: Placed[Any], before: Mapping[str, Any], *, takes_over: bool) -> None:
     if before["owner"] not in {"", declared.owner} and not takes_over:
         raise Failure(
-            f'{declared.where}: found the {kind} {declared.called} there, and it belongs to "{before["owner"]}"',
-            advice=f"give the {kind} another name, or add --take-over",
+            f'{declared.where}: found the {declared.kind} {declared.called} there, and it belongs to "{before["owner"]}"',
+            advice=f"give the {declared.kind} another name, or add --take-over",
         )
 
 
@@ -242,7 +236,7 @@ def _deletions(declared: Declared, present: Present, pruned: frozenset[str]) -> 
 
 def _other_deletions(
     kind: Literal["detector", "expectation", "schedule"],
-    declared: Sequence[Placed],
+    declared: Sequence[Placed[Any]],
     present: Mapping[str, Mapping[str, Any]],
     pruned: frozenset[str],
 ) -> Iterator[Step]:

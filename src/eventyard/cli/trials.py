@@ -88,7 +88,7 @@ def _rules(found: "Sequence[Document]", bus: str) -> list[Trial]:
     from eventyard.cli import declared  # noqa: PLC0415 - heavy, see the package
 
     return [
-        Trial(rule.bus, rule.name, bytes(rule.rule.pattern), is_named=True)
+        Trial(rule.bus, rule.name, bytes(rule.said.pattern), is_named=True)
         for rule in declared.read(found, bus=bus, owner="").rules
     ]
 
