@@ -2,6 +2,7 @@
 
     python benchmarks/detectors.py --observations 100000 --keys 1000000 --holds 100000
 
+`expected`: likewise, of ten expectations; each pair of events opens and meets one, and that is told or not.
 `observed`: batches of 100, published in process to the embedded engine with its fsyncs, of which each event feeds one of ten detectors; beside
 the same without a detector. `keys`: one detector that knows so many, the process's memory, and how long a new process takes to be ready. `holds`: so many
 holds that end within one second, while single events are published one after the other; beside the same without.
@@ -31,7 +32,7 @@ from eventyard.core.emitter import EmitterTally, Kept
 from eventyard.core.event import Event
 from eventyard.core.origin import Origin
 from eventyard.engines.sqlite import SqliteEngine
-from tests.support.builders import Stepped, put_detector
+from tests.support.builders import Stepped, put_detector, put_expectation
 
 DETECTORS = 10
 BATCH = 100
@@ -50,6 +51,9 @@ def main() -> None:
     for count in (0, DETECTORS):
         with tempfile.TemporaryDirectory() as folder:
             tell({"case": "observed", "detectors": count} | observed(Path(folder), count, given.observations))
+    for outcomes in ((), ("missed",), ("missed", "met")):
+        with tempfile.TemporaryDirectory() as folder:
+            tell({"case": "expected", "told": outcomes} | expected(Path(folder), outcomes, given.observations))
     with tempfile.TemporaryDirectory() as folder:
         tell({"case": "keys"} | known_keys(Path(folder), given.keys))
     with tempfile.TemporaryDirectory() as folder:
@@ -99,6 +103,33 @@ def observed(folder: Path, detectors: int, count: int) -> dict[str, Any]:
     edges = sum(counts.get("rises", 0) + counts.get("falls", 0) for counts in bus.state.emitters.tallies.values())
     bus.engine.close()
     return {"per_s": round(count / took_s), "cpu_us": round(used_s / count * 1e6, 1), "edges": edges}
+
+
+def expected(folder: Path, outcomes: Sequence[str], count: int) -> dict[str, Any]:
+    """Events by twos: what opens an expectation of a key of its own, and what it waits for, which every fiftieth time does not come. Ten
+    expectations that tell these outcomes; none of them: no expectation.
+    """
+    bus, emit = opened(folder), {outcome: {"type": outcome} for outcome in outcomes}
+    for number in range(DETECTORS if outcomes else 0):
+        after, expect = {"type": [f"measured.{number}"]}, {"type": [f"answered.{number}"]}
+        bus.do(put_expectation(f"x{number}", after=after, expect=expect, within_s=60, emit=emit))
+    made = list(batches(_by_twos(count)))
+    began_s, used_s = time.perf_counter(), time.process_time()
+    for batch in made:
+        published(bus, batch)
+    took_s, used_s = time.perf_counter() - began_s, time.process_time() - used_s
+    met = sum(counts.get("met", 0) for counts in bus.state.emitters.tallies.values())
+    bus.engine.close()
+    return {"per_s": round(count / took_s), "cpu_us": round(used_s / count * 1e6, 1), "met": met}
+
+
+def _by_twos(count: int) -> Iterator[Event]:
+    for number in range(count):
+        key = number // 2
+        event = observation(number, key % 10, key, 20)
+        is_answer = number % 2 and key % 50
+        attributes = {"id": f"e{number}", "source": "/sensors", "type": f"answered.{key % 10}", "subject": f"k{key}"}
+        yield events.make(attributes, {"value": 20, "unit": "celsius"}) if is_answer else event
 
 
 def known_keys(folder: Path, count: int) -> dict[str, Any]:
