@@ -25,7 +25,7 @@ from eventyard.core.errors import EventyardError, NotFound, Unavailable
 from eventyard.core.grants import Demands, Ledger, demanded
 from eventyard.core.hosts import Hosts, HostsDraft
 from eventyard.core.pattern.index import Index
-from eventyard.core.rule import RuleRecord
+from eventyard.core.rule import RuleRecord, Status
 from eventyard.core.system import DEFAULT_BUS, SYSTEM_BUS
 from eventyard.inbox import Done, Inbox, Ticket
 from eventyard.metering import Meter
@@ -123,7 +123,8 @@ class Writer:
             for bus in loaded:
                 self._hold_bus(bus)
             return
-        if not loaded:
+        is_new = not loaded
+        if is_new:
             self._found(incarnation())
             loaded = self._engine.load()
         for bus in loaded:
@@ -131,6 +132,8 @@ class Writer:
         if DEFAULT_BUS not in self.numbers:
             self.run_now(SYSTEM_BUS, CreateBus(DEFAULT_BUS, incarnation()))
         self._release_all()
+        if not is_new:
+            self._hosts.begin_empty(self._time.work_ms)
         self._is_open = True
 
     def _start_clock(self, loaded: list[Loaded]) -> None:
@@ -445,8 +448,9 @@ class Writer:
 
 
 def _pushed_to(record: RuleRecord) -> str | None:
+    """What a rule has under way while it is being deleted counts for its host until that has ended."""
     http = record.rule.target.http
-    return None if http is None or record.is_deleted else http.url
+    return None if http is None or record.status is Status.DELETED else http.url
 
 
 def _is_of_system_bus(finished: tuple[Changes, Index]) -> bool:

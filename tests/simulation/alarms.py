@@ -33,16 +33,16 @@ class Alarms:
     def copy(self) -> "Alarms":
         return copy.deepcopy(self)
 
-    def take(self, changes: Changes, documents: Mapping[int, Any], deleted: set[int]) -> None:
-        """A commit. `deleted`: rules that are gone, or going, after it."""
+    def take(self, changes: Changes, own: Iterable[int], documents: Mapping[int, Any], deleted: set[int]) -> None:
+        """A commit. `own`: the positions of what the bus says in it of itself. `deleted`: rules that are gone, or going, after it."""
         rows = [*changes.puts, *(move.now for move in changes.moves)]
         of_others = [row for row in rows if not documents[row.position]["type"].startswith("io.eventyard.")]
         died = self._deaths(changes, of_others)
         for row in died.values():
             self.owed[row.rule] += 1
         self._note_causes(changes, of_others)
-        for event in changes.events:
-            document = documents[event.position]
+        for position in own:
+            document = documents[position]
             if document["type"] in STATES:
                 self._take_state(document["type"], document["data"], changes.time.work_ms)
             elif document["type"] == bus_events.DELIVERY_DEADLETTERED:

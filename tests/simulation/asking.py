@@ -30,6 +30,11 @@ class Asker:
         writer = self._house.writer
         return writer.states.get(writer.numbers.get(bus, -1))
 
+    def _life(self, bus: str) -> str:
+        """The incarnation of the bus; of none, where it is not there."""
+        state = self._state(bus)
+        return "none" if state is None else state.record.incarnation
+
     def _record(self, bus: str, name: str) -> RuleRecord | None:
         state = self._state(bus)
         return state.by_name.get(name) if state is not None else None

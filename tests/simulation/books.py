@@ -36,8 +36,9 @@ class Handed(msgspec.Struct):
     `at_ms` is true time, `bus_ms` what the bus took it for; `ends_ms`: when its lease ends; `replay`: as what replay it came. Of a push: `answered_ms`, `status` and what that means for its rule, once the house got the answer (0: none came). Of a receive:
     `lease` numbers it; `acknowledged_ms` and `rejected_ms`, when that was first said; `freed_ms`, from when it may be handed out again
     because its consumer said so; `is_settled`, whether an acknowledgement was answered ok; `is_uncounted`, whether the attempt counts not.
-    `is_redriven`: somebody asked for the dead letters of its rule since. `head_before`: where the log ended before its lease was given, which of a batch
-    may be a while ago.
+    `is_redriven`: somebody asked for the dead letters of its rule since. `head_before`: where the log ended before its lease was given, which may be a while ago where it
+    `has_waited`: for others of its batch, a token, or an expression. `is_forwarded`: it was brought to another bus. `requests`: how often a push was sent, a second time with another token. `offers`: the kinds
+    of replies that came back with answers that mean that it is delivered, empty for none.
     """
 
     incarnation: str
@@ -61,7 +62,10 @@ class Handed(msgspec.Struct):
     is_settled: bool = False
     is_uncounted: bool = False
     is_redriven: bool = False
-    is_batched: bool = False
+    has_waited: bool = False
+    is_forwarded: bool = False
+    requests: int = 1
+    offers: list[str] = []
     head_before: int | None = None
 
     @property
@@ -82,6 +86,8 @@ class Books:
         self.buses: set[str] = set()
         self.buses_deleting: set[str] = set()
         self.buses_deleted: set[str] = set()
+        self.unshaped: set[tuple[object, bytes]] = set()
+        """What rule and event an evaluator said that it cannot evaluate for."""
         self._submitted: dict[tuple[str, str, str], set[bytes]] = {}
 
     def submit(self, incarnation: str, event: Event) -> None:

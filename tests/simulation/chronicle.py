@@ -75,7 +75,8 @@ def read(bus: BusLedger) -> dict[int, RuleLife]:
     chronicle = _Chronicle(bus)
     for position in range(1, bus.head + 1):
         document = bus.documents[position]
-        chronicle.take(position, document["type"], document.get("data"))
+        if bus.is_own(position):
+            chronicle.take(position, document["type"], document.get("data"))
     return chronicle.rules
 
 
@@ -87,7 +88,7 @@ class _Chronicle:
     def take(self, position: int, kind: str, data: Any) -> None:
         if kind == bus_events.RULE_CREATED:
             self.rules[position] = self._created(position, data)
-        elif kind.startswith("io.eventyard.") and "uid" in data and not kind.startswith(OF_OTHERS):
+        elif "uid" in data and not kind.startswith(OF_OTHERS):
             self._edit(self.rules[data["uid"]], position, kind, data)
 
     def _edit(self, rule: RuleLife, position: int, kind: str, data: Any) -> None:

@@ -6,6 +6,8 @@ import random
 from typing import Any
 
 from eventyard.core.rule import RuleRecord
+from tests.simulation.logins import OAUTH2
+from tests.simulation.shapes import SHAPES
 from tests.simulation.world import HOUR_MS
 
 BUSES = ("default", "default", "default", "second", "third")
@@ -13,6 +15,9 @@ TYPES = ("car.sold", "car.repaired", "order.paid")
 RULES = ("rewards", "stock", "mail", "audit", "billing")
 HOSTS = ("alpha", "beta", "gamma")
 SECRETS = ("whsec_b25lIG9mIHR3bywgaW4gdGhlIHNpbXVsYXRpb24=", "whsec_dGhlIG90aGVyIG9mIHRoZSB0d28sIGp1c3QgYXMgZ29vZA==")
+LOGIN = "login"
+"""A part of the address of a target that wants a token."""
+
 SIGNED = {"alpha": SECRETS[:1], "beta": SECRETS, "gamma": ()}
 """What pushes to a host are signed with, so that a target knows without the rule."""
 
@@ -34,10 +39,15 @@ class Documents:
         self._batched_share = rng.choice((0.0, 0.3, 0.9))
         self._capped_share = rng.choice((0.0, 0.1, 0.5))
         self._guarded_share = rng.choice((0.0, 0.3, 0.9))
+        self._carried_share = rng.choice((0.0, 0.0, 0.2, 0.5))
+        self._replied_share = rng.choice((0.0, 0.3, 0.9))
+        self._shaped_share = rng.choice((0.0, 0.0, 0.3, 0.9))
+        self._asked_share = rng.choice((0.0, 0.0, 0.3, 0.9))
+        self._login_share = rng.choice((0.0, 0.0, 0.3, 0.9))
 
-    def write(self, name: str, before: RuleRecord | None, start: Any) -> bytes:
-        """A document for the rule `name`, which mostly keeps the order that it has."""
-        target = self._target(name)
+    def write(self, name: str, life: str, before: RuleRecord | None, start: Any) -> bytes:
+        """A document for the rule `name`, which mostly keeps the order that it has. `life`: its bus's, of which its address tells."""
+        target = self._target(name, life)
         document: dict[str, Any] = {"pattern": self.pattern(), "target": target, "delivery": self._delivery(before, target)}
         if start is not None:
             document["start"] = start
@@ -45,9 +55,9 @@ class Documents:
             document["replay"] = self._rng.choice(("allow", "mark", "refuse"))
         return json.dumps(document).encode()
 
-    def simple(self, name: str) -> bytes:
+    def simple(self, name: str, life: str) -> bytes:
         """All events of clients, pushed, from now on."""
-        target = self._pushed(name)
+        target = self._pushed(name, life)
         delivery = {"answers": _answers(target)}
         document = {"pattern": {"source": [{"prefix": "/client/"}]}, "target": target, "delivery": delivery}
         return json.dumps(document).encode()
@@ -74,18 +84,29 @@ class Documents:
             ("latest", "earliest", {"position": rng.randint(1, head + 1)}, {"position": recent}, {"time": moment.isoformat()})
         )
 
-    def _target(self, name: str) -> dict[str, Any]:
+    def _target(self, name: str, life: str) -> dict[str, Any]:
         rng = self._rng
         if rng.random() < self._pulled_share:
             return {"queue": {"lease_s": rng.choice((1, 5, 30)), "max_leases": rng.choice((1, 3, 10_000))}}
-        return self._pushed(name)
+        if rng.random() < self._carried_share:
+            return {"bus": {"name": rng.choice((*BUSES, "nowhere"))}}
+        return self._pushed(name, life)
 
-    def _pushed(self, name: str) -> dict[str, Any]:
-        host = self._rng.choice(HOSTS)
-        http: dict[str, Any] = {"url": f"http://{host}/{name}", "timeout_s": 5}
-        if self._rng.random() < self._batched_share:
-            sizes = {"max_events": self._rng.choice((1, 3, 50)), "max_bytes": self._rng.choice((300, 262_144))}
-            http["batch"] = {**sizes, "wait_s": self._rng.choice((0, 0.5, 5, 30))}
+    def _pushed(self, name: str, life: str) -> dict[str, Any]:
+        rng, host = self._rng, self._rng.choice(HOSTS)
+        http: dict[str, Any] = {"url": f"http://{host}/{name}/{life}", "timeout_s": 5}
+        if rng.random() < self._batched_share:
+            sizes = {"max_events": rng.choice((1, 3, 50)), "max_bytes": rng.choice((300, 262_144))}
+            http["batch"] = {**sizes, "wait_s": rng.choice((0, 0.5, 5, 30))}
+        else:
+            http["reply"] = rng.random() < self._replied_share
+            if rng.random() < self._shaped_share:
+                shape = rng.choice(sorted(SHAPES))
+                http |= {"transform": SHAPES[shape], "url": f"{http['url']}/{shape}"}
+        if rng.random() < self._asked_share:
+            http["handshake"] = rng.choice(("preferred", "required"))
+        if host != "gamma" and rng.random() < self._login_share:  # There a 401 may mean that it is delivered.
+            http |= {"auth": {"oauth2": OAUTH2}, "url": f"{http['url'].replace(life, life + '/' + LOGIN)}"}
         if SIGNED[host]:
             http["signing"] = {"secrets": [{"secret": secret} for secret in SIGNED[host]]}
         return {"http": http}

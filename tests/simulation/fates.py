@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from eventyard.core.delivery import Delivery, Reason, State, decode_note
+from eventyard.core.delivery import Delivery, Reason, State, decode_note, delivery_id
 from tests.simulation.books import Books, Handed
 from tests.simulation.chronicle import RuleLife
 from tests.simulation.ledger import BusLedger
 from tests.simulation.reading import key_of
+from tests.simulation.shapes import made, shape_of
 
 
 class Fates:
@@ -58,11 +59,20 @@ class Fates:
         is_shown = {
             Reason.ANSWER: any(one.meaning == "dead" for one in handed),
             Reason.REJECTED: any(one.rejected_ms is not None for one in handed),
-            Reason.ATTEMPTS: bool(handed) and row.attempts >= min(_policies(rule, "max_attempts")),
-            Reason.AGE: bool(handed),
+            Reason.ATTEMPTS: (bool(handed) or _wants_token(rule)) and row.attempts >= min(_policies(rule, "max_attempts")),
+            Reason.AGE: bool(handed) or _wants_token(rule),
+            Reason.TRANSFORM: self._is_unshaped(rule, row),
         }
         if not is_shown.get(Reason(reason), False):
             self._bus.fail(f"{row} is dead without a reason that shows: {handed}")
+
+    def _is_unshaped(self, rule: RuleLife, row: Delivery) -> bool:
+        """Whether there is a transform of the rule that makes nothing of the event, or of which that was said."""
+        event, incarnation = self._bus.log[row.position], self._bus.record.incarnation
+        identity = delivery_id(incarnation, row.rule, row.position, row.run)
+        shapes = {shape_of(document["target"].get("http", {}).get("url", "")) for _, document in rule.versions} - {""}
+        is_said = ((self._bus.record.number, row.rule), event.json) in self._books.unshaped
+        return is_said or any(made(shape, self._bus.documents[row.position], identity) is None for shape in shapes)
 
     # Discarded
 
@@ -104,6 +114,11 @@ class Fates:
         """It died after it was last handed out, so it was dead for no longer than since then."""
         least_ms = min(int(keep.dead_letters_s * 1000) for keep in self._bus.kept)
         return not handed or row.at_ms - handed[-1].bus_ms > least_ms
+
+
+def _wants_token(rule: RuleLife) -> bool:
+    """Whether its attempts may fail before anything is sent."""
+    return any("oauth2" in str(document["target"]) for _, document in rule.versions)
 
 
 def _policies(rule: RuleLife, name: str) -> list[Any]:

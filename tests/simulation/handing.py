@@ -6,14 +6,18 @@ nothing of that key goes past it.
 
 from eventyard.core.delivery import Delivery, State
 from tests.simulation.books import Books, Handed, HandedKey
+from tests.simulation.consents import Consents
 from tests.simulation.ledger import BusLedger, Ledger
+from tests.simulation.rates import Rates
 from tests.simulation.reading import Key, key_of
 
 
 class Gate:
-    def __init__(self, books: Books, ledger: Ledger) -> None:
+    def __init__(self, books: Books, ledger: Ledger, rates: Rates) -> None:
         self._books = books
-        self._ledger = ledger
+        self.ledger = self._ledger = ledger
+        self._rates = rates
+        self.consents = Consents(rates.world)
         self._first: dict[tuple[str, int, int, Key], int] = {}
         self._replayed: dict[tuple[str, int, int], int] = {}
         self.out_of_order: set[HandedKey] = set()
@@ -25,6 +29,8 @@ class Gate:
         bus = self._ledger.of(incarnation)
         if bus is not None:
             self._given[incarnation, delivery.key] = bus.head_before
+            self._rates.take(bus, delivery)
+            self.consents.check(bus, bus.rules[delivery.rule], delivery)
 
     def hand(self, handed: Handed) -> None:
         bus = self._ledger.of(handed.incarnation)
@@ -32,13 +38,17 @@ class Gate:
             return
         row = bus.rows.get(handed.key)
         handed.head_before = bus.head_before
-        if handed.is_batched:
+        if handed.has_waited:
             handed.head_before = self._given[handed.incarnation, handed.key]
             if row is not None and row.state is State.DISCARDED:
                 return  # What is under way is not called back, and what gathers is.
         if row is None or not _is_leased_by(row, handed):
             bus.fail(f"somebody was handed what is not leased so: {handed}, {row}")
             return
+        if handed.is_pulled:
+            self._rates.take(bus, row)
+        else:
+            handed.lease = row.leases
         _check_given_out(bus, row, handed.head_before)
         _check_mark(bus, row, handed)
         self._check_pace(bus, row, handed)

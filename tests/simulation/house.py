@@ -21,6 +21,7 @@ from eventyard.core.clock import BusTime
 from eventyard.core.commands import Command, Lease
 from eventyard.core.delivery import delivery_id
 from eventyard.core.errors import EventyardError, Unavailable
+from eventyard.core.handshake import ORIGIN_DEFAULT
 from eventyard.core.hosts import HostBudget, Hosts
 from eventyard.core.loss import Losses, Verified
 from eventyard.core.record import Stand
@@ -32,17 +33,23 @@ from eventyard.engines.sqlite.connection import PAGE_BYTES, Synchronous
 from eventyard.engines.sqlite.ids import Layout
 from eventyard.engines.sqlite.marks import MarkFile
 from eventyard.gathering import Gathered
+from eventyard.handshakes import Handshakes
 from eventyard.keeper import Keeper
 from eventyard.ports import Engine, Footprint
 from eventyard.retaining import RetentionStage
 from eventyard.scrubber import Scrubber
+from eventyard.tokens import TokenTransport
 from eventyard.writer import Writer
 from tests.simulation.audit import audit
 from tests.simulation.books import Books, BrokenPromise
 from tests.simulation.disk import Disk, DiskMarks, DiskVFS
 from tests.simulation.explained import check_explained
+from tests.simulation.forwards import WatchedForwarder
 from tests.simulation.handing import Gate
 from tests.simulation.ledger import Ledger
+from tests.simulation.rates import Rates
+from tests.simulation.replies import check_commit, check_replies
+from tests.simulation.shapes import Evaluator
 from tests.simulation.targets import Targets
 from tests.simulation.world import SimulatedClock, World
 
@@ -68,9 +75,10 @@ class Parts(msgspec.Struct, frozen=True):
 class WatchedEngine:
     """An engine whose commits are written into the ledger, and whose next one can be told to fail before it keeps anything."""
 
-    def __init__(self, engine: Engine, ledger: Ledger) -> None:
+    def __init__(self, engine: Engine, ledger: Ledger, hops_max: int) -> None:
         self._engine = engine
         self._ledger = ledger
+        self._hops_max = hops_max
         self.next_error: EventyardError | None = None
 
     @property
@@ -119,6 +127,9 @@ class WatchedEngine:
             self._ledger.doubt(batch)
             raise
         self._ledger.take(batch)
+        for changes in batch:
+            if changes.bus in self._ledger.buses:
+                check_commit(self._ledger.buses[changes.bus], changes, self._hops_max)
 
     def reader(self) -> AbstractContextManager[View]:
         return self._engine.reader()
@@ -131,6 +142,7 @@ class _WatchedDispatch(Dispatch):
     """Tells the gate when it was given each lease, which may be some time before its push, and the targets what a batch is made of: it does not say so itself."""
 
     gate: Gate
+    targets: Targets
 
     def take(self, bus: BusRecord, leases: Sequence[Lease]) -> None:
         for lease in leases:
@@ -138,8 +150,7 @@ class _WatchedDispatch(Dispatch):
         super().take(bus, leases)
 
     def _send_batch(self, gathered: Gathered[Any]) -> None:
-        targets = self._transport
-        assert isinstance(targets, Targets)
+        targets = self.targets
         bus, deliveries = gathered.pushes[0].bus, [push.lease.delivery for push in gathered.pushes]
         ids = [delivery_id(bus.incarnation, one.rule, one.position, one.run) for one in deliveries]
         targets.gathered[batch_id(ids)] = [
@@ -154,6 +165,8 @@ class House:
 
     writer: Writer
     dispatch: Dispatch
+    forwarder: WatchedForwarder
+    handshakes: Handshakes
     backfill: BackfillStage
     consumers: Consumers
     keeper: Keeper
@@ -165,14 +178,18 @@ class House:
         self.world = world
         self.books = books
         self.ledger = Ledger(world)
-        self.gate = Gate(books, self.ledger)
-        self.targets = Targets(world, self.gate, self._now)
+        self.hops_max = world.rng.choice((1, 2, 4))
+        self._parts = parts
+        self._budget = self._draw_budget()
+        self.rates = Rates(world, self.ledger)
+        self.gate = Gate(books, self.ledger, self.rates)
+        self.evaluator = Evaluator(world, books)
+        self.targets = Targets(world, self.gate, self.evaluator, self._now)
         self.clock = SimulatedClock(world)
         self.disk = Disk()
         self.is_up = False
         self.is_watched = world.seed % 3 == 2 if parts.is_watched is None else parts.is_watched
         self._engine_name = engine_name
-        self._parts = parts
         self._memory = MemoryEngine()
         self._vfs: DiskVFS | None = None
         self._sqlite: SqliteEngine | None = None
@@ -188,7 +205,7 @@ class House:
         """Start the process. False where the disk let it down; then it may be tried again."""
         self.world.life += 1
         try:
-            self.engine = WatchedEngine(self._parts.wrap(self._open_engine()), self.ledger)
+            self.engine = WatchedEngine(self._parts.wrap(self._open_engine()), self.ledger, self.hops_max)
             self._build()
             self._check_whole()
             self.ledger.settle_doubts(self.engine.load(), self.engine.view)
@@ -227,22 +244,33 @@ class House:
 
     def _build(self) -> None:
         chance = random.Random(self.world.rng.getrandbits(32))
-        self.dispatch = _WatchedDispatch(self.targets, self._now, self._wake, chance)
-        self.dispatch.gate = self.gate
-        self.targets.gathered = {}
+        transport = TokenTransport(self.targets, lambda: self.clock.monotonic_ms() / 1000)
+        self.dispatch = _WatchedDispatch(transport, self._now, self._wake, chance, expressions=self.evaluator)
+        self.dispatch.gate, self.dispatch.targets = self.gate, self.targets
+        self.targets.restart()
         self.consumers = Consumers(self._wake)
-        self.writer = self._parts.writer(self.engine, self.clock, self.dispatch, self.consumers, hosts=self._hosts())
+        self.forwarder = WatchedForwarder(self._submit_carried, self._now, chance, self._wake)
+        self.forwarder.watch(self.world, self.gate, self.books, self.ledger)
+        receivers = (self.dispatch, self.consumers, self.forwarder)
+        self.writer = self._parts.writer(self.engine, self.clock, *receivers, hosts=self._hosts(), hops_max=self.hops_max)
+        self.handshakes = Handshakes(self.writer.states, self._submit, transport, self._now, ORIGIN_DEFAULT)
         self.backfill = BackfillStage(self.engine, self.writer.states, self._submit)
         self.keeper = Keeper(self.writer.states, self._submit, self._now)
         self.scrubber = Scrubber(self.engine, self.writer.states, self.clock.monotonic_ms)
         self.retention = RetentionStage(self.engine, self.writer.states, self._submit, self._now)
 
     def _hosts(self) -> Hosts:
-        """What the operator of this life allows to one host."""
+        """What the operator of this life allows to one host: mostly what the last one did."""
+        if self.world.rng.random() < 0.3:
+            self._budget = self._draw_budget()
+        self.rates.restart(self._budget)
+        return Hosts(self._budget)
+
+    def _draw_budget(self) -> HostBudget:
         if not self._parts.has_budgets:
-            return Hosts(HostBudget())
+            return HostBudget()
         rng = self.world.rng
-        return Hosts(HostBudget(rng.choice((None, None, 1, 5)), rng.choice((None, None, 2, 50))))
+        return HostBudget(rng.choice((None, None, 1, 5)), rng.choice((None, None, 2, 50)))
 
     def crash(self) -> None:
         """The process dies between two instructions; its page cache lives on in the operating system."""
@@ -272,6 +300,9 @@ class House:
     def _submit(self, number: int, command: Command, done: Callable[[Any], None]) -> None:
         self.writer.submit_own(number, command, done)
 
+    def _submit_carried(self, bus: str, command: Command, done: Callable[[Any], None], *, size: int = 0) -> None:
+        self.writer.submit(bus, command, done, size=size)
+
     # One bounded step of a stage
 
     def step_writer(self) -> bool:
@@ -281,13 +312,15 @@ class House:
         self.scrubber.step()
         if any(self.engine.damaged(number) for number in self.writer.states):
             raise BrokenPromise("the scrubber took whole events for damaged ones")
-        return any([self.backfill.step(), self.keeper.step(), self.retention.step(), self.dispatch.step()])
+        began = [self.backfill.step(), self.keeper.step(), self.handshakes.step(), self.retention.step(), self.dispatch.step()]
+        return any(began)
 
     def audit(self, *, is_at_rest: bool) -> None:
         audit(self.engine.load(), self.engine.view, self.books, self.ledger, is_at_rest=is_at_rest)
         for number, state in self.writer.states.items():
             if number:
                 bus = self.ledger.buses[number]
+                check_replies(bus, self.books, self.hops_max, is_at_rest=is_at_rest)
                 check_explained(self.engine.view, state, bus, self.books, self.writer.now(), is_at_rest=is_at_rest)
 
     def check_reload(self) -> None:

@@ -32,7 +32,7 @@ class BusLedger:
 
     `floors`: by position, the floor before and after the commit that brought it; `clocks`, the latest time read by then. `live`: where a run
     judged as it came. `kept`: what the bus was ever told to keep. `replayed`: by rule and run, the pattern that narrows a replay; `opened_ms`,
-    when one began, in true time. `pushed`: rules that push or did. `died`: what was a dead letter at any time. `steps`: every commit; `detectors`:
+    when one began, in true time. `pushed`: rules that push or did. `edited`: rules that the last commit changed. `died`: what was a dead letter at any time. `steps`: every commit; `detectors`:
     which there ever were, and whether they are there; `rests_until_ms`: as in `Step`.
     """
 
@@ -54,6 +54,7 @@ class BusLedger:
         self.opened_ms: dict[tuple[int, int], int] = {}
         self.head_before = 0
         self.pushed: set[int] = set()
+        self.edited: set[int] = set()
         self.died: set[Key] = set()
         self.told = Told()
         self.alarms = Alarms()
@@ -73,6 +74,11 @@ class BusLedger:
 
     def fail(self, text: str) -> None:
         raise BrokenPromise(f"bus {self.record.incarnation}: {text}")
+
+    def is_own(self, position: int) -> bool:
+        """Whether the bus says it there of itself. What another one said a rule may have brought here, and this one's own round a circle."""
+        document = self.documents[position]
+        return bool(document["type"].startswith("io.eventyard.") and document["id"] == f"{self.record.incarnation}-{position}")
 
     def is_live_at(self, uid: int, run: int, position: int) -> bool:
         """Whether the run judged the event in the very step that accepted it."""
@@ -96,7 +102,8 @@ class BusLedger:
             self._move(move)
         self._take_rules(changes.rules, head)
         self._take_backfills(changes.backfills, now_ms)
-        self.alarms.take(changes, self.documents, {uid for uid, record in self.rules.items() if record.is_deleted})
+        own = [event.position for event in changes.events if self.is_own(event.position)]
+        self.alarms.take(changes, own, self.documents, {uid for uid, record in self.rules.items() if record.is_deleted})
         self._raise_floor(changes.floor, clock_ms)
         time, (rests_ms, may_rest_ms) = changes.time, self.rests_until_ms
         self.steps.append(Step(head + 1, self.head, time.time_ms, time.work_ms, self.floor, rests_ms, may_rest_ms))
@@ -114,11 +121,11 @@ class BusLedger:
         self.log_bytes += len(event.json)
         self.log[event.position] = event
         document = self.documents[event.position] = json.loads(event.json)
-        if document["type"].startswith("io.eventyard."):
+        if self.is_own(event.position):
             self.told.take(event.position, event.accepted_ms, document["type"], document["data"])
-        if document["type"] == "io.eventyard.detector.created":
+        if document["type"] == "io.eventyard.detector.created" and self.is_own(event.position):
             self.detectors[event.position] = True
-        elif document["type"] == "io.eventyard.detector.deleted":
+        elif document["type"] == "io.eventyard.detector.deleted" and self.is_own(event.position):
             self.detectors[document["data"]["uid"]] = False
 
     def begin_life(self, work_ms: int) -> None:
@@ -148,6 +155,7 @@ class BusLedger:
     def _take_rules(self, records: Sequence[RuleRecord], head: int) -> None:
         """A rule that is live in the same run before and after a step was live for all of it; it may leave only at its end."""
         before = dict(self.rules)
+        self.edited = {record.uid for record in records}
         self.rules.update((record.uid, record) for record in records)
         self.pushed.update(record.uid for record in records if not record.is_pulled)
         if self.head == head:

@@ -77,7 +77,7 @@ class Movers(Asker):
         if state is not None and there:
             name = self._rng.choice(there)
             before = self._house.ledger.buses[state.record.number].rules[state.tombstones[name].uid]
-            document = self._documents.write(name, None, "resume")
+            document = self._documents.write(name, self._life(bus), None, "resume")
             if self._rng.random() < 0.7:
                 document = msgspec.json.encode(msgspec.structs.replace(before.rule, start="resume"))
             self._ask(bus, PutRule(name, *rule.parse(document)), self._noting(bus, bus_events.RULE_CREATED, name))

@@ -27,6 +27,7 @@ from eventyard.inbox import Ticket
 from eventyard.ports import Engine
 from eventyard.writer import Writer
 from tests.simulation.batch_mutants import BATCH_MUTANTS
+from tests.simulation.delivery_mutants import DELIVERY_MUTANTS
 from tests.simulation.explain_mutants import EXPLAIN_MUTANTS
 from tests.simulation.house import EngineName, Parts
 from tests.simulation.queue_mutants import QUEUE_MUTANTS
@@ -158,6 +159,10 @@ class Mutant(msgspec.Struct, frozen=True):
     engines: tuple[EngineName, ...] = ("memory", "sqlite")
 
 
+CORE_MUTANTS: Mapping[str, Callable[[], AbstractContextManager[object]]] = MappingProxyType(
+    {**QUEUE_MUTANTS, **RUN_MUTANTS, **TROUBLE_MUTANTS, **EXPLAIN_MUTANTS, **BATCH_MUTANTS, **DELIVERY_MUTANTS}
+)
+
 MUTANTS: Mapping[str, Mutant] = MappingProxyType(
     {
         "synchronous-normal": Mutant(Parts(synchronous="NORMAL", marks=lambda _: NoMarks()), engines=("sqlite",)),
@@ -172,10 +177,7 @@ MUTANTS: Mapping[str, Mutant] = MappingProxyType(
         ),
         "keep-cut-answers": Mutant(Parts(writer=KeepsCutAnswers)),
         "lease-before-released": Mutant(Parts(writer=LeasesBeforeReleased), engines=("memory",)),
-        **{
-            name: Mutant(patch=patch, engines=("memory",))
-            for name, patch in {**QUEUE_MUTANTS, **RUN_MUTANTS, **TROUBLE_MUTANTS, **EXPLAIN_MUTANTS, **BATCH_MUTANTS}.items()
-        },
+        **{name: Mutant(patch=patch, engines=("memory",)) for name, patch in CORE_MUTANTS.items()},
         **{name: Mutant(patch=patch) for name, patch in STORE_MUTANTS.items()},
         **{
             name: Mutant(Parts(is_watched=True), patch, engines=("memory",))

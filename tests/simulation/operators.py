@@ -10,6 +10,7 @@ from tests.simulation.asking import Asker, shown
 from tests.simulation.books import BrokenPromise
 from tests.simulation.documents import BUSES, HOSTS, RULES, Documents
 from tests.simulation.house import House
+from tests.simulation.logins import MOODS as LOGIN_MOODS
 from tests.simulation.targets import MOODS
 
 
@@ -24,11 +25,11 @@ class Operators(Asker):
         bus, name = self._rng.choice(BUSES), self._rng.choice(RULES)
         before = self._record(bus, name)
         start = self._place(bus) if self._rng.random() < (0.8 if before is None else 0.1) else None
-        document = self._documents.write(name, before, start)
+        document = self._documents.write(name, self._life(bus), before, start)
         self._put(bus, name, document)
 
     def put_simple_rule(self, bus: str) -> None:
-        self._put(bus, "mail", self._documents.simple("mail"))
+        self._put(bus, "mail", self._documents.simple("mail", self._life(bus)))
 
     def _put(self, bus: str, name: str, document: bytes) -> None:
         self._ask(bus, PutRule(name, *rule.parse(document)), self._noting(bus, RULE_CREATED, name))
@@ -74,6 +75,15 @@ class Operators(Asker):
         host, mood = self._rng.choice(HOSTS), self._rng.choice(MOODS)
         self._house.world.note(f"target {host} is {mood}")
         self._house.targets.moods[host] = mood
+
+    def change_login(self) -> None:
+        """The token server is in another mood, or forgets what it gave."""
+        logins = self._house.targets.logins
+        if self._rng.random() < 0.4:
+            logins.revoke()
+        else:
+            logins.mood = self._rng.choice(LOGIN_MOODS)
+            self._house.world.note(f"the token server is {logins.mood}")
 
     # Answers
 

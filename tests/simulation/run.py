@@ -86,6 +86,9 @@ def _small_limits(world: World) -> Iterator[None]:
         "DEAD_LETTERS_TOLD_EVERY_MS": rng.choice((5_000, 60_000)),
         "TROUBLE_EVENTS_PER_STEP": rng.choice((1, 3, 100)),
         **_limits_of_watching(world.seed),
+        "REPLY_BYTES_MAX": 2_000,
+        "REPLIES_PER_STEP_BYTES": rng.choice((100, 8 * 1024 * 1024)),
+        "HANDSHAKES_UNDER_WAY_MAX": rng.choice((1, 64)),
     }
     with (
         mock.patch.multiple(limits, **small),

@@ -56,6 +56,7 @@ class Story:
         rare: list[Act] = [
             *(producers.repeat, producers.conflict, operators.delete_rule, operators.pause_rule, operators.resume_rule),
             *(operators.create_bus, operators.delete_bus, operators.change_mood, operators.change_mood),
+            operators.change_login,
             *(crowd.repeat, crowd.forget, crowd.hurry),
             *(movers.redrive, movers.redrive_skipped, movers.purge, movers.skip, movers.set_retention),
             *(movers.seek, movers.replay, movers.end_replay, movers.resume_rule),
@@ -191,7 +192,7 @@ class Story:
         """Heal everything, and wait until nothing is owed any more."""
         self._world.note("the world heals")
         self._house.targets.moods.clear()
-        self._house.targets.is_healed = True
+        self._house.targets.heal()
         self._open_surely()
         self._house.engine.next_error = None
         wait_ms, before, since_ms = 100, "", self._world.now_ms
@@ -239,7 +240,7 @@ class Story:
         return bool(paused)
 
     def _is_at_rest(self) -> bool:
-        return not self._owed() and self._house.dispatch.under_way == 0
+        return not self._owed() and self._house.dispatch.under_way == self._house.forwarder.under_way == 0
 
     def _owed(self) -> list[str]:
         """What is parked behind a dead letter waits for somebody to do something about that."""

@@ -222,6 +222,7 @@ def test_consent_outlives_a_restart(house: Asking) -> None:
     house.step()
     assert not house.sent
     house.publish(2)
+    house.pass_ms(1_000)
     assert house.methods == ["POST"]
 
 

@@ -139,6 +139,25 @@ def test_who_waits_for_the_rate_wakes_the_writer_when_the_next_may_go(house: Gua
     assert house.sent == 1
 
 
+def test_restarts_in_a_row_send_no_more_than_the_rate(house: Guarded) -> None:
+    house.rule(rate_per_s=2)
+    house.publish(20)
+    sent = house.answer_all(204)
+    for _ in range(10):
+        house.restarted()
+        assert house.sent == 0
+        house.pass_ms(600)
+        sent += house.answer_all(204)
+    assert sent == 1 + 10
+
+
+def test_a_rule_that_is_put_after_a_restart_may_go_at_once(house: Guarded) -> None:
+    house.restarted()
+    house.rule(rate_per_s=0.01)
+    house.publish(1)
+    assert house.sent == 1
+
+
 def test_a_rule_at_its_rate_keeps_no_other_waiting(house: Guarded) -> None:
     house.rule(rate_per_s=1)
     house.rule("other")
@@ -556,9 +575,16 @@ class Crowded(Guarded):
 
     def __init__(self, concurrency: int | None = None, rate_per_s: float | None = None) -> None:
         super().__init__()
-        self.writer = Writer(self.engine, self.clock, self.dispatch, hosts=Hosts(HostBudget(concurrency, rate_per_s)))
-        self.writer.open(lambda: "life0")
+        self.budget = HostBudget(concurrency, rate_per_s)
+        self.restarted()
+        self.pass_ms(1_000)
+
+    def restarted(self) -> None:
+        self.dispatch = Dispatch(self.transport, self._now, self._wake, random.Random(1))
+        self.writer = Writer(self.engine, self.clock, self.dispatch, hosts=Hosts(self.budget))
+        self.writer.open(lambda: "life1")
         self.keeper = Keeper(self.writer.states, self.writer.submit_own, self._now)
+        self.quiet()
 
     def rules_sent(self) -> list[str]:
         return [dict(request.headers)["eventyard-rule"] for request, _ in self.transport.sent]
@@ -611,6 +637,20 @@ def test_rules_share_the_rate_of_their_host() -> None:
         sent += house.answer_all(204)
     assert sent == 21
     assert {house.counts(name)[State.DELIVERED] for name in ("one", "two")} == {10, 11}
+
+
+def test_restarts_in_a_row_send_a_host_no_more_than_its_rate() -> None:
+    house = Crowded(rate_per_s=2)
+    for name in ("one", "two"):
+        house.rule(name)
+    house.publish(20)
+    sent = house.answer_all(204)
+    for _ in range(10):
+        house.restarted()
+        assert house.sent == 0
+        house.pass_ms(600)
+        sent += house.answer_all(204)
+    assert sent == 1 + 10
 
 
 def test_what_was_under_way_at_a_restart_takes_room_no_more() -> None:

@@ -145,7 +145,7 @@ class BusState:
         self.unwell = {health.rule for health in loaded.health if health.is_unwell}
         """Those of them of which a success is news."""
         self.emitters = EmitterState(loaded.emitters, loaded.emitter_tallies, loaded.kept_due_ms)
-        self.protection = Protection(self.health)
+        self.protection = Protection(self.health, loaded.head, loaded.time.work_ms)
         self.schedules = ScheduleBook(loaded.schedules, loaded.record.incarnation)
         self._apply_backfills(loaded.backfills)
         for record in sorted(loaded.rules, key=lambda record: record.uid):

@@ -65,6 +65,9 @@ class Hosts:
         self._named = dict(named or {})
         self._hosts: dict[str, _Host] = {}
         self._of_rules: dict[RuleKey, str] = {}
+        self._urls: dict[RuleKey, str | None] = {}
+        self._empty_ms: int | None = None
+        """The work time at which all buckets were empty."""
         self._lines: set[str] = set()
         """Hosts that somebody waits for."""
 
@@ -76,16 +79,25 @@ class Hosts:
 
     def follow(self, key: RuleKey, url: str | None, leased: int) -> None:
         """The rule pushes to `url` (None: it does not push, or is gone), with so many under way."""
-        host = host_of(url) if url is not None and self.has_budgets else None
+        if not self.has_budgets:
+            return
+        if url is None:
+            self._urls.pop(key, None)
+        else:
+            self._urls[key] = url
+        host = None if url is None else host_of(url)
         before = self._of_rules.get(key)
         if before is not None and before != host:
             self._leave(key, before)
         if host is None or not self._budget(host).is_bound:
             return
         if host not in self._hosts:
-            self._hosts[host] = _Host(self._budget(host))
+            self._hosts[host] = _Host(self._budget(host), bucket=self._bucket())
         self._of_rules[key] = host
         self.say(key, leased)
+
+    def _bucket(self) -> Bucket | None:
+        return None if self._empty_ms is None else Bucket(0.0, self._empty_ms)
 
     def _budget(self, host: str) -> HostBudget:
         return self._named.get(host, self._default)
@@ -98,6 +110,10 @@ class Hosts:
             line.pop(key, None)
         found.called.discard(key)
         del self._of_rules[key]
+
+    def is_followed(self, key: RuleKey, url: str | None) -> bool:
+        """Whether the rule is known to push to `url`. It is not in the step that gives it this address."""
+        return self._urls.get(key) == url
 
     def host(self, key: RuleKey) -> str | None:
         """The host of the rule, where that has a budget."""
@@ -112,6 +128,12 @@ class Hosts:
             found.leased[key] = leased
 
     # Leases
+
+    def begin_empty(self, work_ms: int) -> None:
+        """After a start: of what went out just before, to whatever host, nothing is known, so none has anything of its rate left."""
+        self._empty_ms = work_ms
+        for host in self._hosts.values():
+            host.bucket = Bucket(0.0, work_ms)
 
     def room(self, host: str, work_ms: int) -> int:
         """How many more deliveries may go there now."""

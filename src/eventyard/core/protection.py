@@ -6,7 +6,8 @@ learns and grants is laid over the committed guards and kept when the step is co
 and costs one look.
 
 Guards live in memory. What of them outlives a restart is what the log was told: a breaker that was told to be open begins half-open, with a probe.
-So a restart neither floods a target that is away nor trusts what is long past.
+And buckets begin empty, as if the last delivery had gone out just then. So a restart neither floods a target that is away, nor goes beyond a rate, nor trusts
+what is long past.
 
 A rule that may not go on before some time is set aside until then (`Due.hold`), so that nobody looks at it meanwhile.
 """
@@ -23,7 +24,7 @@ from eventyard.core.delivery import LEASED, STOPPED, Delivery, Note, Reason
 from eventyard.core.due import Due
 from eventyard.core.health import Health
 from eventyard.core.hosts import HostsDraft
-from eventyard.core.rule import RuleRecord
+from eventyard.core.rule import RuleRecord, Status
 
 BUSY = frozenset({408, 425, 429})
 """Answers below 500 by which a target says that it cannot take the request now. By every other it shows that it is there."""
@@ -103,9 +104,13 @@ _UNTIL_WOKEN = 2**62
 class Protection:
     """The guards of one bus. The writer alone changes them; other threads look single ones up."""
 
-    def __init__(self, healths: Mapping[int, Health]) -> None:
-        """After a start: what was told to be open is probed."""
+    def __init__(self, healths: Mapping[int, Health], head: int = 0, work_ms: int = 0) -> None:
+        """After a start, at `work_ms` and with the log ending at `head`: what was told to be open is probed, and no rule that was there has anything of its
+        rate left, since nobody knows what went out just before.
+        """
         self._guards: dict[int, Guard] = {}
+        self._head = head
+        self._since_start = Guard(Bucket(0.0, work_ms))
         self.watched: set[int] = set()
         """Rules of which what goes well is counted: their breakers have counted failures."""
         self.opened: set[int] = set()
@@ -116,10 +121,11 @@ class Protection:
         """Rules that stand in line for their host (`hosts`)."""
         for uid, health in healths.items():
             if health.is_open_told:
-                self._set(uid, Guard(breaker=Breaker(Place.OPEN, openings=1)), is_watched=True)
+                guard = Guard(self._since_start.bucket, Breaker(Place.OPEN, openings=1))
+                self._set(uid, guard, is_watched=True)
 
     def guard(self, uid: int) -> Guard:
-        return self._guards.get(uid, _UNGUARDED)
+        return self._guards.get(uid) or (self._since_start if uid <= self._head else _UNGUARDED)
 
     def held(self, record: RuleRecord, leased: int, work_ms: int) -> Held | None:
         """As `Guard.held`, with what the host of its target has room for."""
@@ -151,7 +157,8 @@ class Protection:
 
     def keep(self, record: RuleRecord, guard: Guard, work_ms: int) -> None:
         is_watched = guard.is_watched(record, work_ms)
-        if guard.bucket is None and not is_watched and guard.quiet_until_ms <= work_ms:
+        is_untouched = guard.bucket is None or guard.bucket is self._since_start.bucket
+        if is_untouched and not is_watched and guard.quiet_until_ms <= work_ms:
             self._forget(record.uid)
         else:
             self._set(record.uid, guard, is_watched=is_watched)
@@ -250,7 +257,9 @@ class ProtectionDraft:
         return left if room.host is None or self._hosts is None else min(left, self._hosts.left(room.host))
 
     def _open(self, record: RuleRecord) -> _Room | None:
-        """None where nothing but its concurrency bounds it."""
+        """None where nothing but its concurrency bounds it. A rule whose address is new in this step waits for the next: its host is counted from then on."""
+        if self._hosts is not None and not self._hosts.hosts.is_followed((self._bus, record.uid), _url_of(record)):
+            return _Room(record, 0, 0, None)
         host = self._hosts.hosts.host((self._bus, record.uid)) if self._hosts is not None else None
         is_known = record.uid in self._learnt or record.uid in self._own
         if host is None and not is_known and not self._committed.is_guarded(record):
@@ -327,6 +336,11 @@ class ProtectionDraft:
             due.hold(record.uid, _UNTIL_WOKEN)
         else:
             due.release(record.uid)
+
+
+def _url_of(record: RuleRecord) -> str | None:
+    http = record.rule.target.http
+    return None if http is None or record.status is Status.DELETED else http.url
 
 
 def _was_sent(note: Note) -> bool:
