@@ -14,7 +14,7 @@ import msgspec
 
 from eventyard import backfill as backfill_stage
 from eventyard import retaining
-from eventyard.core import backfilling, bus_events, intents, machine, runs, settling
+from eventyard.core import backfilling, bus_events, intents, machine, replying, runs, settling
 from eventyard.core.changes import Backfill, Filter, Intent
 from eventyard.core.commands import EndReplay, Replay, Settle
 from eventyard.core.delivery import Reason, State
@@ -43,6 +43,7 @@ def _keep_the_old_run() -> AbstractContextManager[object]:
 
 def _late_verdicts_count() -> AbstractContextManager[object]:
     def settle_all(draft: Draft, command: Settle) -> list[Any]:
+        replying.prefetch(draft, command.settlements)
         return [settling._settle(draft, settlement, {}) for settlement in command.settlements]
 
     return mock.patch.dict(machine._STEPS, {Settle: settle_all})

@@ -129,7 +129,7 @@ def _record(number: int, text: bytes | None) -> BusRecord:
 
 
 class _Log:
-    """One bus's log on the way through it. Below the floor only what is owed is left; a deleted bus's log is being taken away."""
+    """One bus's log on the way through it. Below the floor only what is owed is left; a deleted bus's log is being taken away, and nobody reads it."""
 
     def __init__(self, record: BusRecord, head: int, floor: int, gaps: list[tuple[int, int]]) -> None:
         self.number = record.number
@@ -175,7 +175,7 @@ def _event_faults(connection: apsw.Connection, logs: list[_Log], progress: Progr
             yield f"there is an event of a bus {places.bus(place)} that is not there"
             continue
         yield from log.step(places.position(place))
-        if event_rows.checksum(place, accepted_ms, digest, json) != written:
+        if not log.is_deleted and event_rows.checksum(place, accepted_ms, digest, json) != written:
             yield f'bus "{log.name}": event {places.position(place)} is not what was written'
     for log in logs:
         yield from log.end()
