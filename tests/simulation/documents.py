@@ -32,15 +32,16 @@ ANSWERS: dict[str, dict[str, str]] = {
 class Documents:
     """The shares are drawn from the seed, so that some stories are all queues and some all lanes."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, *, is_alone: bool) -> None:
+        """`is_alone`: no event comes of another by a rule, so that a log can be read for what its detectors heard."""
         self._rng = rng
         self._ordered_share = rng.choice((0.1, 0.5, 0.9))
         self._pulled_share = rng.choice((0.1, 0.5, 0.9))
         self._batched_share = rng.choice((0.0, 0.3, 0.9))
         self._capped_share = rng.choice((0.0, 0.1, 0.5))
         self._guarded_share = rng.choice((0.0, 0.3, 0.9))
-        self._carried_share = rng.choice((0.0, 0.0, 0.2, 0.5))
-        self._replied_share = rng.choice((0.0, 0.3, 0.9))
+        self._carried_share = 0.0 if is_alone else rng.choice((0.0, 0.0, 0.2, 0.5))
+        self._replied_share = 0.0 if is_alone else rng.choice((0.0, 0.3, 0.9))
         self._shaped_share = rng.choice((0.0, 0.0, 0.3, 0.9))
         self._asked_share = rng.choice((0.0, 0.0, 0.3, 0.9))
         self._login_share = rng.choice((0.0, 0.0, 0.3, 0.9))

@@ -23,6 +23,7 @@ from eventyard.core.delivery import delivery_id
 from eventyard.core.errors import EventyardError, Unavailable
 from eventyard.core.handshake import ORIGIN_DEFAULT
 from eventyard.core.hosts import HostBudget, Hosts
+from eventyard.core.limits import HOPS_MAX_DEFAULT
 from eventyard.core.loss import Losses, Verified
 from eventyard.core.record import Stand
 from eventyard.core.view import View
@@ -178,7 +179,8 @@ class House:
         self.world = world
         self.books = books
         self.ledger = Ledger(world)
-        self.hops_max = world.rng.choice((1, 2, 4))
+        self.is_watched = world.seed % 3 == 2 if parts.is_watched is None else parts.is_watched
+        self.hops_max = HOPS_MAX_DEFAULT if self.is_watched else world.rng.choice((1, 2, 4))
         self._parts = parts
         self._budget = self._draw_budget()
         self.rates = Rates(world, self.ledger)
@@ -188,7 +190,6 @@ class House:
         self.clock = SimulatedClock(world)
         self.disk = Disk()
         self.is_up = False
-        self.is_watched = world.seed % 3 == 2 if parts.is_watched is None else parts.is_watched
         self._engine_name = engine_name
         self._memory = MemoryEngine()
         self._vfs: DiskVFS | None = None

@@ -160,7 +160,7 @@ class Mutant(msgspec.Struct, frozen=True):
 
 
 CORE_MUTANTS: Mapping[str, Callable[[], AbstractContextManager[object]]] = MappingProxyType(
-    {**QUEUE_MUTANTS, **RUN_MUTANTS, **TROUBLE_MUTANTS, **EXPLAIN_MUTANTS, **BATCH_MUTANTS, **DELIVERY_MUTANTS}
+    {**QUEUE_MUTANTS, **RUN_MUTANTS, **TROUBLE_MUTANTS, **EXPLAIN_MUTANTS, **BATCH_MUTANTS}
 )
 
 MUTANTS: Mapping[str, Mutant] = MappingProxyType(
@@ -178,6 +178,7 @@ MUTANTS: Mapping[str, Mutant] = MappingProxyType(
         "keep-cut-answers": Mutant(Parts(writer=KeepsCutAnswers)),
         "lease-before-released": Mutant(Parts(writer=LeasesBeforeReleased), engines=("memory",)),
         **{name: Mutant(patch=patch, engines=("memory",)) for name, patch in CORE_MUTANTS.items()},
+        **{name: Mutant(Parts(is_watched=False), patch, engines=("memory",)) for name, patch in DELIVERY_MUTANTS.items()},
         **{name: Mutant(patch=patch) for name, patch in STORE_MUTANTS.items()},
         **{
             name: Mutant(Parts(is_watched=True), patch, engines=("memory",))

@@ -35,7 +35,7 @@ class Story:
         self._world = house.world
         self._rng = house.world.rng
         self._producers = Producers(house)
-        documents = Documents(self._rng)
+        documents = Documents(self._rng, is_alone=house.is_watched)
         self._operators = Operators(house, documents)
         self._movers = Movers(house, documents)
         self._crowd = Crowd(house)
