@@ -1,16 +1,16 @@
-"""Detectors."""
+"""Detectors and expectations."""
 
 EMITTERS_PER_BUS_MAX = 500
-"""Detectors of one bus. An edit asks how they hang together, each with each where every one might hear every other: then half a second."""
+"""Detectors and expectations of one bus. An edit asks how they hang together, each with each where every one might hear every other: then half a second."""
 
 EMITTER_CHAIN_MAX = 8
-"""Detectors one behind the other, each listening to what the one before emits. People who build on edges of edges need two or three."""
+"""Detectors and expectations one behind the other, each listening to what the one before emits. People who build on edges of edges need two or three."""
 
 EMITTED_TYPE_LENGTH_MAX = 256
-"""The type of an event that a detector emits."""
+"""The type of an event that a detector, or an expectation, emits."""
 
 HOLD_S_MAX = 31_536_000
-"""How long a condition may have to hold, and how long ago a key may have been heard of: a year."""
+"""How long a condition may have to hold, or something be waited for, and how long ago a key may have been heard of: a year."""
 
 LATE_BY_S_MAX = 86_400
 """How much later than it happened an observation may come and still count from then: each hold is told so much later."""
@@ -21,7 +21,7 @@ breaks it."""
 
 DETECTOR_KEYS_MAX = 10_000_000
 DETECTOR_KEYS_DEFAULT = 1_000_000
-"""Keys of one detector, of about 300 bytes on the disk each. A key that is no key, a request's id say, would else take the disk."""
+"""Keys of one detector or expectation, of about 300 bytes on the disk each. A key that is no key, a request's id say, would else take the disk."""
 
 DETECTOR_KEY_BYTES_MAX = 512
 """A key, in UTF-8. It is the subject of what the detector emits."""
@@ -35,7 +35,7 @@ DETECTOR_SIGNALS_KEPT = 1_024
 
 DETECTOR_EDGES_PER_S_DEFAULT = 1_000.0
 DETECTOR_EDGES_BURST_S = 10
-"""Edges of one detector, in the long run and, as so many seconds' worth, at once. Past that an edge waits for its turn."""
+"""Edges of one detector, and what one expectation tells as missed, in the long run and, as so many seconds' worth, at once. Past that each waits for its turn."""
 
 KEPT_CACHED_MAX = 50_000
 """Keys of one bus that are kept in memory as they are in the store, at about 600 bytes each: what is observed now is observed again soon."""
