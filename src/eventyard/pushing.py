@@ -13,9 +13,10 @@ from eventyard.core.commands import Lease
 from eventyard.core.delivery import Delivery, delivery_id
 from eventyard.core.errors import SecretLost
 from eventyard.core.reply import RefusedReply, Reply
-from eventyard.core.rule import WITHOUT_EVENT, HttpTarget, RuleRecord
+from eventyard.core.rule import RuleRecord
 from eventyard.core.rule_secrets import BEARER, CLIENT_SECRET, PASSWORD, SIGNING
 from eventyard.core.secret import Secret, context
+from eventyard.core.target import WITHOUT_EVENT, HttpTarget
 from eventyard.core.transform.shaped import Shaped, address
 from eventyard.ports import PushAnswer, PushRequest
 

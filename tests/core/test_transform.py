@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from eventyard.core import limits, rule
 from eventyard.core.errors import InvalidRule
 from eventyard.core.network import parse_url
-from eventyard.core.rule import Alike, HttpTarget, RuleRecord, Status, compiled_transform
+from eventyard.core.rule import Alike, RuleRecord, Status
+from eventyard.core.target import HttpTarget, compiled_transform
 from eventyard.core.transform import TransformFailed
 from eventyard.core.transform.shaped import Shaped, address
 from eventyard.core.transform.template import Compiled

@@ -12,6 +12,8 @@ from tests.simulation.run import Outcome, run
 def main() -> int:
     arguments = _arguments()
     logging.disable(logging.CRITICAL)
+    if arguments.find:
+        return _find()
     mutant = MUTANTS[arguments.mutant] if arguments.mutant else Mutant()
     began = time.monotonic()
     totals = [0, 0, 0]
@@ -32,7 +34,29 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=400, help="acts in each story (default 400)")
     parser.add_argument("--engine", choices=["memory", "sqlite"], default="sqlite")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="break one promise on purpose; this must fail")
+    parser.add_argument(
+        "--find", action="store_true", help="print KNOWN_SEEDS of mutants.py as they are for the story of today"
+    )
     return parser.parse_args()
+
+
+FOUND_STEPS, FOUND_SEEDS_MAX, FOUND_AT_ONCE = 200, 400, 3
+"""As the test of mutants looks for them, and the seeds for which no hint is needed."""
+
+
+def _find() -> int:
+    """The first seed that fails on a mutant with each engine on which it shows."""
+    for name, mutant in sorted(MUTANTS.items()):
+        with mutant.patch():
+            failing = (
+                seed
+                for seed in range(FOUND_SEEDS_MAX)
+                if all(run(seed, FOUND_STEPS, engine, mutant.parts).failure for engine in mutant.engines)
+            )
+            seed = next(failing, None)
+        if seed is None or seed > FOUND_AT_ONCE:
+            print(f'        "{name}": {seed},', flush=True)  # noqa: T201
+    return 0
 
 
 def _show(count: int, seeds: int, totals: list[int], outcome: Outcome, took_s: float) -> None:

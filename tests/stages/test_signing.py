@@ -10,10 +10,10 @@ import pytest
 
 from eventyard.core import handout
 from eventyard.core.errors import InvalidRule
-from eventyard.core.rule import HttpTarget
 from eventyard.core.rule_secrets import secrets_of
 from eventyard.core.secret import Secret
 from eventyard.core.signature import Signing
+from eventyard.core.target import HttpTarget
 from tests.support.builders import an_event
 from tests.support.sealing import FIRST, LIMIT_S, SECOND, THIRD, TOKEN, Place, told
 

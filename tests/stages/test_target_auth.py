@@ -10,9 +10,9 @@ import pytest
 
 from eventyard.core import handout, limits
 from eventyard.core.errors import ForbiddenTarget, InvalidRule
-from eventyard.core.rule import HttpTarget
 from eventyard.core.rule_secrets import secrets_of
 from eventyard.core.secret import Secret
+from eventyard.core.target import HttpTarget
 from tests.support.builders import an_event
 from tests.support.sealing import LIMIT_S, Place, told
 

@@ -8,7 +8,7 @@ import pytest
 from eventyard.bus import Eventyard
 from eventyard.core import limits
 from eventyard.core.errors import ForbiddenTarget, InvalidRequest, NotFound, Overloaded
-from eventyard.core.rule import HttpTarget
+from eventyard.core.target import HttpTarget
 from eventyard.engines.memory import MemoryEngine
 from eventyard.serve import SystemClock
 from tests.support.builders import ScriptedTransport, a_rule_document, an_event

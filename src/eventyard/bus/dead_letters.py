@@ -17,7 +17,8 @@ from eventyard.core.changes import ALL_DEAD, BusRecord, Filter
 from eventyard.core.commands import Purge, Redrive, Redriven, Skip
 from eventyard.core.delivery import Key, parse_delivery_id
 from eventyard.core.errors import InvalidRequest, NotFound, Overloaded
-from eventyard.core.rule import HttpTarget, RuleRecord, check_http
+from eventyard.core.rule import RuleRecord
+from eventyard.core.target import HttpTarget, check_http
 from eventyard.core.transform import TransformFailed
 from eventyard.core.transform.shapes import facts
 from eventyard.core.view import View

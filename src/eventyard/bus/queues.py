@@ -8,7 +8,8 @@ from eventyard.consumers import Claim, Consumers, Granted, RuleKey
 from eventyard.core.commands import Lease, Settle, Settlement
 from eventyard.core.delivery import RELEASED, Note, Reason, is_lease_token, lease_tokens
 from eventyard.core.errors import InvalidRequest, Stale, StaleLease
-from eventyard.core.rule import QueueTarget, RuleRecord
+from eventyard.core.rule import RuleRecord
+from eventyard.core.target import QueueTarget
 from eventyard.core.verdict import Dead, Delivered, GivenBack, Renewed, Retry, Verdict
 
 

@@ -12,7 +12,8 @@ from eventyard.core.commands import DeleteRule, EndReplay, PutRule, Replay, Rule
 from eventyard.core.errors import InvalidRule, NotFound
 from eventyard.core.network import Policy
 from eventyard.core.pattern import language
-from eventyard.core.rule import HttpTarget, Place, RuleRecord
+from eventyard.core.rule import Place, RuleRecord
+from eventyard.core.target import HttpTarget
 from eventyard.history import ReplayStatus, RuleStatus, replay_status
 
 

@@ -7,7 +7,7 @@ from eventyard import pushing
 from eventyard.bus.asking import Asking
 from eventyard.core import limits, network
 from eventyard.core.errors import InvalidRule, Overloaded
-from eventyard.core.rule import HttpTarget, check_http, compiled_transform
+from eventyard.core.target import HttpTarget, check_http, compiled_transform
 from eventyard.core.transform import TransformFailed
 from eventyard.core.transform.jsonata import Program
 from eventyard.core.transform.shaped import Shaped

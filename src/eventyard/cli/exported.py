@@ -10,8 +10,9 @@ from eventyard.cli import differences
 from eventyard.cli.differences import pattern_of
 from eventyard.core.detector_document import Detector
 from eventyard.core.expectation_document import Expectation
-from eventyard.core.rule import DeliveryPolicy, HttpTarget, QueueTarget, Rule
+from eventyard.core.rule import DeliveryPolicy, Rule
 from eventyard.core.schedule import Emit, Schedule
+from eventyard.core.target import HttpTarget, QueueTarget
 
 if TYPE_CHECKING:
     from eventyard.client import Bus

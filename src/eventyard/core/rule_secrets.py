@@ -6,9 +6,10 @@ from typing import NamedTuple
 import msgspec
 
 from eventyard.core.auth import Auth
-from eventyard.core.rule import HttpTarget, Rule, Target
+from eventyard.core.rule import Rule
 from eventyard.core.secret import Secret, replaced
 from eventyard.core.signature import Signing
+from eventyard.core.target import HttpTarget, Target
 
 SIGNING = "signing/secrets"
 """What a signing secret belongs to within its rule. No header has such a name. Each may take the other's place, so both belong to the same."""

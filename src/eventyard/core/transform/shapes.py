@@ -6,7 +6,8 @@ from eventyard.core import limits
 from eventyard.core.changes import BusRecord
 from eventyard.core.delivery import Delivery, delivery_id
 from eventyard.core.errors import InvalidRule
-from eventyard.core.rule import HttpTarget, RuleRecord, compiled_transform
+from eventyard.core.rule import RuleRecord
+from eventyard.core.target import HttpTarget, compiled_transform
 from eventyard.core.transform import TransformFailed
 from eventyard.core.transform.jsonata import Program
 from eventyard.core.transform.template import Compiled

@@ -8,7 +8,7 @@ from eventyard.bus.dead_letters import Trial
 from eventyard.core import document, limits
 from eventyard.core.changes import ALL_DEAD, Filter
 from eventyard.core.errors import InvalidRequest
-from eventyard.core.rule import HttpTarget
+from eventyard.core.target import HttpTarget
 from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
 from eventyard.surfaces.http.dead_letters import DeathFilter, read_lane
 from eventyard.surfaces.http.schemas import KeyText

@@ -7,8 +7,9 @@ import msgspec
 
 from eventyard.core.errors import InvalidRequest
 from eventyard.core.handshake import Heard
-from eventyard.core.rule import DeliveryPolicy, RuleRecord, StartPosition, Target
+from eventyard.core.rule import DeliveryPolicy, RuleRecord, StartPosition
 from eventyard.core.rule_secrets import shown
+from eventyard.core.target import Target
 from eventyard.history import ProtectionStatus, RuleStatus
 from eventyard.surfaces.http.buses import read_nothing
 from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer

@@ -6,7 +6,7 @@ import msgspec
 
 from eventyard.core import document, strict_json
 from eventyard.core.errors import InvalidRequest
-from eventyard.core.rule import HttpTarget
+from eventyard.core.target import HttpTarget
 from eventyard.core.transform import TransformFailed
 from eventyard.surfaces.http.calls import Answer, Call, NoFields, json_answer
 from eventyard.surfaces.http.schemas import PatternText
