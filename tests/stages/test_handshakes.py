@@ -9,8 +9,8 @@ from eventyard.core.commands import DeleteRule, SetPaused
 from eventyard.core.protection import Hold
 from eventyard.handshakes import Handshakes
 from eventyard.ports import PushRequest
-from tests.stages.test_protection import Guarded
 from tests.support.builders import put_rule
+from tests.support.guarded import Guarded
 
 URL = "http://127.0.0.1:9005/events"
 AGREED = {"webhook-allowed-origin": "*"}
