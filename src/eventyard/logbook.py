@@ -61,6 +61,12 @@ SECRET_LOST = Entry(
     "the secret %(secret)s cannot be opened with the keys in the key file: its rule pushes nothing until it is put again, or the file is back",
 )
 STORE_BEHIND = Entry("writer", "store-behind", logging.ERROR, "this store is only read: %(error)s")
+STORE_DISCARDED = Entry(
+    "store",
+    "store-discarded",
+    logging.WARNING,
+    "the store %(path)s was not closed before the machine stopped, or cannot be read: it is made again from the journal",
+)
 REMOVAL_STUCK = Entry(
     "store",
     "removal-stuck",

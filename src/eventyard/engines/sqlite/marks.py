@@ -159,7 +159,9 @@ class Marks:
         self.sync()
 
     def _tell_unknown(self, standings: Sequence[Standing]) -> None:
-        """A bus that was committed since there are marks, and has none."""
+        """A bus that was committed since there are marks, and has none. Where none are kept none are missed."""
+        if isinstance(self._file, NoMarks):
+            return
         unknown = [bus.name for bus in standings if bus.mark.commits and bus.number not in self.found]
         if unknown and self.is_new:
             logbook.MARKS_MISSING()
