@@ -1,18 +1,21 @@
 """The composition root: the only place that picks an engine, a transport and a clock, and puts a bus together.
 
-`serve` runs a bus as a process of its own; `open_bus` inside another program. Both keep everything in one SQLite file.
+`serve` runs a bus as a process of its own; `open_bus` inside another program. Both keep everything in one SQLite file, unless `serve` is told
+to keep a journal on NATS JetStream.
 """
 
 import asyncio
 import contextlib
 import errno
+import functools
 import gc
 import os
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
 import uvloop
 
 import eventyard
@@ -21,11 +24,13 @@ from eventyard import settings as settings_module
 from eventyard.bus import Eventyard
 from eventyard.bus.figures import Holdings
 from eventyard.core import handshake, limits
-from eventyard.core.errors import InvalidSettings, StorageFailed, StorageFull
+from eventyard.core.errors import InvalidSettings, JournalAway, StorageFailed, StorageFull
 from eventyard.core.hosts import Hosts
 from eventyard.core.network import Policy
-from eventyard.engines.sqlite import DATABASE, SqliteEngine, hold
+from eventyard.core.record import ID_BYTES
+from eventyard.engines.sqlite import DATABASE, REMADE, SqliteEngine, hold, open_remade
 from eventyard.expressions import Evaluators
+from eventyard.ports import Engine
 from eventyard.settings import Settings
 from eventyard.stopping import Stop
 from eventyard.surfaces.http import Certificates, Server, app
@@ -82,11 +87,54 @@ def _cannot_bind(settings: Settings, error: OSError) -> InvalidSettings:
     )
 
 
+ON_DISK = "202 means durable: the event is on disk, and every rule that it matches has its delivery."
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """An engine, where it keeps the bus, in words for a person, and what being accepted means there, asked once it is open."""
+
+    engine: Engine
+    where: str
+    meaning: Callable[[], str]
+
+
+def kept(settings: Settings) -> Kept:
+    """By the engine that the settings choose. Raises `JournalAway`, `InvalidSettings`, `Corrupt`."""
+    folder, servers = Path(settings.data), settings_module.journal_servers(settings)
+    _check_folder(folder, DATABASE if servers else REMADE)
+    if servers:
+        return _journalled(folder, servers, settings.journal_prefix)
+    return Kept(SqliteEngine(str(folder / DATABASE)), f"Data is kept in {folder.resolve()}", lambda: ON_DISK)
+
+
+def _check_folder(folder: Path, unwanted: str) -> None:
+    """What is in the folder is not forgotten because another engine was named."""
+    if (folder / unwanted).exists():
+        whose = "of one machine" if unwanted == DATABASE else "of a journal on NATS"
+        raise InvalidSettings(f"found {folder / unwanted}, the store of a bus {whose}", wanted="another folder", at="data")
+
+
+def _journalled(folder: Path, servers: list[str], prefix: str) -> Kept:
+    from eventyard.engines.nats.engine import NatsEngine  # noqa: PLC0415 - a client that one machine does not need
+    from eventyard.engines.nats.jetstream import JetStreams  # noqa: PLC0415 - as above
+
+    with contextlib.ExitStack() as undo:
+        streams = JetStreams(servers, prefix=prefix)
+        undo.callback(streams.close)
+        store = open_remade(str(folder / REMADE))
+        undo.callback(store.close)
+        leader = f"{socket.gethostname()[:40]}/{os.getpid()}"
+        engine = NatsEngine(streams, store, leader=leader, ids=functools.partial(os.urandom, ID_BYTES))
+        undo.pop_all()
+    where = logbook.without_secrets(", ".join(servers))
+    return Kept(engine, f"The journal is kept by {where}, and what it comes to in {folder.resolve()}", streams.meaning)
+
+
 def compose(
-    path: str,
+    engine: Engine,
     policy: Policy,
+    secrets_key_file: Path,
     *,
-    secrets_key_file: str = "",
     is_pushing: bool = True,
     trace_endpoint: str = "",
     trace_ratio: float = 0.0,
@@ -94,9 +142,8 @@ def compose(
     hosts: Hosts | None = None,
     origin: str = handshake.ORIGIN_DEFAULT,
 ) -> Eventyard:
-    """A bus on the file at `path`, not started. `secrets_key_file`: empty for the one beside it."""
-    vault = KeyFile(Path(secrets_key_file or Path(path).with_name(SECRETS_KEY_FILE)))
-    engine, clock = SqliteEngine(path), SystemClock()
+    """A bus on the engine, not started."""
+    clock = SystemClock()
     tracing = process.tracing(trace_endpoint, trace_ratio)
     return Eventyard(
         engine,
@@ -105,7 +152,7 @@ def compose(
         policy,
         is_pushing=is_pushing,
         tracing=tracing,
-        vault=vault,
+        vault=KeyFile(secrets_key_file),
         expressions=Evaluators(),
         hops_max=hops_max,
         hosts=hosts,
@@ -114,13 +161,13 @@ def compose(
 
 
 async def _serve(settings: Settings, listener: socket.socket, certificates: Certificates | None) -> None:
-    yard = await _taken_up(settings)
+    yard, found = await _taken_up(settings)
     trusted = entrance.issuer(yard, settings)
     stop = Stop(settings.stop_delay_s, settings.drain_s)
     server = Server(
         app(yard, hosts=settings.host_name, is_public=not settings.is_loopback, unready=yard.unready, issuer=trusted),
         drain_s=settings.drain_s,
-        started=lambda: _greet(settings, listener, yard),
+        started=lambda: _greet(settings, listener, yard, found),
         stopping=yard.drain,
         tls=certificates.context if certificates else None,
     )
@@ -136,23 +183,25 @@ async def _serve(settings: Settings, listener: socket.socket, certificates: Cert
     stop.tell_end(unanswered)
 
 
-async def _taken_up(settings: Settings) -> Eventyard:
-    """The bus, started. A disk that has no room for that, or fails, is waited for: a server that ended could only be started again."""
+async def _taken_up(settings: Settings) -> tuple[Eventyard, Kept]:
+    """The bus, started, and where it is kept. A disk that has no room for that, or fails, and servers that are away are waited for: a server
+    that ended could only be started again.
+    """
     while True:
         try:
             return await _started(settings)
-        except (StorageFull, StorageFailed) as error:
+        except (StorageFull, StorageFailed, JournalAway) as error:
             logbook.START_WAITS(every_s=START_AGAIN_S, error=error.detail)
         await asyncio.sleep(START_AGAIN_S)
 
 
-async def _started(settings: Settings) -> Eventyard:
-    path, policy = str(Path(settings.data) / DATABASE), settings_module.policy(settings)
+async def _started(settings: Settings) -> tuple[Eventyard, Kept]:
+    found = await asyncio.to_thread(kept, settings)
     yard = await asyncio.to_thread(
         compose,
-        path,
-        policy,
-        secrets_key_file=settings.secrets_key_file,
+        found.engine,
+        settings_module.policy(settings),
+        Path(settings.secrets_key_file or Path(settings.data) / SECRETS_KEY_FILE),
         is_pushing=settings.dispatch,
         trace_endpoint=settings.trace_endpoint,
         trace_ratio=settings.trace_ratio,
@@ -165,7 +214,7 @@ async def _started(settings: Settings) -> Eventyard:
     except BaseException:
         await yard.stop(0)
         raise
-    return yard
+    return yard, found
 
 
 def _open(yard: Eventyard, settings: Settings) -> None:
@@ -175,14 +224,14 @@ def _open(yard: Eventyard, settings: Settings) -> None:
     yard.begin()
 
 
-def _greet(settings: Settings, listener: socket.socket, yard: Eventyard) -> None:
+def _greet(settings: Settings, listener: socket.socket, yard: Eventyard, found: Kept) -> None:
     host, port = listener.getsockname()[:2]
     url = f"{'https' if settings.tls_certificate else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
     held = yard.holdings()
     process.say(
         f"Eventyard {eventyard.__version__} listens on {url}",
-        f"Data is kept in {Path(settings.data).resolve()}: {_told(held)}",
-        "202 means durable: the event is on disk, and every rule that it matches has its delivery.",
+        f"{found.where}: {_told(held)}",
+        found.meaning(),
         *(() if settings.dispatch else (f"Push is left to workers: eventyard worker --server {url}",)),
         *entrance.warnings(yard, settings, url),
         "Stop with Ctrl-C.",
@@ -214,7 +263,8 @@ async def open_bus(path: str | Path, *, allow_loopback: bool = True) -> AsyncIte
     """
     target = Path(path)
     with hold(target.parent):
-        yard = compose(str(target), Policy(is_loopback_allowed=allow_loopback))
+        policy = Policy(is_loopback_allowed=allow_loopback)
+        yard = compose(SqliteEngine(str(target)), policy, target.with_name(SECRETS_KEY_FILE))
         try:
             await asyncio.to_thread(yard.start)
             yield yard

@@ -43,6 +43,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8410
     data: str = "./eventyard-data"
+    engine: Annotated[str, msgspec.Meta(pattern=r"^(sqlite|(nats|tls)://[^,]+(,[^,]+)*)$")] = "sqlite"
+    """What keeps the bus: `sqlite`, in the data folder; or servers of NATS, comma-separated, which keep its journal."""
+    journal_prefix: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "eventyard"
+    """What the names of all streams begin with, so that several installations can share servers."""
     allow_network: tuple[str, ...] = ()
     """Networks (CIDR) that targets may stand in although they are private or special."""
     drain_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
@@ -204,6 +208,15 @@ def grant_of(settings: Settings, word: str) -> Grant:
         return access.check_grant(grant)
     except Refused as error:
         raise InvalidSettings(error.found, wanted=error.wanted, at=f"jwt-grants.{word}{error.at.replace('/', '.')}") from error
+
+
+def journal_servers(settings: Settings) -> list[str]:
+    """The addresses of the servers that keep the journal; none where one machine keeps the bus. The first says how all are spoken to."""
+    if settings.engine == "sqlite":
+        return []
+    first, *others = settings.engine.split(",")
+    scheme = first.partition("://")[0]
+    return [first, *(other if "://" in other else f"{scheme}://{other}" for other in others)]
 
 
 def hosts(settings: Settings) -> Hosts:

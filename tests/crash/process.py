@@ -26,15 +26,17 @@ class Death(msgspec.Struct, frozen=True):
 
 
 class Server:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, engine: str = "sqlite") -> None:
         self._folder = folder
+        self._engine = engine
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
 
     def start(self, death: Death) -> bool:
         """Start a life, and wait until it listens. False where it died before."""
         runner = [sys.executable, str(RUNNER), death.moment, death.operation, str(death.count)]
-        command = [*runner, "serve", "--port", "0", "--data", str(self._folder), "--drain-s", "0", "--log-level", "error"]
+        kept = ["--data", str(self._folder), "--engine", self._engine]
+        command = [*runner, "serve", "--port", "0", *kept, "--drain-s", "0", "--log-level", "error"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         line = self._process.stdout.readline() if self._process.stdout else ""
         self.url = line.rsplit(" ", 1)[-1].strip()

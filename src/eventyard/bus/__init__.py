@@ -32,7 +32,7 @@ from eventyard.core import handout, handshake, limits, loops, machine, network, 
 from eventyard.core.bus_state import BusState
 from eventyard.core.changes import BusRecord, Retention, StoredEvent
 from eventyard.core.commands import Command, CreateBus, DeleteBus, Published, SetRetention
-from eventyard.core.errors import Damaged, Refused
+from eventyard.core.errors import Damaged, NotLeading, Refused
 from eventyard.core.event import Event
 from eventyard.core.hosts import Hosts
 from eventyard.core.pattern.language import Pattern
@@ -221,6 +221,8 @@ class Eventyard(
         error = self._writer.failed_with
         if isinstance(error, Damaged):
             return [f"a repair: {error.detail}"]
+        if isinstance(error, NotLeading):
+            return [error.detail]
         return ["the disk refuses what is written"] if self._writer.has_failed else []
 
     def holdings(self) -> Holdings:

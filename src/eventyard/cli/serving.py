@@ -15,6 +15,14 @@ def serve(
     data: Annotated[
         str | None, typer.Option("--data", metavar="FOLDER", help="Where the store is kept. [default: ./eventyard-data]")
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            "--engine",
+            metavar="ENGINE",
+            help="sqlite, or the NATS servers that keep the journal: nats://a:4222,b:4222 [default: sqlite]",
+        ),
+    ] = None,
     allow_network: Annotated[
         list[str] | None,
         typer.Option("--allow-network", metavar="CIDR", help="A private network that targets may stand in. May be repeated."),
@@ -100,6 +108,7 @@ def serve(
         "host": host,
         "port": port,
         "data": data,
+        "engine": engine,
         "allow_network": allow_network or None,
         "drain_s": drain_s,
         "stop_delay_s": stop_delay_s,

@@ -38,16 +38,23 @@ class Connection:
 
     def __init__(self, servers: Sequence[str], *, connect_s: float = CONNECT_S) -> None:
         self._servers = list(servers)
+        self._where = logbook.without_secrets(", ".join(servers))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="eventyard-journal", daemon=True)
         self._thread.start()
         self._last_error = ""
+        self._client: Client | None = None
         try:
-            self.client = self.ask(self._connect(connect_s), connect_s + 1)
+            self._client = self.ask(self._connect(connect_s), connect_s + 1)
             self._check()
         except BaseException:
             self.close()
             raise
+
+    @property
+    def client(self) -> Client:
+        assert self._client is not None  # noqa: S101 - it is made with the connection
+        return self._client
 
     def ask(self, question: Coroutine[Any, Any, _Answer], wait_s: float) -> _Answer:
         """Run it on the loop and wait for its answer, `wait_s` at the most."""
@@ -62,7 +69,7 @@ class Connection:
         """Twice is harmless."""
         if not self._thread.is_alive():
             return
-        if hasattr(self, "client"):
+        if self._client is not None:
             with contextlib.suppress(JournalAway):
                 self.ask(self._close(), 5)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -71,9 +78,22 @@ class Connection:
 
     @property
     def _wanted(self) -> str:
-        return f"a server of NATS at {', '.join(self._servers)}"
+        return f"a server of NATS at {self._where}"
 
     async def _connect(self, connect_s: float) -> Client:
+        """Tried again until it is certain that we are not let in, or for `connect_s`."""
+        self._refused = asyncio.Event()
+        ends_s = self._loop.time() + connect_s
+        while True:
+            try:
+                return await self._try(ends_s - self._loop.time())
+            except (OSError, TimeoutError, nats.errors.Error) as error:
+                self._last_error = self._last_error or str(error)
+            if self._refused.is_set() or self._loop.time() >= ends_s:
+                raise self._unconnected()
+            await asyncio.sleep(RECONNECT_WAIT_S)
+
+    async def _try(self, wait_s: float) -> Client:
         connecting = nats.connect(
             self._servers,
             name="eventyard",
@@ -84,32 +104,30 @@ class Connection:
             disconnected_cb=self._lost,
             reconnected_cb=self._back,
         )
-        trying = asyncio.ensure_future(connecting)
-        self._refused = asyncio.ensure_future(asyncio.Event().wait())
+        trying, refused = asyncio.ensure_future(connecting), asyncio.ensure_future(self._refused.wait())
         try:
-            await asyncio.wait((trying, self._refused), timeout=connect_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((trying, refused), timeout=max(0.0, wait_s), return_when=asyncio.FIRST_COMPLETED)
             if trying.done():
                 return trying.result()
-        except (OSError, nats.errors.Error) as error:
-            self._last_error = str(error)
         finally:
-            await _cancelled(self._refused)
-        await _cancelled(trying)
-        raise self._unconnected()
+            await _cancelled(refused)
+            if not trying.done():
+                await _cancelled(trying)
+        raise TimeoutError
 
     def _unconnected(self) -> JournalAway | InvalidSettings:
-        if _is_refusal(self._last_error):
-            return InvalidSettings(f"found that {', '.join(self._servers)} does not let us in", wanted="its credentials")
+        if self._refused.is_set():
+            return InvalidSettings(f"found that {self._where} does not let us in", wanted="its credentials")
         return JournalAway(f"found nobody who answers ({self._last_error or 'no answer'})", wanted=self._wanted)
 
     async def _note(self, error: Exception) -> None:
         """Where the first connection is refused there is nothing to wait for."""
         self._last_error = str(error)
         if _is_refusal(self._last_error):
-            self._refused.cancel()
+            self._refused.set()
 
     async def _lost(self) -> None:
-        if not self.client.is_closed:
+        if self._client is not None and not self._client.is_closed:
             logbook.JOURNAL_AWAY(error=self._last_error or "the connection ended")
 
     async def _back(self) -> None:
@@ -139,5 +157,5 @@ def _is_refusal(told: str) -> bool:
 
 async def _cancelled(task: asyncio.Future[Any]) -> None:
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
+    with contextlib.suppress(asyncio.CancelledError, OSError, nats.errors.Error):
         await task

@@ -17,6 +17,7 @@ from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from eventyard.core.errors import InvalidSettings, JournalAway, Stopping
 from eventyard.core.record import Diverged
+from eventyard.core.system import SYSTEM_BUS
 from eventyard.engines.nats.connection import CONNECT_S, Connection
 from eventyard.engines.nats.stream import Outcome, Stream
 
@@ -108,6 +109,18 @@ class JetStreams:
         self.give_up()
         self._connection.close()
 
+    def meaning(self) -> str:
+        """What an acknowledgement means there, as far as a client can know."""
+        try:
+            count = self.ask(self._manager.stream_info, self._name(SYSTEM_BUS)).config.num_replicas or 1
+        except JournalAway:
+            return "202 means that a majority of the journal's replicas has the event; how many there are could not be asked."
+        kept = f"a majority of {count} replicas has" if count > 1 else "the one replica has"
+        return (
+            f"202 means that {kept} the event, and every rule that it matches has its delivery. When they write it to their disks is "
+            "theirs to say: within 2 minutes, unless they are told otherwise (sync_interval)."
+        )
+
     # For its streams
 
     @property
@@ -148,10 +161,9 @@ class JetStreams:
         try:
             self.ask(self._manager.account_info)
         except JournalAway as error:
-            raise InvalidSettings(
-                f"found servers of NATS without JetStream, or of which nobody leads it ({error.found})",
-                wanted="servers started with JetStream, a majority of them running",
-            ) from error
+            if _has_no_jetstream(error):
+                raise InvalidSettings("found servers of NATS without JetStream", wanted="servers started with it") from error
+            raise
         except APIError as error:
             raise InvalidSettings(
                 f"found that JetStream is not for us ({error.description})", wanted="an account that has it"
@@ -248,6 +260,12 @@ def _meaning(error: APIError) -> Outcome:
         return Outcome.TAKEN
     is_full = error.err_code in NO_ROOM and "exceeded" in (error.description or "")
     return Outcome.FULL if is_full or error.err_code == NO_ROOM[0] else Outcome.UNKNOWN
+
+
+def _has_no_jetstream(error: JournalAway) -> bool:
+    """Nobody listens for such questions at all; servers that elect who answers them do, and say so or say nothing."""
+    cause = error.__cause__
+    return isinstance(cause, ServiceUnavailableError) and cause.code is None
 
 
 def _away(error: BaseException) -> JournalAway:
