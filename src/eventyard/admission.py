@@ -3,6 +3,7 @@
 In the order in which they came, with one exception. Verdicts on leases may be many (a consumer's hundreds, say), and publishers wait
 for the whole step that they are in: so where both are there, a step takes a share of the verdicts, never less than a hundred, and the
 rest with the next ones. Verdicts and other commands that wait at the same time have no order that anybody could have asked for.
+Timers of keys, too, are run out in smaller shares where somebody publishes (`Writer`).
 """
 
 from collections import deque
@@ -14,18 +15,21 @@ import msgspec
 from eventyard import logbook
 from eventyard.core import limits, machine, publishing
 from eventyard.core.bus_state import BusState
-from eventyard.core.commands import Command, Publish, Settle
+from eventyard.core.commands import Command, Publish, RunTimers, Settle
 from eventyard.core.draft import Draft
 from eventyard.core.errors import EventyardError, Failed, Refused
 from eventyard.inbox import Ticket
 
 
 class Admission(msgspec.Struct, eq=False):
-    """What one step did on one bus: the draft (None: it had to be dropped) and the tickets that it answers."""
+    """What one step did on one bus: the draft (None: it had to be dropped) and the tickets that it answers. `has_published`: somebody waited for it who
+    publishes.
+    """
 
     state: BusState
     draft: Draft | None
     finished: list[Ticket]
+    has_published: bool = False
 
 
 class Waiting:
@@ -53,8 +57,8 @@ class Waiting:
         return [queue.popleft() for queue in (self.verdicts, self.others) if queue and queue[0].answers]
 
 
-def admit(draft: Draft, waiting: Waiting) -> Admission:
-    """Admit what waits until the step is full. A defect of ours fails this bus's batch, not the bus."""
+def admit(draft: Draft, waiting: Waiting, *, timers: int = limits.TIMERS_PER_STEP) -> Admission:
+    """Admit what waits until the step is full. A defect of ours fails this bus's batch, not the bus. `timers`: how many it runs out."""
     finished: list[Ticket] = []
     commands = _within_reach(waiting.others)
     at_work = waiting.others
@@ -65,7 +69,7 @@ def admit(draft: Draft, waiting: Waiting) -> Admission:
         _admit_verdicts(draft, waiting.verdicts, share, finished)
         at_work = waiting.others
         for _ in commands:
-            if draft.is_full or not _admit_command(draft, waiting.others[0]):
+            if draft.is_full or not _admit_command(draft, waiting.others[0], timers):
                 break
             finished.append(waiting.others.popleft())
         machine.conclude(draft)
@@ -75,7 +79,7 @@ def admit(draft: Draft, waiting: Waiting) -> Admission:
         finished += [at_work.popleft()] if at_work else []
         finished += waiting.take_cut()
         return Admission(draft.state, None, [answered(ticket, failed) for ticket in finished])
-    return Admission(draft.state, draft, finished)
+    return Admission(draft.state, draft, finished, any(isinstance(command, Publish) for command in commands))
 
 
 def answered(ticket: Ticket, answer: Any) -> Ticket:
@@ -115,12 +119,15 @@ def _admit_verdicts(draft: Draft, queue: deque[Ticket], share: int, finished: li
             finished.append(queue.popleft())
 
 
-def _admit_command(draft: Draft, ticket: Ticket) -> bool:
+def _admit_command(draft: Draft, ticket: Ticket, timers: int) -> bool:
     """Admit one ticket. False when the step was full before its last event."""
-    if isinstance(ticket.command, Publish):
-        return _admit_events(draft, ticket, ticket.command)
+    command = ticket.command
+    if isinstance(command, Publish):
+        return _admit_events(draft, ticket, command)
+    if isinstance(command, RunTimers) and command.limit > timers:
+        command = RunTimers(timers)
     try:
-        ticket.answer = machine.admit(draft, ticket.command)
+        ticket.answer = machine.admit(draft, command)
     except Refused as error:
         ticket.answer = error
     return True

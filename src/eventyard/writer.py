@@ -105,6 +105,8 @@ class Writer:
         self.losses = engine.losses
         self._is_open = False
         self._turn = 0
+        self._published_ms = -limits.PUBLISHED_LATELY_MS
+        """When somebody has published last, on whatever bus: all of them wait for one step."""
         self.states: dict[int, BusState] = {}
         self.numbers: dict[str, int] = {}
         self.is_push_kept = False
@@ -357,7 +359,11 @@ class Writer:
         number = state.record.number
         waiting = self._waiting.pop(number, None) or Waiting()
         draft = Draft(state, self._engine.view, self._time, self._demands(number), ledger, hops_max=self._hops_max)
-        admission = admit(draft, waiting)
+        lately = self._time.work_ms - self._published_ms < limits.PUBLISHED_LATELY_MS
+        timers = limits.TIMERS_BESIDE_PUBLISHERS if lately else limits.TIMERS_PER_STEP
+        admission = admit(draft, waiting, timers=timers)
+        if admission.has_published:
+            self._published_ms = self._time.work_ms
         if waiting:
             self._waiting[number] = waiting
         return admission

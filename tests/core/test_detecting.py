@@ -580,3 +580,16 @@ def test_keys_that_were_seen_long_ago_are_read_from_the_store(bus: Yard) -> None
         for number in range(5):
             bus.see("sold", key=f"c{number}")
     assert bus.edges() == [f"sold c{number}" for number in range(5)]
+
+
+def test_beside_publishers_a_step_runs_out_few_timers(bus: Yard) -> None:
+    bus.do(put_detector("d", for_s=5, first="fire"))
+    for number in range(25):
+        bus.see("sold", key=f"c{number}")
+    bus.clock.advance(5_000)
+    bus.see("new", key="another")
+    for _ in range(2):
+        assert bus.do(RunTimers(100)) == limits.TIMERS_BESIDE_PUBLISHERS == 10
+    bus.clock.advance(limits.PUBLISHED_LATELY_MS)
+    assert bus.do(RunTimers(100)) == 5
+    assert bus.counts()["rises"] == 25

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventyard.core import detector_document, limits
+from eventyard.core.detector import Act
 from eventyard.core.detector_plan import DetectorPlan
 from eventyard.core.emitter import EmitterRecord, Kind
 from tests.support.builders import a_detector_document
@@ -42,6 +43,8 @@ def test_what_is_remembered_is_what_the_conditions_say(when: Any, until: Any, so
     with mock.patch.object(limits, "DETECTOR_SIGNALS_KEPT", kept):
         for event in some:
             assert plan.judged(event) == (plan.signal(event), plan.values(event))
+            for act in (Act.RISE, Act.FALL):
+                assert plan.why(act, plan.values(event)) == plan._why(act, plan.values(event))
 
 
 def test_events_that_say_the_same_are_judged_once() -> None:

@@ -106,7 +106,7 @@ def _limits_of_watching(seed: int) -> dict[str, Any]:
     return {
         "SCHEDULE_MISSED_MAX": rng.choice((3, 50)),
         "SCHEDULE_INSTANTS_PER_STEP": rng.choice((1, 5, 100)),
-        "TIMERS_PER_STEP": rng.choice((1, 50)),
+        "TIMERS_PER_STEP": rng.choice((1, 100)),
         "SWEEP_KEYS_PER_STEP": rng.choice((1, 100)),
         "KEPT_CACHED_MAX": rng.choice((1, 50_000)),
     }

@@ -51,6 +51,8 @@ class DetectorPlan:
         self._names = [_encode(field.name) + b":" for field in self.patterns.watched]
         self._signals: dict[str, Signal] = {}
         """By values that decide, see `judged`."""
+        self._whys: dict[tuple[Act, str], str] = {}
+        """As it was told of these values."""
 
     def emitted_type(self, act: Act) -> str | None:
         """The type of the event that an edge is; None where nobody wants it told."""
@@ -140,6 +142,14 @@ class DetectorPlan:
         """Why the condition holds (a rise) or does not (a fall), from what the last observation said of its fields. Empty where that does not tell: it
         was no observation under this version, or said more than is kept.
         """
+        told = self._whys.get((act, values))
+        if told is None:
+            if len(self._whys) >= limits.DETECTOR_SIGNALS_KEPT:
+                self._whys.clear()
+            told = self._whys[act, values] = self._why(act, values)
+        return told
+
+    def _why(self, act: Act, values: str) -> str:
         is_until = act is Act.FALL and self.patterns.until is not None
         pattern = self.patterns.until if is_until else self.patterns.when
         if (

@@ -31,7 +31,8 @@ DETECTOR_VALUES_LISTED_MAX = 10
 """What a key keeps of what its last observation said, as JSON; and how many values of one field. More is left out."""
 
 DETECTOR_SIGNALS_KEPT = 1_024
-"""What the last values said, in memory, of one detector: states are few, and readings come again. A megabyte at the worst."""
+"""Values of which it is remembered what they say, and why, in memory, of one detector: states are few, and readings come again. Some megabytes at the
+worst."""
 
 DETECTOR_EDGES_PER_S_DEFAULT = 1_000.0
 DETECTOR_EDGES_BURST_S = 10
@@ -40,9 +41,12 @@ DETECTOR_EDGES_BURST_S = 10
 KEPT_CACHED_MAX = 50_000
 """Keys of one bus that are kept in memory as they are in the store, at about 600 bytes each: what is observed now is observed again soon."""
 
-TIMERS_PER_STEP = 50
-"""Timers that one step runs out: some milliseconds, which a publisher may have to wait for. With 200, publishing beside a hundred thousand
-holds that ended at once waited seven times as long as without."""
+TIMERS_PER_STEP = 100
+TIMERS_BESIDE_PUBLISHERS = 10
+PUBLISHED_LATELY_MS = 1_000
+"""Timers that one step runs out, at a third of a millisecond each; and so many where something was published in the last second, by work time:
+who publishes may have to wait for the whole of the step before its own. With 50 in every step, publishing beside a hundred thousand holds that
+ended at once waited four to five times as long as without."""
 
 TURNS_KEYS_AT_ONCE = 500
 TURNS_KEYS_MAX = 10_000
