@@ -71,7 +71,7 @@ def published(home: Home) -> dict[int, list[int]]:
     return found
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=settings().max_examples // 4)
 @given(st.lists(ACTS, max_size=25), st.sampled_from((1, 3, 200)))
 def test_every_instant_is_published_once_and_in_its_order(acts: list[tuple[str, int]], instants_per_step: int) -> None:
     engine = Failing()
