@@ -21,7 +21,7 @@ from eventyard.core.strict_json import decode
 from eventyard.core.view import View
 
 if TYPE_CHECKING:
-    from eventyard.core.pattern.index import Index
+    from eventyard.core.listening import Listening
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ class EmitterDraft:
         self._state = state
         self._view = view
         self._bus = bus
-        self.listening: Index = state.listening
+        self.listening: Listening = state.listening
         self.hold_clock_ms = work_ms if work_ms >= state.rest_until_ms else 0
         """The work time up to which holds end: none but those that end as they begin, while they rest."""
         self.heard: deque[Heard] = deque()
@@ -73,7 +73,7 @@ class EmitterDraft:
         """Ask ahead whom these events will concern, and read with one question for each emitter what is kept of their keys."""
         wanted: dict[int, set[str]] = {}
         for event in events:
-            concerned = self._foreseen[event.source, event.id] = self._concerned(event.json)
+            concerned = self._foreseen[event.source, event.id] = self._concerned(event.json, event.type)
             for ear in concerned.ears:
                 plan = self._state.plans.get(owner_of(ear)[0])
                 if plan is None:
@@ -93,9 +93,9 @@ class EmitterDraft:
         if foreseen.ears or foreseen.failed:
             self.heard.append(Heard(event, foreseen.ears, foreseen.failed, foreseen.keys))
 
-    def _concerned(self, event: bytes) -> Concerned:
+    def _concerned(self, event: bytes, kind: str | None = None) -> Concerned:
         try:
-            return Concerned(event, self.listening.match(event), [], {})
+            return Concerned(event, self.listening.match(event, kind), [], {})
         except Exception:  # noqa: BLE001 - as with rules: whatever one fails on costs that one the event, nobody else anything
             return Concerned(event, *self._ask_one_by_one(decode(event)), {})
 

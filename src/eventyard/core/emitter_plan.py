@@ -6,7 +6,7 @@ from typing import Protocol
 from eventyard.core.detector_plan import DetectorPlan
 from eventyard.core.emitter import EmitterRecord, Kind
 from eventyard.core.expectation_plan import ExpectationPlan
-from eventyard.core.pattern.index import Index
+from eventyard.core.listening import Listening
 from eventyard.core.pattern.language import Pattern
 
 EARS_MAX = 4
@@ -57,8 +57,8 @@ def owner_of(key: int) -> tuple[int, int]:
     return divmod(key, EARS_MAX)
 
 
-def with_record(listening: Index, before: Plan | None, after: Plan | None) -> Index:
-    """The index after an emitter's plan `before` became `after`; None: there is none."""
+def with_record(listening: Listening, before: Plan | None, after: Plan | None) -> Listening:
+    """What there is after an emitter's plan `before` became `after`; None: there is none."""
     if before is not None and (after is None or before.listens != after.listens):
         for number in before.listens:
             listening = listening.without(ear(before.record.uid, number))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from eventyard.core import emitter_plan, limits
 from eventyard.core.changes import Changes
 from eventyard.core.emitter import EmitterRecord, EmitterTally, Kept, Kind
-from eventyard.core.pattern.index import Index
+from eventyard.core.listening import Listening
 
 if TYPE_CHECKING:
     from eventyard.core.emitter_plan import Plan
@@ -51,7 +51,7 @@ class EmitterState:
         self.names: list[tuple[Kind, str]] = []
         """Those of `by_name`, sorted."""
         self.plans: dict[int, Plan] = {}
-        self.listening = Index()
+        self.listening = Listening()
         """By `emitter_plan.ear`: which emitters an event concerns."""
         self.tallies: dict[int, Mapping[str, int]] = {tally.owner: tally.counts for tally in tallies}
         self.cache = Cache()
