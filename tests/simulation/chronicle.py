@@ -8,8 +8,8 @@ import msgspec
 from eventyard.core import bus_events
 from tests.simulation.ledger import BusLedger
 
-OF_OTHERS = ("io.eventyard.detector.", "io.eventyard.schedule.")
-"""What is told of whatever publishes by itself: `watched` and `timed` read that."""
+OF_OTHERS = ("io.eventyard.detector.", "io.eventyard.expectation.", "io.eventyard.schedule.")
+"""What is told of whatever publishes by itself: `watched`, `expected` and `timed` read that."""
 
 
 class Run(msgspec.Struct):

@@ -1,6 +1,6 @@
 """How often a detector may tell: which of its edges may have had to wait for their turn, and that no more came than it allows.
 
-When each took its turn the log does not say, only that it was between the end of its hold and its being told. So both questions are asked of the
+When each took its turn the log does not say, only that it was between when it began to wait and its being told. So both questions are asked of the
 intervals: whether turns enough may lie close together, and whether too many surely do.
 """
 
@@ -32,10 +32,10 @@ class Damping:
         return any(since + count * every_ms > now_ms + burst_ms for since, count in [(now_ms, due), *counts])
 
     def check(self, per_s: float, fail: Callable[[str], None]) -> None:
-        """Of any stretch: no more edges whose holds ended in it were told in it."""
+        """Of any stretch: no more edges that began to wait in it were told in it."""
         told = [(self._turns[hold][0], at_ms) for hold, at_ms in self._told.items()]
         for first, _ in told:
             for _, last in told:
-                within = sum(first <= ended and at <= last for ended, at in told)
+                within = sum(first <= began and at <= last for began, at in told)
                 if last >= first and within > 1 + per_s * (BURST_S + (last - first + 1) / 1000):
                     fail(f"{within} edges were told from {first} to {last} ms of work, at {per_s} a second: {told}")

@@ -27,12 +27,16 @@ Span = tuple[int, int]
 """Positions, both ends included."""
 
 
+EMITTERS_CREATED = ("io.eventyard.detector.created", "io.eventyard.expectation.created")
+EMITTERS_DELETED = ("io.eventyard.detector.deleted", "io.eventyard.expectation.deleted")
+
+
 class BusLedger:
     """One bus.
 
     `floors`: by position, the floor before and after the commit that brought it; `clocks`, the latest time read by then. `live`: where a run
     judged as it came. `kept`: what the bus was ever told to keep. `replayed`: by rule and run, the pattern that narrows a replay; `opened_ms`,
-    when one began, in true time. `pushed`: rules that push or did. `edited`: rules that the last commit changed. `died`: what was a dead letter at any time. `steps`: every commit; `detectors`:
+    when one began, in true time. `pushed`: rules that push or did. `edited`: rules that the last commit changed. `died`: what was a dead letter at any time. `steps`: every commit; `emitters`:
     which there ever were, and whether they are there; `rests_until_ms`: as in `Step`.
     """
 
@@ -60,7 +64,7 @@ class BusLedger:
         self.alarms = Alarms()
         self.steps: list[Step] = []
         self.rests_until_ms = (0, 0)
-        self.detectors: dict[int, bool] = {}
+        self.emitters: dict[int, bool] = {}
 
     def copy(self) -> "BusLedger":
         """A twin that can go on by itself. What is in it is never changed."""
@@ -123,15 +127,15 @@ class BusLedger:
         document = self.documents[event.position] = json.loads(event.json)
         if self.is_own(event.position):
             self.told.take(event.position, event.accepted_ms, document["type"], document["data"])
-        if document["type"] == "io.eventyard.detector.created" and self.is_own(event.position):
-            self.detectors[event.position] = True
-        elif document["type"] == "io.eventyard.detector.deleted" and self.is_own(event.position):
-            self.detectors[document["data"]["uid"]] = False
+        if document["type"] in EMITTERS_CREATED and self.is_own(event.position):
+            self.emitters[event.position] = True
+        elif document["type"] in EMITTERS_DELETED and self.is_own(event.position):
+            self.emitters[document["data"]["uid"]] = False
 
     def begin_life(self, work_ms: int) -> None:
         """The house starts anew, at this work time: for five seconds no hold ends."""
         until_ms = work_ms + 5_000
-        self.rests_until_ms = (until_ms if any(self.detectors.values()) else 0, until_ms if self.detectors else 0)
+        self.rests_until_ms = (until_ms if any(self.emitters.values()) else 0, until_ms if self.emitters else 0)
 
     def _put(self, row: Delivery) -> None:
         if row.key in self.rows:

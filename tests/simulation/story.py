@@ -66,17 +66,21 @@ class Story:
         weights = [8.0] * len(often) + [2.0] * len(busy)
         weights += [self._rng.choice(RARE_WEIGHTS) for _ in rare]
         weights += [self._rng.choice((0.0, 0.1, 0.4, 1.0)) for _ in faults]
-        watching = self._watching() if self._house.is_watched else []
-        weights += [self._rng.choice((1.0, 3.0, 6.0)) for _ in watching]
-        return [*often, *busy, *rare, *faults, *watching], weights
+        seen, edits = self._watching() if self._house.is_watched else ([], [])
+        weights += [self._rng.choice((2.0, 5.0, 8.0)) for _ in seen] + [self._rng.choice((0.5, 2.0, 4.0)) for _ in edits]
+        return [*often, *busy, *rare, *faults, *seen, *edits], weights
 
-    def _watching(self) -> list[Act]:
+    def _watching(self) -> tuple[list[Act], list[Act]]:
+        """What is observed, and what is asked of those who observe it."""
         watchers = self._watchers
-        return [
-            *(watchers.observe, watchers.observe, watchers.observe, watchers.observe_and_wait, watchers.crash_in_holds),
-            *(watchers.put_detector, watchers.put_detector, watchers.delete_detector),
-            *(watchers.put_schedule, watchers.delete_schedule, watchers.pause_schedule),
-        ]
+        return (
+            [watchers.observe, watchers.observe, watchers.observe_and_wait, watchers.crash_in_holds],
+            [
+                *(watchers.put_detector, watchers.put_detector, watchers.put_expectation, watchers.delete_emitter),
+                *(watchers.edit_in_holds, watchers.put_schedule, watchers.delete_schedule),
+                *(watchers.pause_schedule, watchers.pause_for_a_while),
+            ],
+        )
 
     def start(self) -> None:
         self._open_surely()

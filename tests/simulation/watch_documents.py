@@ -8,6 +8,7 @@ from eventyard.core.clock import rfc3339
 from tests.simulation.instants import CRONS
 
 DETECTORS = ("hot", "door", "alarm")
+EXPECTATIONS = ("moved", "beat", "cooled", "counted")
 SCHEDULES = ("pulse", "report", "opening")
 ROOMS: tuple[Any, ...] = ("attic", "attic", "cellar", "7", 7, True, None, ["attic"], {"room": "attic"})
 """Keys as they stand in the data of observations, and None for none at all. A list and an object are no keys."""
@@ -84,6 +85,37 @@ class WatchDocuments:
         both = {"rise": {"type": rise}, "fall": {"type": fall}}
         return self._rng.choice((both, both, both, {"rise": {"type": rise}}, {"fall": {"type": fall}}))
 
+    def expectation(self, name: str, before: Any) -> dict[str, Any]:
+        """`before`: the document that it has."""
+        rng = self._rng
+        patterns: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+            "moved": ({"type": ["sensor.read"]}, {"type": ["sensor.moved"]}),
+            "beat": ({"source": ["/sensor/0"]}, {"source": ["/sensor/0"]}),
+            "cooled": ({"type": ["room.hot"]}, {"type": ["room.cool", "sensor.read"]}),
+            "counted": ({"type": ["clock.struck"]}, {"type": [{"prefix": "sensor."}]}),
+        }
+        after, expect = patterns[name]
+        if rng.random() < 0.5 and name != "counted":
+            after = after | {"data": {"n": [{"numeric": [">=", 4]}]}}
+        types = {act: {"type": f"{name}.{act}"} for act in ("missed", "met", "late")}
+        told = rng.choice(
+            (("missed", "met", "late"), ("missed", "met", "late"), ("missed",), ("met", "late"), ("missed", "late"))
+        )
+        document: dict[str, Any] = {
+            "after": after,
+            "expect": expect,
+            "within_s": rng.choice((0.4, 3, 20)),
+            "late_for_s": rng.choice((None, 0, 5, 60)),
+            "key": rng.choice(("subject", "subject", "data.room")),
+            "emit": {act: types[act] for act in told},
+            "max_keys": rng.choice((2, 1_000, 1_000)),
+        }
+        if self._is_damped:
+            document["max_missed_per_s"] = rng.choice((0.02, 0.1))
+        if before is not None and rng.random() < 0.95:
+            document["key"] = before["key"]
+        return document
+
     def observation(self, now_ms: int) -> tuple[dict[str, Any], dict[str, Any]]:
         """The attributes of an event, and its data."""
         rng = self._rng
@@ -91,7 +123,7 @@ class WatchDocuments:
         self._sequence = max(0, self._sequence + rng.choice((1, 1, 1, 0, -2)))
         attributes: dict[str, Any] = {"id": f"o{self._numbers}", "source": f"/sensor/{rng.randrange(2)}"}
         attributes["type"] = rng.choice(("sensor.read", "sensor.read", "sensor.moved"))
-        if (subject := rng.choice(("attic", "attic", "cellar", "7", None))) is not None:
+        if (subject := rng.choice(("attic", "attic", "cellar", "hall", "7", None))) is not None:
             attributes["subject"] = subject
         if rng.random() < 0.8:
             attributes["sequence"] = str(self._sequence)

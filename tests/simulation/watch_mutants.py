@@ -36,11 +36,13 @@ def _runs_while_away() -> AbstractContextManager[object]:
 
 
 def _told_and_forgotten() -> AbstractContextManager[object]:
-    """That a hold has ended is told and not kept."""
+    """That a hold has ended is told, and sometimes not kept."""
     keep = detecting._keep
 
     def kept(draft: Any, plan: Any, key: str, before: KeyState | None, after: KeyState) -> None:
-        is_rise = before is not None and before.phase is Phase.PENDING and after.phase is Phase.TRUE
+        is_rise = (
+            before is not None and before.phase is Phase.PENDING and after.phase is Phase.TRUE and bool(draft.time.work_ms % 2)
+        )
         keep(draft, plan, key, before, before if is_rise and before is not None else after)
 
     return mock.patch.object(detecting, "_keep", kept)

@@ -216,9 +216,9 @@ class Watching:
         yield turned(known)._replace(untold=untold)
 
     def _take_turn(self, watch: Watch, key: str, known: Known, step: Step) -> None:
+        """Some time since the hold began: a change may have given one that waited for its turn a longer time."""
         if known.hold is not None and not known.untold:
-            due = due_ms(known, watch.versions[known.version][0])
-            watch.damping.take_turn((key, known.hold.position), due or step.work_ms, step.work_ms)
+            watch.damping.take_turn((key, known.hold.position), known.hold.began_ms, step.work_ms)
 
     def _may_wait(self, watch: Watch, known: Known, clock_ms: int, step: Step) -> bool:
         if known.hold is not None and known.hold.is_put_off and not clock_ms:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from eventyard.core import detector_document, schedule
+from eventyard.core import detector_document, expectation_document, schedule
 from eventyard.core.commands import (
     DeleteEmitter,
     DeleteSchedule,
@@ -24,7 +24,7 @@ from tests.simulation.books import Edit
 from tests.simulation.documents import BUSES
 from tests.simulation.house import House
 from tests.simulation.producers import Producers
-from tests.simulation.watch_documents import DETECTORS, SCHEDULES, WatchDocuments, encoded
+from tests.simulation.watch_documents import DETECTORS, EXPECTATIONS, SCHEDULES, WatchDocuments, encoded
 
 
 class Watchers(Asker):
@@ -36,7 +36,7 @@ class Watchers(Asker):
         self._producers = producers
         self._documents = WatchDocuments(self._rng)
 
-    # Detectors
+    # Detectors and expectations
 
     def observe(self) -> None:
         """One observation, or several in a row: also of one key, and of one time."""
@@ -72,16 +72,38 @@ class Watchers(Asker):
 
     def put_detector(self) -> None:
         bus, name = self._rng.choice(BUSES), self._rng.choice(DETECTORS)
-        state = self._state(bus)
-        before = state.emitters.by_name.get((Kind.DETECTOR, name)) if state is not None else None
-        document = self._documents.detector(name, None if before is None else msgspec.json.decode(before.document))
-        detector = detector_document.parse(encoded(document))
-        command = PutEmitter(Kind.DETECTOR, name, msgspec.Raw(msgspec.json.encode(detector)))
-        self._ask(bus, command, self._noting_edit(bus, name, "detector"))
+        document = self._documents.detector(name, self._document_of(bus, Kind.DETECTOR, name))
+        self._put(bus, Kind.DETECTOR, name, detector_document.parse(encoded(document)))
 
-    def delete_detector(self) -> None:
-        bus, name = self._rng.choice(BUSES), self._rng.choice(DETECTORS)
-        self._ask(bus, DeleteEmitter(Kind.DETECTOR, name), self._noting_edit(bus, name, "detector"))
+    def put_expectation(self) -> None:
+        bus, name = self._rng.choice(BUSES), self._rng.choice(EXPECTATIONS)
+        document = self._documents.expectation(name, self._document_of(bus, Kind.EXPECTATION, name))
+        self._put(bus, Kind.EXPECTATION, name, expectation_document.parse(encoded(document)))
+
+    def _document_of(self, bus: str, kind: Kind, name: str) -> Any:
+        state = self._state(bus)
+        record = state.emitters.by_name.get((kind, name)) if state is not None else None
+        return None if record is None else msgspec.json.decode(record.document)
+
+    def _put(self, bus: str, kind: Kind, name: str, document: Any) -> None:
+        command = PutEmitter(kind, name, msgspec.Raw(msgspec.json.encode(document)))
+        self._ask(bus, command, self._noting_edit(bus, name, kind))
+
+    def delete_emitter(self) -> None:
+        kind = self._rng.choice((Kind.DETECTOR, Kind.EXPECTATION))
+        bus, name = self._rng.choice(BUSES), self._rng.choice(DETECTORS if kind is Kind.DETECTOR else EXPECTATIONS)
+        self._ask(bus, DeleteEmitter(kind, name), self._noting_edit(bus, name, kind))
+
+    def edit_in_holds(self) -> None:
+        """A change while something waits, and soon something of it is heard again, or the sweep comes first."""
+        self.observe()
+        self._house.step_writer()
+        self._rng.choice((self.put_detector, self.put_expectation))()
+        self._house.step_writer()
+        if self._rng.random() < 0.5:
+            self._house.step_others()
+        self.observe()
+        self._house.step_writer()
 
     # Schedules
 
@@ -102,6 +124,18 @@ class Watchers(Asker):
         bus, name = self._rng.choice(BUSES), self._rng.choice(SCHEDULES)
         self._ask(bus, PauseSchedule(name, is_paused=self._rng.random() < 0.5), lambda _: None)
 
+    def pause_for_a_while(self) -> None:
+        bus = self._rng.choice(BUSES)
+        state = self._state(bus)
+        if state is None or not state.schedules.names:
+            return
+        name = self._rng.choice(state.schedules.names)
+        for is_paused in (True, False):
+            self._ask(bus, PauseSchedule(name, is_paused), lambda _: None)
+            self._house.step_writer()
+            self._house.world.pass_time(self._rng.choice((1, 10_000, 70_000)))
+        self._house.step_others()
+
     def pause_all(self) -> None:
         """So that the story can end."""
         for number, name in self._running():
@@ -116,15 +150,15 @@ class Watchers(Asker):
         ]
 
     def owed(self) -> list[str]:
-        """Schedules that go on, keys that are still in a hold, and detectors with keys to be judged anew or forgotten."""
+        """Schedules that go on, keys that are still in a hold or open, and detectors and expectations with keys to be judged anew or forgotten."""
         states = self._house.writer.states.values()
         pending = {
-            (state.record.name, uid): tally.get("pending", 0)
+            (state.record.name, uid): tally.get("pending", 0) + tally.get("open", 0)
             for state in states
             for uid, tally in state.emitters.tallies.items()
         }
         sweeping = [f"{state.record.name}: {uid} sweeps" for state in states for uid in state.emitters.sweeping]
-        holds = [f"{at}: {count} keys in a hold" for at, count in pending.items() if count]
+        holds = [f"{at}: {count} keys wait" for at, count in pending.items() if count]
         return [*sweeping, *holds, *(f"{number}: schedule {name}" for number, name in self._running())]
 
     # Answers
