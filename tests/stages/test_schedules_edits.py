@@ -58,3 +58,12 @@ def test_an_edit_in_a_row_that_several_steps_go_through_closes_it(home: Home) ->
     home.restart(9 * 60_000)
     changed(home, "delete")
     assert (told(home)["missed"], told(home)["more"]) == (8, False)
+
+
+def test_what_an_edit_passes_over_is_passed_over_to_its_end_where_instants_are_spread_out(home: Home) -> None:
+    record = home.schedule(every_s=90, jitter_s=90, misfire="all")
+    first_ms = (record.created_ms // 90_000 + 1) * 90_000
+    home.restart(HOUR)
+    changed(home, "times")
+    published = [int(event["id"].split("-")[-1]) for event in home.told()][: told(home)["published"]]
+    assert published == list(range(first_ms, first_ms + 90_000 * len(published), 90_000))

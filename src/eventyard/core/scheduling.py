@@ -190,7 +190,7 @@ def _missed(
     """One more that was missed. Past the bound, or after the last one, all that are still missed go at once."""
     row = record.missed or Missed(instant_ms, instant_ms)
     row = msgspec.structs.replace(row, last_ms=instant_ms, count=row.count + 1)
-    if record.schedule.misfire == "all" and row.published < limits.SCHEDULE_MISSED_MAX:
+    if record.schedule.misfire == "all" and not row.is_more and row.published < limits.SCHEDULE_MISSED_MAX:
         record = _published(draft, record, instant_ms)
         row = msgspec.structs.replace(row, published=row.published + 1)
     done_ms = instant_ms
