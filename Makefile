@@ -66,8 +66,8 @@ test: .venv/dev
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 laws: .venv/dev
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --hypothesis-profile=long --hypothesis-seed=$(SEED) --numprocesses $(WORKERS) --dist worksteal \
-	  tests/*/test_*laws.py tests/core/test_order.py tests/conformance/test_engines_agree.py
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --hypothesis-profile=long --hypothesis-seed=$(SEED) --timeout 900 --numprocesses $(WORKERS) --dist worksteal \
+	  tests/*/test_*laws.py tests/core/test_order.py tests/core/test_pattern_index_conformance.py tests/conformance/test_engines_agree.py
 
 check: .venv/dev
 	@$(BIN)/ruff format --check
