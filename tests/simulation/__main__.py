@@ -32,7 +32,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds, one after another (default 1)")
     parser.add_argument("--steps", type=int, default=400, help="acts in each story (default 400)")
-    parser.add_argument("--engine", choices=["memory", "sqlite"], default="sqlite")
+    parser.add_argument("--engine", choices=["memory", "sqlite", "journal"], default="sqlite")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="break one promise on purpose; this must fail")
     parser.add_argument(
         "--find", action="store_true", help="print KNOWN_SEEDS of mutants.py as they are for the story of today"

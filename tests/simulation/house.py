@@ -4,6 +4,7 @@ Whatever happens between two steps of a stage in production happens here between
 object and keeps the store; for SQLite the store is a simulated disk, and a power cut may take what was not synced.
 """
 
+import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -25,10 +26,11 @@ from eventyard.core.handshake import ORIGIN_DEFAULT
 from eventyard.core.hosts import HostBudget, Hosts
 from eventyard.core.limits import HOPS_MAX_DEFAULT
 from eventyard.core.loss import Losses, Verified
-from eventyard.core.record import Stand
+from eventyard.core.record import ID_BYTES, Stand
 from eventyard.core.view import View
 from eventyard.dispatch import Dispatch
 from eventyard.engines.memory import MemoryEngine
+from eventyard.engines.nats.engine import NatsEngine
 from eventyard.engines.sqlite import SqliteEngine, log_tail
 from eventyard.engines.sqlite.connection import PAGE_BYTES, Synchronous
 from eventyard.engines.sqlite.ids import Layout
@@ -53,8 +55,13 @@ from tests.simulation.replies import check_commit, check_replies
 from tests.simulation.shapes import Evaluator
 from tests.simulation.targets import Targets
 from tests.simulation.world import SimulatedClock, World
+from tests.support.streams import SimulatedStreams
 
-EngineName = Literal["memory", "sqlite"]
+EngineName = Literal["memory", "sqlite", "journal"]
+"""`journal`: memory, made again in each life from a journal that loses questions and answers."""
+
+JOURNAL_BADNESS = 0.3
+"""A life begins with a few questions for each bus, of which none may be lost: it should mostly succeed."""
 
 LAYOUT = Layout(segment_ids=16, slice_segments=3)
 """Small enough that segments and slices of the dedup window close within one run."""
@@ -192,9 +199,14 @@ class House:
         self.is_up = False
         self._engine_name = engine_name
         self._memory = MemoryEngine()
+        self._streams = SimulatedStreams(random.Random(world.seed), badness=JOURNAL_BADNESS)
+        self._records = itertools.count()
         self._vfs: DiskVFS | None = None
         self._sqlite: SqliteEngine | None = None
         self._incarnations = 0
+
+    def _record_id(self) -> bytes:
+        return next(self._records).to_bytes(ID_BYTES, "big")
 
     def incarnation(self) -> str:
         self._incarnations += 1
@@ -222,6 +234,9 @@ class House:
     def _open_engine(self) -> Engine:
         if self._engine_name == "memory":
             return self._memory
+        if self._engine_name == "journal":
+            leader = f"node-{self.world.life}"
+            return NatsEngine(self._streams, MemoryEngine(), leader=leader, ids=self._record_id)
         self._vfs = DiskVFS(f"disk-{id(self)}-{self.world.life}", self.disk)
         self._sqlite = SqliteEngine(
             "bus.db",
@@ -283,6 +298,10 @@ class House:
             self._sqlite.close()
         self._vfs = self._sqlite = None
         self.disk.fault = None
+
+    def calm_journal(self) -> None:
+        """From now on every question is answered."""
+        self._streams.calm()
 
     def cut_power(self) -> None:
         """The machine dies: what was not synced may be lost, whole or in part."""

@@ -31,6 +31,7 @@ from tests.simulation.delivery_mutants import DELIVERY_MUTANTS
 from tests.simulation.explain_mutants import EXPLAIN_MUTANTS
 from tests.simulation.hope_mutants import HOPE_MUTANTS
 from tests.simulation.house import EngineName, Parts
+from tests.simulation.journal_mutants import JOURNAL_MUTANTS
 from tests.simulation.queue_mutants import QUEUE_MUTANTS
 from tests.simulation.run import run
 from tests.simulation.run_mutants import RUN_MUTANTS, STORE_MUTANTS
@@ -181,6 +182,7 @@ MUTANTS: Mapping[str, Mutant] = MappingProxyType(
         **{name: Mutant(patch=patch, engines=("memory",)) for name, patch in CORE_MUTANTS.items()},
         **{name: Mutant(Parts(is_watched=False), patch, engines=("memory",)) for name, patch in DELIVERY_MUTANTS.items()},
         **{name: Mutant(patch=patch) for name, patch in STORE_MUTANTS.items()},
+        **{name: Mutant(patch=patch, engines=("journal",)) for name, patch in JOURNAL_MUTANTS.items()},
         **{
             name: Mutant(Parts(is_watched=True), patch, engines=("memory",))
             for name, patch in {**WATCH_MUTANTS, **HOPE_MUTANTS, **SCHEDULE_MUTANTS}.items()

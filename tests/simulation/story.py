@@ -197,6 +197,7 @@ class Story:
         self._world.note("the world heals")
         self._house.targets.moods.clear()
         self._house.targets.heal()
+        self._house.calm_journal()
         self._open_surely()
         self._house.engine.next_error = None
         wait_ms, before, since_ms = 100, "", self._world.now_ms

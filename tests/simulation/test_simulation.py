@@ -8,6 +8,7 @@ from tests.simulation.mutants import MUTANTS, caught_after
 from tests.simulation.run import run
 
 SEEDS = 40
+JOURNAL_SEEDS = 12
 STEPS = 200
 MUTANT_SEEDS_MAX = 400
 
@@ -24,6 +25,13 @@ def quiet() -> Iterator[None]:
 @pytest.mark.parametrize("engine", ["memory", "sqlite"])
 def test_the_house_keeps_its_promises_whatever_happens(engine: EngineName, seed: int) -> None:
     outcome = run(seed, STEPS, engine)
+    assert not outcome.failure, f"seed {seed}: {outcome.failure}\n" + "\n".join(outcome.trace)
+
+
+@pytest.mark.parametrize("seed", range(JOURNAL_SEEDS))
+def test_the_house_keeps_its_promises_over_a_journal_that_loses_answers(seed: int) -> None:
+    """Every crash takes the store along."""
+    outcome = run(seed, STEPS, "journal")
     assert not outcome.failure, f"seed {seed}: {outcome.failure}\n" + "\n".join(outcome.trace)
 
 

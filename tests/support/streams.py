@@ -17,8 +17,10 @@ PART_BYTES = 24
 class Log:
     """What the servers hold. `is_fenced`: whether they check what an append expects; without it the laws must break."""
 
-    def __init__(self, random: Random, *, is_fenced: bool = True) -> None:
+    def __init__(self, random: Random, *, is_fenced: bool = True, badness: float = 1.0) -> None:
         self.random = random
+        self.badness = badness
+        """By how much more or less often than usual something goes wrong."""
         self.messages: list[bytes] = []
         self.late: list[tuple[bytes, int]] = []
         """Appends that are on their way, perhaps for long."""
@@ -39,7 +41,7 @@ class Log:
             self.store(*self.late.pop())
 
     def chance(self, likely: float) -> bool:
-        return not self.is_calm and self.random.random() < likely
+        return not self.is_calm and self.random.random() < likely * self.badness
 
 
 class SimulatedStream:
@@ -97,25 +99,35 @@ class SimulatedStream:
 
 
 class SimulatedStreams:
-    """Well-behaved streams by bus, for one process after the other."""
+    """Streams by bus, for one process after the other. Those with a `random` lose questions and answers, the others behave."""
 
-    def __init__(self) -> None:
+    def __init__(self, random: Random | None = None, *, badness: float = 1.0) -> None:
         self.logs: dict[int, Log] = {}
+        self._random = random
+        self._badness = badness
+        self.pauses = 0
 
     def open(self, bus: int) -> SimulatedStream | None:
         return SimulatedStream(self.logs[bus], bytes_max=4096) if bus in self.logs else None
 
     def create(self, bus: int) -> SimulatedStream:
         if bus not in self.logs:
-            self.logs[bus] = Log(Random(0))
-            self.logs[bus].is_calm = True
+            self.logs[bus] = Log(self._random or Random(0), badness=self._badness)
+            self.logs[bus].is_calm = self._random is None
         return SimulatedStream(self.logs[bus], bytes_max=4096)
+
+    def calm(self) -> None:
+        self._random = None
+        for log in self.logs.values():
+            log.is_calm = True
 
     def remove(self, bus: int) -> None:
         self.logs.pop(bus, None)
 
     def pause(self) -> None:
-        raise AssertionError("nothing of this is to be asked again")
+        """Nobody waits for anything here: it is asked again."""
+        assert self._random is not None, "nothing of this is to be asked again"
+        self.pauses += 1
 
     def give_up(self) -> None:
         """Nobody waits."""
