@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -255,13 +254,13 @@ def test_a_commit_whose_answer_is_lost_is_kept_once(own_place: Place, monkeypatc
 def test_a_node_that_stops_does_not_wait_for_servers_that_sleep(own_place: Place) -> None:
     engine = own_place.engine()
     engine.commit([founding(1)])
-    own_place.server.signal(signal.SIGSTOP)
+    own_place.server.pause()
     waiting_commit = Started(lambda: engine.commit([changes(event(1))]))
 
     engine.give_up()
 
     assert isinstance(waiting_commit.error(), Stopping)
-    own_place.server.signal(signal.SIGCONT)
+    own_place.server.resume()
 
 
 def test_a_full_journal_refuses_and_goes_on_when_there_is_room(place: Place) -> None:

@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import functools
+import os
 import shutil
 import signal
 import socket
@@ -41,9 +42,15 @@ class NatsServer:
         )
         _wait_until_it_listens(self.port)
 
-    def signal(self, number: signal.Signals) -> None:
+    def pause(self) -> None:
+        """It answers nothing more when this returns: the kernel says when all its threads have stopped."""
         assert self._process is not None
-        self._process.send_signal(number)
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         if self._process is not None:
