@@ -1,4 +1,4 @@
-"""Detectors and schedules on a server that is killed again and again: every edge and every instant once, under its id, and no hold that something broke.
+"""Detectors, expectations and schedules on a server that is killed again and again: every edge and every instant once, under its id, and no hold that something broke.
 
 A sensor speaks of one key after another, some times of each, and never again. What it says of a key follows from its number alone, so the log tells which
 edges there have to be. How long a hold took in work time it does not tell; so of holds that were broken it is asked only that none was told
@@ -22,6 +22,8 @@ SAYINGS = 4
 
 HOLD_S, LONGER_S = 0.5, 0.8
 
+OUTCOMES = ("missed", "met", "late")
+
 CLOCKS_DIFFER_S = 0.01
 """By how much the clock that holds go by may be ahead of the one that tells when events were accepted."""
 
@@ -39,6 +41,13 @@ DOCUMENTS: dict[str, Any] = {
     | {"for_s": 0, "emit": {"rise": {"type": "turned.hot"}, "fall": {"type": "turned.cold"}}},
     f"{BUS}/detectors/lasting": _LASTING,
     f"{BUS}/detectors/deleted": _LASTING | {"emit": {"rise": {"type": "forgotten"}}},
+    f"{BUS}/expectations/cooled": {
+        "after": {"type": ["sensor.read"], "data": {"hot": [True]}},
+        "expect": {"type": ["sensor.read"], "data": {"hot": [False]}},
+        "within_s": HOLD_S,
+        "late_for_s": 3_600,
+        "emit": {"missed": {"type": "cool.missed"}, "met": {"type": "cool.met"}, "late": {"type": "cool.late"}},
+    },
     f"{BUS}/schedules/pulse": {"every_s": 1, "misfire": "all", "emit": {"type": "clock.struck", "data": {"till": 3}}},
     f"{BUS}/schedules/spread": {"every_s": 2, "jitter_s": 1, "misfire": "all", "emit": {"type": "clock.strayed"}},
 }
@@ -67,16 +76,18 @@ def is_hot(name: str) -> bool:
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What was told: edges at once, edges of holds, and instants."""
+    """What was told: edges at once, edges of holds, what became of expectations, and instants."""
 
     turned: int
     lasted: int
+    expected: int
     struck: int
 
 
 def is_still(url: str) -> bool:
-    """Whether no hold is under way any more."""
-    return not any(detector["state"]["pending"] for detector in call(f"{url}/v1/buses/{BUS}/detectors")["detectors"])
+    """Whether no hold is under way any more, and nothing is open."""
+    is_held = any(detector["state"]["pending"] for detector in call(f"{url}/v1/buses/{BUS}/detectors")["detectors"])
+    return not is_held and not call(f"{url}/v1/buses/{BUS}/expectations/cooled")["state"]["open"]
 
 
 def has_lasted(url: str) -> bool:
@@ -91,7 +102,8 @@ def check_watched(url: str, sensor: Sensor) -> Told:
     told = _Told(log)
     assert not sensor.errors, sensor.errors[:3]
     assert [name for each in told.observations.values() for name in each] == [str(n) for n in range(1, sensor.sent + 1)]
-    return Told(told.check_turning(), told.check_lasting(), told.check_pulse("pulse", 1) + told.check_pulse("spread", 2))
+    struck = told.check_pulse("pulse", 1) + told.check_pulse("spread", 2)
+    return Told(told.check_turning(), told.check_lasting(), told.check_cooled(), struck)
 
 
 class _Told:
@@ -173,6 +185,32 @@ class _Told:
             f"a hold of {wait_s} s since {began} was told at {at}: {event}"
         )
         assert event["data"]["held_for_s"] == wait_s, f"{event} held for {wait_s}"
+
+    def check_cooled(self) -> int:
+        """Of each that was hot the log tells once that it cooled, or that it did not in time, and that it did then; and none that was missed came in time."""
+        told = {event["id"]: (at, event) for at, event in self.edges["cooled"]}
+        assert len(told) == len(self.edges["cooled"]), "what became of an expectation was told twice"
+        count, uid = len(told), self.uids["cooled"]
+        for key in self.observations:
+            for began, cooled in self._holds(key):
+                name = f"{self.incarnation}-{uid}-{uid}-{began}"
+                found = {outcome: told.pop(f"{name}-{outcome}") for outcome in OUTCOMES if f"{name}-{outcome}" in told}
+                wanted = ({"met"}, {"missed", "late"}) if cooled is not None else ({"missed"},)
+                assert found.keys() in wanted, f"of {key}, hot since {began} and cool at {cooled}, was told {found}"
+                self._check_outcomes(began, cooled, found)
+        assert not told, f"nothing was expected of {list(told.items())[:3]}"
+        return count
+
+    def _check_outcomes(self, began: int, cooled: int | None, found: dict[str, tuple[int, Any]]) -> None:
+        for outcome, (at, event) in found.items():
+            assert event["data"]["after"]["position"] == began, f"{event} comes of {began}"
+            if outcome == "missed":
+                waited_s = self._accepted(at) - self._accepted(began)
+                assert waited_s >= HOLD_S - CLOCKS_DIFFER_S, f"{event} was told after {waited_s} s"
+                assert cooled is None or at <= cooled + len(DOCUMENTS), f"{event} was told at {at}, after {cooled}"
+            else:
+                assert event["data"]["expect"]["position"] == cooled, f"{event} was told by something else than {cooled}"
+                assert 0 < at - (cooled or 0) <= len(DOCUMENTS), f"{event} stands at {at}"
 
     def _check_id(self, name: str, event: dict[str, Any], version: int) -> None:
         expected = f"{self.incarnation}-{self.uids[name]}-{version}-{event['data']['cause']['position']}"
