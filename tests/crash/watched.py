@@ -99,9 +99,15 @@ def check_watched(url: str, sensor: Sensor) -> Told:
     for name in ("pulse", "spread"):  # So that the log stands still.
         call(f"{url}/v1/buses/{BUS}/schedules/{name}/pause", method="POST")
     log = read_log(url, BUS)
-    told = _Told(log)
     assert not sensor.errors, sensor.errors[:3]
-    assert [name for each in told.observations.values() for name in each] == [str(n) for n in range(1, sensor.sent + 1)]
+    said = [each["event"]["id"] for each in log if each["event"]["source"] == sensor.source]
+    assert said == [str(number) for number in range(1, sensor.sent + 1)]
+    return balanced(log)
+
+
+def balanced(log: list[dict[str, Any]]) -> Told:
+    """What was told, or AssertionError that names the first thing that should not have been, or is lacking."""
+    told = _Told(log)
     struck = told.check_pulse("pulse", 1) + told.check_pulse("spread", 2)
     return Told(told.check_turning(), told.check_lasting(), told.check_cooled(), struck)
 
