@@ -263,6 +263,32 @@ def test_a_node_that_stops_does_not_wait_for_servers_that_sleep(own_place: Place
     own_place.server.resume()
 
 
+def test_a_journal_that_is_deleted_under_a_commit_is_told_once_and_is_not_begun_anew(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine, streams = place.engine(), place.streams()
+    engine.commit([founding(1), changes(event(1))])
+    streams.remove(BUS)
+    pauses, told = itertools.count(), threading.Event()
+    pause = engine._streams.pause
+
+    def counted() -> None:
+        if next(pauses) == 3:
+            told.set()
+        pause()
+
+    engine._journals[BUS]._pause = counted
+    waiting_commit = Started(lambda: engine.commit([changes(event(2))]))
+    assert told.wait(30)
+    engine.give_up()
+
+    assert isinstance(waiting_commit.error(), Stopping)
+    (told_once,) = [record.getMessage() for record in caplog.records]
+    assert told_once.endswith("whoever publishes waits: found nobody who answers (nats: no response from stream)")
+    assert streams.open(BUS) is None
+    streams.close()
+
+
 def test_a_full_journal_refuses_and_goes_on_when_there_is_room(place: Place) -> None:
     engine, streams = place.engine(), place.streams()
     engine.commit([founding(1), changes(event(1))])

@@ -44,6 +44,7 @@ class Connection:
         self._thread.start()
         self._last_error = ""
         self._client: Client | None = None
+        self._is_away = False
         try:
             self._client = self.ask(self._connect(connect_s), connect_s + 1)
             self._check()
@@ -64,6 +65,17 @@ class Connection:
         except concurrent.futures.TimeoutError as error:
             future.cancel()
             raise JournalAway(f"found nobody who answers within {wait_s:g} s", wanted=self._wanted) from error
+
+    def tell_away(self, error: str) -> None:
+        """Once, until they are back: a question that has no answer is asked ten times a second."""
+        if not self._is_away:
+            self._is_away = True
+            logbook.JOURNAL_AWAY(error=error)
+
+    def tell_back(self) -> None:
+        if self._is_away:
+            self._is_away = False
+            logbook.JOURNAL_BACK()
 
     def close(self) -> None:
         """Twice is harmless."""
@@ -128,11 +140,11 @@ class Connection:
 
     async def _lost(self) -> None:
         if self._client is not None and not self._client.is_closed:
-            logbook.JOURNAL_AWAY(error=self._last_error or "the connection ended")
+            self.tell_away(self._last_error or "the connection ended")
 
     async def _back(self) -> None:
         self._last_error = ""
-        logbook.JOURNAL_BACK()
+        self.tell_back()
 
     async def _close(self) -> None:
         """Nothing of ours waits in it: each append was answered, or is known to be unknown."""

@@ -130,6 +130,15 @@ class JetStreams:
     def ask(self, method: Callable[..., Awaitable[_Answer]], *arguments: Any, **named: Any) -> _Answer:
         """Raises `JournalAway` where nobody answers, `APIError` for what the servers say no to."""
 
+        try:
+            answer = self._ask(method, *arguments, **named)
+        except JournalAway as error:
+            self._connection.tell_away(error.found)
+            raise
+        self._connection.tell_back()
+        return answer
+
+    def _ask(self, method: Callable[..., Awaitable[_Answer]], *arguments: Any, **named: Any) -> _Answer:
         async def asked() -> _Answer:
             return await method(*arguments, **named)
 
