@@ -129,7 +129,6 @@ class JetStreams:
 
     def ask(self, method: Callable[..., Awaitable[_Answer]], *arguments: Any, **named: Any) -> _Answer:
         """Raises `JournalAway` where nobody answers, `APIError` for what the servers say no to."""
-
         try:
             answer = self._ask(method, *arguments, **named)
         except JournalAway as error:
