@@ -28,6 +28,7 @@ def main() -> int:
         f"{campaign.seeks} seeks and {campaign.replays} replays; of a bus that keeps little {campaign.floor - 1} events are gone\n"
         f"{campaign.replies} events brought to another bus, each there once with one reply of its target\n"
         f"{campaign.told.turned} turns of state told at once, {campaign.told.lasted} that had to last, {campaign.told.expected} ends of expectations, {campaign.told.struck} instants of schedules, each once\n"
+        f"a target that had to agree was pushed to only then, no faster than it allowed; its breaker opened {campaign.openings} times\n"
         f"{campaign.tokens} tokens fetched; a service on the client died {campaign.work.deaths} times: {campaign.work.made} rows of its outbox published "
         f"once, {campaign.work.worked} worked once\n"
         "the books balance"

@@ -17,6 +17,10 @@ from tests.crash.books import Account, Matches, balance, call, check_follower, c
 from tests.crash.clients import Address, Client
 from tests.crash.copied import ANSWERED, COPIED, check_copied, with_replies
 from tests.crash.follower import Follower
+from tests.crash.guarded import DELIVERY as GUARDED_DELIVERY
+from tests.crash.guarded import RULE as GUARDED
+from tests.crash.guarded import TARGET as GUARDED_TARGET
+from tests.crash.guarded import check_guarded
 from tests.crash.moved import check_moved, check_order
 from tests.crash.mover import Mover
 from tests.crash.process import Death, Server
@@ -43,7 +47,7 @@ SMALL_BYTES = 10_000
 class Campaign(msgspec.Struct, frozen=True):
     """What a campaign came to. `replies`: events that a target answered with, on the bus that others are brought to. `at_calls`: kills that happened at the chosen call to the disk. `floor`: of the bus that keeps little.
 
-    `tokens`: given by the token server.
+    `tokens`: given by the token server. `openings`: of the breaker of the rule that is protected.
     """
 
     kills: int
@@ -56,6 +60,7 @@ class Campaign(msgspec.Struct, frozen=True):
     tokens: int
     replies: int
     told: Told
+    openings: int
 
 
 RULES: dict[str, tuple[dict[str, Any], Matches]] = {
@@ -66,9 +71,10 @@ RULES: dict[str, tuple[dict[str, Any], Matches]] = {
     "late": ({"type": ["number.odd"]}, lambda event: event["type"] == "number.odd"),
     "ordered": EVERYTHING,
     "batched": EVERYTHING,
+    GUARDED: FEW,
     **dict.fromkeys(SHAPED, FEW),
 }
-"""Pattern and what it means. `late` is put halfway, and starts at the beginning of the log; `ordered` keeps order by subject; `batched` gets several events in one request; others log in and shape what they send."""
+"""Pattern and what it means. `late` is put halfway, and starts at the beginning of the log; `ordered` keeps order by subject; `batched` gets several events in one request; `guarded` has to be asked first and is down for a while; others log in and shape what they send."""
 
 PULLED: tuple[dict[str, Any], Matches] = ({"type": [{"prefix": "number."}]}, lambda event: event["type"].startswith("number."))
 """The pattern of the rule `pulled`, and what it means."""
@@ -150,8 +156,8 @@ def run(
                 _put_in_a_life(server, late | CHANGED, DELETED)
             if number == kills // 4 and kills >= LONG_LIFE_FROM:
                 _live_long(server, address)
-        account, (seeks, replays), floor, work, replies, told = _settle(server, address, receiver, parties)
-        return Campaign(kills, at_calls, account, seeks, replays, floor, work, receiver.tokens.given, replies, told)
+        account, (seeks, replays), floor, work, replies, told, openings = _settle(server, address, receiver, parties)
+        return Campaign(kills, at_calls, account, seeks, replays, floor, work, receiver.tokens.given, replies, told, openings)
     finally:
         server.end_surely()
         parties.service.kill()
@@ -163,6 +169,8 @@ def _set_up(server: Server, receiver: Receiver) -> None:
     rules = {f"default/rules/{name}": _pushed(receiver, name, RULES[name][0]) for name in RULES if name != "late"}
     rules["default/rules/ordered"]["delivery"]["order"] = "key"
     rules["default/rules/batched"]["target"]["http"]["batch"] = {"max_events": 20, "wait_s": 0.1}
+    rules[f"default/rules/{GUARDED}"]["target"]["http"] |= GUARDED_TARGET
+    rules[f"default/rules/{GUARDED}"]["delivery"] |= GUARDED_DELIVERY
     moved = _pushed(receiver, "moved", RULES["even"][0])
     pulled = {"pattern": PULLED[0], "target": {"queue": {"lease_s": 1}}, "start": "earliest"}
     small = {"small": {"retention": {"max_bytes": SMALL_BYTES}}, "small/rules/kept": _pushed(receiver, "kept", EVERYTHING[0])}
@@ -234,9 +242,9 @@ def _choose(rng: random.Random) -> Death:
     return Death(moment, operation, 1 if operation == "truncate" else int(10 ** rng.uniform(0, 2.5)))
 
 
-Balanced = tuple[Account, tuple[int, int], int, Work, int, Told]
+Balanced = tuple[Account, tuple[int, int], int, Work, int, Told, int]
 """The account, how many seeks and replays there were, the floor of the bus that keeps little, what the service did, how many replies, and what detectors and
-schedules told."""
+schedules told, and how often a breaker opened."""
 
 
 def _settle(server: Server, address: Address, receiver: Receiver, parties: Parties) -> Balanced:
@@ -293,6 +301,7 @@ def _balance(url: str, receiver: Receiver, parties: Parties) -> Balanced:
         parties.service.check(log),
         check_copied(log, read_log(url, "copies")),
         check_watched(url, parties.sensor),
+        check_guarded(log, receiver.guarded),
     )
 
 

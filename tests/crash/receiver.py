@@ -10,6 +10,8 @@ from typing import Any
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from tests.crash.copied import reply_to
+from tests.crash.guarded import RULE as GUARDED
+from tests.crash.guarded import Guarded
 from tests.crash.shaped import TOKEN_PATH, Tokens, event_of, log_in_wanted
 
 REFUSED_SHARE = 0.05
@@ -35,6 +37,7 @@ class Receiver:
         self.arrivals: dict[str, list[tuple[Identity, int]]] = {}
         self.strays: list[str] = []
         self.tokens = Tokens()
+        self.guarded = Guarded(self.strays)
         self._rng = random.Random(seed)
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -69,8 +72,11 @@ class Receiver:
         """One connection, which dies when the server does."""
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
-                path, headers = _parse(head)
+                method, path, headers = _parse(head)
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
+                if method == "OPTIONS":
+                    writer.write(_consent(self.guarded.ask(headers)))
+                    continue
                 status, answer = self._answer(path, headers, body)
                 kind = b"content-type: application/cloudevents+json\r\n" if "eventyard-reply" in headers else b""
                 writer.write(b"HTTP/1.1 %d X\r\n%bcontent-length: %d\r\n\r\n%b" % (status, kind, len(answer), answer))
@@ -115,7 +121,8 @@ class Receiver:
     def _note(self, rule: str, headers: dict[str, str], event: dict[str, Any]) -> int:
         identity = (event["source"], event["id"])
         self.deliveries.setdefault((rule, identity), set()).add(headers["eventyard-delivery"])
-        status = 503 if self._rng.random() < REFUSED_SHARE else 200
+        is_refused = self._rng.random() < REFUSED_SHARE or (rule == GUARDED and not self.guarded.is_up())
+        status = 503 if is_refused else 200
         self.arrivals.setdefault(rule, []).append((identity, status))
         if status == 200:
             self._note_taken(rule, identity, headers)
@@ -136,7 +143,14 @@ class Receiver:
         self.marks.setdefault(run, set()).add(headers.get("eventyard-replay", ""))
 
 
-def _parse(head: bytes) -> tuple[str, dict[str, str]]:
+def _consent(headers: dict[str, str]) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 200 X\r\n{lines}content-length: 0\r\n\r\n".encode()
+
+
+def _parse(head: bytes) -> tuple[str, str, dict[str, str]]:
+    """Method, path and headers."""
     first, *lines = head.decode("latin-1").split("\r\n")
     pairs = (line.split(":", 1) for line in lines if ":" in line)
-    return first.split(" ")[1], {name.lower(): value.strip() for name, value in pairs}
+    method, path, _ = first.split(" ")
+    return method, path, {name.lower(): value.strip() for name, value in pairs}

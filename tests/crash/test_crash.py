@@ -17,4 +17,5 @@ def test_a_server_killed_again_and_again_keeps_every_promise(tmp_path: Path) -> 
     assert campaign.work.deaths > 0
     assert campaign.work.worked > 0
     assert campaign.replies > 0
+    assert campaign.openings > 0
     assert min(campaign.told.turned, campaign.told.lasted, campaign.told.expected, campaign.told.struck) > 0
