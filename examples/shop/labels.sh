@@ -24,8 +24,9 @@ while true; do
   lease=$(printf '%s' "$answer" | sed -n 's/^{"deliveries":\[{"id":"[^"]*","lease":"\([^"]*\)".*/\1/p')
   order=$(printf '%s' "$answer" | sed -n 's/.*"subject": *"\([A-Za-z0-9-]*\)".*/\1/p')
   event=$(printf '%s' "$answer" | sed -n 's/.*"event":{.*"id": *"\([A-Za-z0-9-]*\)".*/\1/p')
+  source=$(printf '%s' "$answer" | sed -n 's/.*"event":{.*"source": *"\([A-Za-z0-9/._-]*\)".*/\1/p')
   [ -n "$lease" ] || continue
-  if [ -z "$order" ] || [ -z "$event" ]; then
+  if [ -z "$order" ] || [ -z "$event" ] || [ -z "$source" ]; then
     ask rules/labels/reject "{\"leases\": [\"$lease\"], \"reason\": \"no order as its subject\"}" > /dev/null || true
     continue
   fi
@@ -35,6 +36,6 @@ while true; do
   curl --silent --show-error --fail --output /dev/null \
     --header 'ce-specversion: 1.0' --header "ce-id: label-$order" --header 'ce-source: /shop/labels' \
     --header 'ce-type: label.printed' --header "ce-subject: $order" \
-    --header "ce-causationid: $event" --data '' --header 'content-type:' "$bus/events" || continue
+    --header "ce-causationid: $event" --header "ce-causationsource: $source" --data '' --header 'content-type:' "$bus/events" || continue
   ask rules/labels/acknowledge "{\"leases\": [\"$lease\"]}" > /dev/null || continue
 done

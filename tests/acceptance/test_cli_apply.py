@@ -53,6 +53,16 @@ def test_documents_come_to_be_and_a_second_time_there_is_nothing_to_do(eventyard
         assert eventyard("apply", "-f", file, *again) == (0, "nothing to change: 3 as they should be\n", "")
 
 
+def test_what_the_server_warns_of_is_told(eventyard: Command, bus: str, wanted: Any) -> None:
+    file = wanted(rule("a", bus, target={"bus": {"name": f"{bus}-nowhere"}}))
+    told = eventyard("apply", "-f", file, "--yes")
+    assert told.code == 0
+    assert f"rule {bus}/a: warning: there is no bus {bus}-nowhere" in " ".join(told.err.split())
+    again = eventyard("apply", "-f", wanted(rule("b", bus, target={"bus": {"name": f"{bus}-nowhere"}})), "--yes", "--json")
+    [document] = [document for document in again.documents if document.get("done")]
+    assert document["warnings"][0].startswith("there is no bus")
+
+
 def test_a_change_is_told_field_by_field(eventyard: Command, bus: str, wanted: Any) -> None:
     eventyard("apply", "-f", wanted(rule("a", bus, owner="t", delivery={"max_attempts": 5})), "--yes")
     changed = rule("a", bus, owner="t", description="Points", pattern={"type": ["a"], "data": {"n": [1]}})

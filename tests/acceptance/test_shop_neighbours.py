@@ -80,5 +80,8 @@ def test_a_shell_script_does_as_well_and_refuses_what_it_cannot_read(bus: str) -
             assert labels.stdout.readline() == "a label for order-3\n"
             assert settled(client, "labels", delivered=2, dead=1)
         assert subjects(client, "label.printed") == ["order-1", "order-3"]
+        [label, _] = client.events(pattern={"type": ["label.printed"]})
+        story = client.story(label.position).events
+        assert [one.event.type for one in story if one.event] == ["order.shipped", "label.printed"]
         [dead] = client.dead_letters("labels")
         assert "no order as its subject" in str(dead.last_answer)

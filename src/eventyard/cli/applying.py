@@ -141,7 +141,7 @@ def _carry_out(screen: Screen, client: "Client", steps: "list[Step]") -> int:
             screen.note(f"{step.called} is left: not everything before it could be done")
             continue
         try:
-            take(client, step)
+            warnings = take(client, step)
         except ProblemError as error:
             found = code_of_status(error.status)
             if found not in {Exit.REFUSED, Exit.NO} or error.code == "unauthenticated":
@@ -150,23 +150,31 @@ def _carry_out(screen: Screen, client: "Client", steps: "list[Step]") -> int:
             screen.remark(f"{step.called} refused: {error}", _document(step, error=error.problem))
             continue
         done[step.act] += 1
-        screen.document(_document(step, done=True))
+        screen.document(_document(step, done=True, **({"warnings": warnings} if warnings else {})))
+        tell_warnings(screen, warnings, f"{step.called}: ")
     screen.say(", ".join(f"{done[act]} {word}" for act, word in _DONE.items() if done[act]) or "nothing was changed")
     return code
 
 
-def take(client: "Client", step: "Step") -> None:
+def tell_warnings(screen: Screen, warnings: "Iterable[str]", before: str = "") -> None:
+    for warning in warnings:
+        screen.note(f"{before}warning: {warning}")
+
+
+def take(client: "Client", step: "Step") -> list[str]:
+    """What the server warns of."""
     if step.kind == "bus":
         if retention := step.document["retention"]:
             client.set_retention(step.name, **retention)
         else:
             client.create_bus(step.name)
-        return
+        return []
     put, delete = _calls(client, step.kind)
     if step.act == "delete":
         delete(step.name, bus=step.bus, version=step.version)
-    else:
-        put(step.name, msgspec.json.encode(step.document), bus=step.bus, version=step.version)
+        return []
+    made = put(step.name, msgspec.json.encode(step.document), bus=step.bus, version=step.version)
+    return list(getattr(made, "warnings", ()) or ())
 
 
 def _calls(client: "Client", kind: str) -> "tuple[Callable[..., Any], Callable[..., Any]]":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from eventyard.cli.applying import show_step, take
+from eventyard.cli.applying import show_step, take, tell_warnings
 from eventyard.cli.exits import Exit
 from eventyard.cli.failures import Failure
 from eventyard.cli.options import DEFAULT_URL, Bus, BusName, Json, RuleName, Url, connect
@@ -93,8 +93,9 @@ def _edit(screen: Screen, client: "Client", task: _Task) -> int:
             screen.note("what you saved says the same; nothing was changed")
             return Exit.OK
         task.check()
-        take(client, step)
+        warnings = take(client, step)
     show_step(screen, step, is_told=True)
+    tell_warnings(screen, warnings)
     return Exit.OK
 
 
