@@ -10,7 +10,7 @@ from eventyard.core import cause as causes
 from eventyard.core import event as events
 from eventyard.core import handout, limits, reply
 from eventyard.core.changes import BusRecord
-from eventyard.core.commands import Lease, Publish, Settle, Settlement
+from eventyard.core.commands import Lease, Publish, Settle, Settlement, TellTrouble
 from eventyard.core.delivery import Note, State
 from eventyard.core.errors import Stale, StaleLease
 from eventyard.core.event import STRUCTURED, Event
@@ -268,6 +268,32 @@ def test_a_reply_of_a_known_id_with_other_content_is_refused_in_the_log(bus: Hou
     assert told["data"]["event"] == {"position": 3, "source": "/shop", "id": "e2", "type": "order.paid"}
     assert bus.row(second.delivery.rule, 3).state is State.DELIVERED
     assert outcomes(bus) == {ReplyOutcome.ACCEPTED: 1, ReplyOutcome.REFUSED: 1}
+
+
+def test_a_flood_of_refused_replies_is_ten_events_and_one_a_minute(bus: House) -> None:
+    each, minute = limits.REPLIES_REFUSED_TOLD_EACH, limits.REPLIES_REFUSED_TOLD_EVERY_MS
+    leases = leased(bus, *(an_event(number) for number in range(16)))
+    uid, refused = leases[0].delivery.rule, RefusedReply("invalid-event", "it is none")
+    for lease in leases[:14]:
+        replied(bus, lease, refused)
+    bus.clock.advance(minute - 1)
+    bus.do(TellTrouble((uid,)))
+    told = documents(bus, "io.eventyard.reply.refused")
+    assert [one["data"]["count"] for one in told] == [1] * each
+
+    bus.clock.advance(1)
+    bus.do(TellTrouble((uid,)))
+    *_, summed = documents(bus, "io.eventyard.reply.refused")
+    first, last = leases[each].delivery.position, leases[13].delivery.position
+    assert (summed["data"]["count"], summed["data"]["first"], summed["data"]["last"]) == (14 - each, first, last)
+
+    for lease in leases[14:]:
+        replied(bus, lease, refused)
+    for _ in range(3):
+        bus.clock.advance(minute)
+        bus.do(TellTrouble((uid,)))
+    assert sum(one["data"]["count"] for one in documents(bus, "io.eventyard.reply.refused")) == 16
+    assert bus.state.health == {}
 
 
 def test_nothing_is_told_of_a_refused_reply_to_an_event_of_the_bus(bus: House) -> None:

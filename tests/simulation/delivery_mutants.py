@@ -8,7 +8,7 @@ from unittest import mock
 
 import msgspec
 
-from eventyard.core import event, reply, replying, settling
+from eventyard.core import event, reply, replying, settling, trouble
 from eventyard.core.commands import Published
 from eventyard.core.delivery import Note, Reason
 from eventyard.core.draft import Draft
@@ -141,6 +141,9 @@ DELIVERY_MUTANTS: Mapping[str, Patch] = MappingProxyType(
         "stale-replies-count": _stale_replies_count,
         "replies-are-lost": lambda: mock.patch.object(replying, "take"),
         "refused-in-silence": lambda: mock.patch.object(replying, "_tell_refused"),
+        "refused-are-not-summed": lambda: mock.patch.object(
+            trouble._Teller, "_tell_refused", lambda _self, _record, health: health
+        ),
         "refused-replies-kill": _refused_replies_kill,
         "replies-of-nothing": lambda: mock.patch.object(reply, "_caused", lambda found, _: reply._lean(found)),
         "settled-before-published": _settled_before_published,

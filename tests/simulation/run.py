@@ -87,6 +87,8 @@ def _small_limits(world: World) -> Iterator[None]:
         "TROUBLE_EVENTS_PER_STEP": rng.choice((1, 3, 100)),
         **_limits_of_watching(world.seed),
         "REPLY_BYTES_MAX": 2_000,
+        "REPLIES_REFUSED_TOLD_EACH": rng.choice((1, 2, 10)),
+        "REPLIES_REFUSED_TOLD_EVERY_MS": rng.choice((5_000, 60_000)),
         "REPLIES_PER_STEP_BYTES": rng.choice((100, 8 * 1024 * 1024)),
         "HANDSHAKES_UNDER_WAY_MAX": rng.choice((1, 64)),
     }

@@ -255,6 +255,6 @@ class Story:
             owed += [f"{state.record.name}/{name}: {pending}" for name, pending in queues.items() if pending]
             owed += [f"{state.record.name}: {backfill}" for backfill in state.backfills.values() if not backfill.is_done]
             owed += [f"{state.record.name}: {intent}" for intent in state.intents.values()]
-            owed += [f"{state.record.name}: {health}" for health in state.health.values() if health.is_owed or health.untold]
+            owed += [f"{state.record.name}: {health}" for health in state.health.values() if health.is_untold]
             owed += [f"bus {bus.name}" for bus in state.buses.values() if bus.is_deleted]
         return owed

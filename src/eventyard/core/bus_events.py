@@ -148,10 +148,22 @@ class ReplyRefused(msgspec.Struct, frozen=True):
 
     name: str
     uid: int
+    count: int
     delivery: str
     event: Named
     reason: str
     detail: str
+
+
+class RepliesRefused(msgspec.Struct, frozen=True):
+    """`count` replies that were not taken since `since`, to deliveries of events from the position `first` to `last`."""
+
+    name: str
+    uid: int
+    count: int
+    first: int
+    last: int
+    since: str
 
 
 class LoopStopped(msgspec.Struct, frozen=True):
@@ -200,4 +212,4 @@ class BreakerClosed(msgspec.Struct, frozen=True):
     uid: int
 
 
-Told = Failing | DeadLetter | DeadLetters | BreakerOpened | BreakerClosed | ReplyRefused | LoopStopped
+Told = Failing | DeadLetter | DeadLetters | BreakerOpened | BreakerClosed | ReplyRefused | RepliesRefused | LoopStopped

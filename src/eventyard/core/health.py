@@ -27,6 +27,8 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `is_open_told`: the log says that its breaker is open, told at `breaker_at_ms` (work time), or was told to be closed then.
 
+    `refused_ms`, `refused_singles`, `refused` and so on: the same of replies that were not taken; `refused` of them wait to be told.
+
     `fruitless`: attempts that failed since the last one that went well, or since somebody resumed the rule or gave it another target; the first of
     them at `fruitless_ms` (work time).
     """
@@ -54,6 +56,12 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     breaker_at_ms: int | None = None
     fruitless_ms: int | None = None
     fruitless: int = 0
+    refused_ms: int | None = None
+    refused_singles: int = 0
+    refused: int = 0
+    refused_first: int = 0
+    refused_last: int = 0
+    refused_since_ms: int = 0
     is_removed: bool = False
 
     @property
@@ -69,14 +77,23 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def due_ms(self) -> int | None:
         """The work time at which something is to be told of it, or it is to be forgotten. None: nothing by time alone."""
-        if self.is_owed or self.untold:
-            owed = [self.turn_ms] if self.is_owed else []
-            return min([*owed, self.interval_ends_ms] if self.untold else owed)
-        return (
-            None
-            if self.is_unwell or self.is_open_told
-            else max(self.flaps_until_ms, self.interval_ends_ms, self.breaker_turn_ms)
-        )
+        owed = [self.turn_ms] if self.is_owed else []
+        owed += [self.interval_ends_ms] if self.untold else []
+        owed += [self.refused_ends_ms] if self.refused else []
+        if owed:
+            return min(owed)
+        if self.is_unwell or self.is_open_told:
+            return None
+        return max(self.flaps_until_ms, self.interval_ends_ms, self.refused_ends_ms, self.breaker_turn_ms)
+
+    @property
+    def is_untold(self) -> bool:
+        """Whether anything waits for its time to be told, but that its breaker is open or closed."""
+        return self.is_owed or bool(self.untold or self.refused)
+
+    @property
+    def refused_ends_ms(self) -> int:
+        return 0 if self.refused_ms is None else self.refused_ms + limits.REPLIES_REFUSED_TOLD_EVERY_MS
 
     @property
     def breaker_turn_ms(self) -> int:

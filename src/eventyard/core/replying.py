@@ -1,7 +1,7 @@
 """Replying: what a step makes of the reply to a push, beside the verdict that it came with.
 
 The reply is appended in the very step that ends its delivery as delivered, so it is there once or not at all, whatever crashes when. One that
-is refused leaves the delivery delivered, for the target has done its work, and is told in the log; unless its delivery is of an event of the
+is refused leaves the delivery delivered, for the target has done its work, and is told in the log, a few by themselves and then in sums; unless its delivery is of an event of the
 bus's own, of which nothing is told.
 """
 
@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from eventyard.core import bus_events, publishing
+from eventyard.core import bus_events, limits, publishing
 from eventyard.core.bus_events import LoopStopped, Named, ReplyRefused
 from eventyard.core.commands import Settlement
 from eventyard.core.delivery import Delivery, delivery_id
 from eventyard.core.draft import Draft
 from eventyard.core.errors import Refused, TooManyHops
 from eventyard.core.event import RESERVED_TYPES
+from eventyard.core.health import Health
 from eventyard.core.reply import RefusedReply, Reply, ReplyOutcome, StoppedLoop, refusal
 from eventyard.core.rule import RuleRecord
 from eventyard.core.verdict import Delivered
@@ -56,8 +57,27 @@ def _take(draft: Draft, delivery: Delivery, record: RuleRecord, reply: Reply | R
 def _tell_refused(draft: Draft, delivery: Delivery, record: RuleRecord, refused: RefusedReply) -> None:
     event = named(draft, delivery.position)
     if not event.type.startswith(RESERVED_TYPES):
-        told = ReplyRefused(record.name, record.uid, _id(draft, delivery), event, refused.code, refused.detail)
-        _tell(draft, bus_events.REPLY_REFUSED, delivery, told)
+        health = _with_one_more(draft, draft.health.get(record.uid) or Health(record.uid), delivery.position)
+        draft.health.set(health)
+        if not health.refused:
+            told = ReplyRefused(record.name, record.uid, 1, _id(draft, delivery), event, refused.code, refused.detail)
+            _tell(draft, bus_events.REPLY_REFUSED, delivery, told)
+
+
+def _with_one_more(draft: Draft, health: Health, position: int) -> Health:
+    """A refused reply more: told by itself while that may be, else counted until the interval is over (`trouble`)."""
+    work_ms = draft.time.work_ms
+    if not health.refused and work_ms >= health.refused_ends_ms:
+        health = msgspec.structs.replace(health, refused_ms=work_ms, refused_singles=0)
+    if not health.refused and health.refused_singles < limits.REPLIES_REFUSED_TOLD_EACH:
+        return msgspec.structs.replace(health, refused_singles=health.refused_singles + 1)
+    return msgspec.structs.replace(
+        health,
+        refused=health.refused + 1,
+        refused_first=min(health.refused_first or position, position),
+        refused_last=max(health.refused_last, position),
+        refused_since_ms=health.refused_since_ms or draft.time.time_ms,
+    )
 
 
 def _tell_stopped(draft: Draft, delivery: Delivery, record: RuleRecord, made: str) -> None:

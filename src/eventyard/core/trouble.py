@@ -13,7 +13,16 @@ from collections.abc import Sequence
 import msgspec
 
 from eventyard.core import bus_events, limits, rule_edits
-from eventyard.core.bus_events import BreakerClosed, BreakerOpened, DeadLetter, DeadLetters, Failing, Named, Told
+from eventyard.core.bus_events import (
+    BreakerClosed,
+    BreakerOpened,
+    DeadLetter,
+    DeadLetters,
+    Failing,
+    Named,
+    RepliesRefused,
+    Told,
+)
 from eventyard.core.clock import rfc3339
 from eventyard.core.commands import TellTrouble
 from eventyard.core.delivery import Delivery, Note, Reason, State, delivery_id
@@ -187,8 +196,8 @@ class _Teller:
         health = self._tell_breaker(record, self._tell_state(record, draft.health.get(uid) or Health(uid)))
         if deaths:
             health = self._tell_deaths(record, health, deaths)
-        health = self._tell_untold(record, health)
-        if health.due_ms is not None and health.due_ms <= draft.time.work_ms and not health.is_owed and not health.untold:
+        health = self._tell_refused(record, self._tell_untold(record, health))
+        if health.due_ms is not None and health.due_ms <= draft.time.work_ms and not health.is_untold:
             draft.health.forget(uid)
         else:
             draft.health.set(health)
@@ -274,6 +283,19 @@ class _Teller:
             first=0,
             last=0,
             untold_since_ms=0,
+        )
+
+    def _tell_refused(self, record: RuleRecord, health: Health) -> Health:
+        """As `_tell_untold`, of replies that were not taken (`replying`)."""
+        work_ms = self._draft.time.work_ms
+        if not health.refused or work_ms < health.refused_ends_ms or not self._has_room:
+            return health
+        since = rfc3339(health.refused_since_ms)
+        data = RepliesRefused(record.name, record.uid, health.refused, health.refused_first, health.refused_last, since)
+        self._append(bus_events.REPLY_REFUSED, record, data)
+        singles = limits.REPLIES_REFUSED_TOLD_EACH
+        return msgspec.structs.replace(
+            health, refused_ms=work_ms, refused_singles=singles, refused=0, refused_first=0, refused_last=0, refused_since_ms=0
         )
 
     def _append(self, kind: str, record: RuleRecord, data: Told, *, cause: int = 0) -> None:

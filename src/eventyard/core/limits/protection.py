@@ -43,6 +43,11 @@ DEAD_LETTERS_TOLD_EVERY_MS = 60_000
 """Dead letters of a rule that are told one by one within a minute; further ones are told by one event a minute. Ten is what
 somebody who is alerted may read; a thousand dead letters say no more than their number does."""
 
+REPLIES_REFUSED_TOLD_EACH = 10
+REPLIES_REFUSED_TOLD_EVERY_MS = 60_000
+"""Refused replies of a rule that are told one by one within a minute, and as dead letters summed from there on: a service that answers each of a thousand pushes a
+second with what is no event would fill the log with what its first ten say."""
+
 TROUBLE_EVENTS_PER_STEP = 100
 """Events of trouble that one step appends, whatever it learns: each is matched and put like any other. What is left waits."""
 
