@@ -70,7 +70,7 @@ def test_an_event_of_which_too_much_would_be_looked_at_fails_the_rules_that_ask_
     together = parse('{"data": {"items": {"sku": [{"prefix": "a"}], "quantity": [{"numeric": [">", 5]}]}}}')
     rules = Index().with_rule(1, searching).with_rule(2, PAID).with_rule(3, together)
     few = {"type": "order.paid", "data": {"tags": ["a needle"], "items": [{"sku": "a1", "quantity": 6}]}}
-    many = {"type": "order.paid", "data": {"tags": [f"hay{number}" for number in range(MATCH_LOOKS_MAX + 1)], "items": []}}
+    many = {"type": "order.paid", "data": {"tags": [f"hay{number}" for number in range(MATCH_LOOKS_MAX // 2 + 1)], "items": []}}
     objects = {
         "type": "order.paid",
         "data": {"items": [{"sku": "a1", "quantity": 1}] * (MATCH_LOOKS_MAX // 2 + 1) + [{"quantity": 6}]},
