@@ -20,7 +20,7 @@ from tests.crash.follower import Follower
 from tests.crash.guarded import DELIVERY as GUARDED_DELIVERY
 from tests.crash.guarded import RULE as GUARDED
 from tests.crash.guarded import TARGET as GUARDED_TARGET
-from tests.crash.guarded import check_guarded
+from tests.crash.guarded import check_guarded, has_opened
 from tests.crash.moved import check_moved, check_order
 from tests.crash.mover import Mover
 from tests.crash.process import Death, Server
@@ -74,7 +74,7 @@ RULES: dict[str, tuple[dict[str, Any], Matches]] = {
     GUARDED: FEW,
     **dict.fromkeys(SHAPED, FEW),
 }
-"""Pattern and what it means. `late` is put halfway, and starts at the beginning of the log; `ordered` keeps order by subject; `batched` gets several events in one request; `guarded` has to be asked first and is down for a while; others log in and shape what they send."""
+"""Pattern and what it means. `late` is put halfway, and starts at the beginning of the log; `ordered` keeps order by subject; `batched` gets several events in one request; `guarded` has to be asked first and is down until the last life; others log in and shape what they send."""
 
 PULLED: tuple[dict[str, Any], Matches] = ({"type": [{"prefix": "number."}]}, lambda event: event["type"].startswith("number."))
 """The pattern of the rule `pulled`, and what it means."""
@@ -253,6 +253,8 @@ def _settle(server: Server, address: Address, receiver: Receiver, parties: Parti
     address.set(server.url)
     parties.service.live_in_peace()
     parties.stop_asking()
+    _wait_until(lambda: has_opened(read_log(server.url)), lambda: "no breaker opens")
+    receiver.guarded.recover()
     _wait_until(lambda: is_quiet(server.url, QUIET), lambda: f"pending: {_pending(server.url)}")
     parties.service.stop()
     _wait_until(lambda: is_quiet(server.url, QUIET), lambda: f"pending: {_pending(server.url)}")

@@ -1,4 +1,4 @@
-"""A target that has to agree, bounds how often it is called, and is down for a while: what is protected stays so over kills.
+"""A target that has to agree, bounds how often it is called, and is down for most of its time: what is protected stays so over kills.
 
 It refuses the first question and agrees to the second. What comes before that, or faster than it allowed, is a stray. The rate is counted from the moment of its
 consent: what is granted by the server's clock arrives later than it was granted, so no machine is too slow for this.
@@ -10,8 +10,8 @@ from typing import Any
 RULE = "guarded"
 RATE_PER_S = 100
 AHEAD = RATE_PER_S / 10
-DOWN_FROM, DOWN_FOR, DOWN_S = 10, 8, 0.8
-"""From which arrival on it is down: for so many at least, which is enough for the breaker, and for so long that probes fail, too."""
+DOWN_FROM = 5
+"""From which arrival on it is down, until it is told to `recover`."""
 
 TARGET: dict[str, Any] = {"handshake": "required"}
 DELIVERY: dict[str, Any] = {
@@ -34,7 +34,7 @@ class Guarded:
         self.asked = 0
         self.arrived = 0
         self._agreed_at: float | None = None
-        self._down_until = 0.0
+        self._is_well = False
         self._strays = strays
 
     def ask(self, headers: dict[str, str]) -> dict[str, str]:
@@ -55,17 +55,26 @@ class Guarded:
             self._strays.append("a push came before consent")
         elif self.arrived > RATE_PER_S * (time.monotonic() - self._agreed_at) + AHEAD:
             self._strays.append(f"push {self.arrived} came sooner than the rate allows")
-        if self.arrived == DOWN_FROM:
-            self._down_until = time.monotonic() + DOWN_S
-        is_down = self.arrived < DOWN_FROM + DOWN_FOR or time.monotonic() < self._down_until
-        return self.arrived < DOWN_FROM or not is_down
+        return self.arrived < DOWN_FROM or self._is_well
+
+    def recover(self) -> None:
+        self._is_well = True
+
+
+def has_opened(log: list[dict[str, Any]]) -> bool:
+    """Whether the log tells that the breaker is open."""
+    return _told(log)[-1:] == ["opened"]
+
+
+def _told(log: list[dict[str, Any]]) -> list[str]:
+    told = [each["event"] for each in log if each["event"]["type"].startswith("io.eventyard.breaker.")]
+    return [event["type"].rpartition(".")[2] for event in told if event["data"]["name"] == RULE]
 
 
 def check_guarded(log: list[dict[str, Any]], guarded: Guarded) -> int:
-    """How often its breaker opened, which the log tells, and by turns that it is closed again."""
+    """How often its breaker opened, which the log tells, by turns with its being closed."""
     assert guarded.asked >= 2, f"it was asked {guarded.asked} times"
-    told = [each["event"] for each in log if each["event"]["type"].startswith("io.eventyard.breaker.")]
-    kinds = [event["type"].rpartition(".")[2] for event in told if event["data"]["name"] == RULE]
+    kinds = _told(log)
     assert kinds[::2] == ["opened"] * len(kinds[::2]), kinds
     assert kinds[1::2] == ["closed"] * len(kinds[1::2]), kinds
     return len(kinds[::2])
