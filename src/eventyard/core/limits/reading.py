@@ -55,12 +55,12 @@ BACKTESTS_WAITING_MAX = 20
 
 REHEARSED_KEYS_MAX = 100_000
 REHEARSED_DUE_SPARE = 1_000
-"""Keys that a backtest of a detector knows of, some 400 bytes each and twice where a version is in force: 80 MB. Past it new keys are counted and
+"""Keys that a backtest of a detector knows of, some 500 bytes each and twice where a version is in force: 100 MB. Past it new keys are counted and
 passed over, as past `max_keys`. And timers of its that may be out of date before they are looked through."""
 
 REHEARSALS_KEPT_MAX = 2
 REHEARSAL_IDLE_S = 5.0
-"""Backtests of detectors under way at once; and after so long without a question one makes room for another. A client asks several times a
+"""Backtests of detectors under way at once, 200 MB of keys at the worst; and after so long without a question one makes room for another. A client asks several times a
 second."""
 
 REHEARSED_KEYS_TOLD_MAX = 100
