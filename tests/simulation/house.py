@@ -299,6 +299,11 @@ class House:
         self._vfs = self._sqlite = None
         self.disk.fault = None
 
+    @property
+    def may_go_unanswered(self) -> bool:
+        """Whether its journal loses answers, also those that a start waits for."""
+        return self._engine_name == "journal"
+
     def calm_journal(self) -> None:
         """From now on every question is answered."""
         self._streams.calm()
