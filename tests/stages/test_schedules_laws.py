@@ -54,6 +54,9 @@ def play(home: Home, engine: Failing, act: str, value: int) -> None:
             engine.is_failing = True
             home.clock.advance(STEADY)
         case "edit":
+            engine.is_failing = (
+                False  # Where the clock went back nothing has been committed since: this law is not about an edit that fails.
+            )
             home.schedule("edited", every_s=value, misfire=("skip", "once", "all")[value % 3], jitter_s=value % 5)
         case "pause":
             home.do(PauseSchedule("edited", bool(value)))

@@ -105,7 +105,7 @@ class Walk:
         """What the page says in words, or shows the effect of."""
         return self._run(command)
 
-    def _run(self, command: str) -> str:
+    def _run(self, command: str, *, may_fail: bool = False) -> str:
         """What a command exports holds from then on, as in the reader's terminal."""
         done = subprocess.run(
             ["/bin/bash", "-c", command],
@@ -114,7 +114,7 @@ class Walk:
             capture_output=True,
             text=True,
             timeout=60,
-            check=True,
+            check=not may_fail,
         )
         self._environment.update(re.findall(r"^export (\w+)=(\S+)$", command, re.MULTILINE))
         return done.stdout
@@ -129,10 +129,10 @@ class Walk:
         assert printed == self.take(language)
 
     def run_until_read(self, alike: Callable[[str], str] = str) -> None:
-        """For what takes a moment to come to. `alike` makes texts equal that differ only in what no page can know."""
+        """For what takes a moment to come to: until then a grep, say, finds nothing. `alike` makes texts equal that differ only in what no page can know."""
         command, wanted = self.take("sh"), self.take("text")
         deadline = time.monotonic() + WAIT_S
-        while (printed := alike(self._run(command))) != wanted:
+        while (printed := alike(self._run(command, may_fail=True))) != wanted:
             assert time.monotonic() < deadline, printed
             time.sleep(LOOKS_AGAIN_S)
 
