@@ -248,6 +248,12 @@ def _name_backtest(case: Any, path: dict[str, Any]) -> None:
     path["backtest"] = STOCK.backtest(tried) or path["backtest"]
 
 
+def _be_trial(case: Any, _path: dict[str, Any]) -> None:
+    """A pattern that is one: the event stays as it was generated."""
+    if isinstance(case.body, dict):
+        case.body = case.body | {"pattern": EVERY}
+
+
 def _report(case: Any, _path: dict[str, Any]) -> None:
     case.body = [len(repr(case.body)) % 100, []]
 
@@ -271,6 +277,7 @@ USES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "backtest_detector": _be_detector_trial,
     "backtest_expectation": _be_expectation_trial,
     **dict.fromkeys(("go_on_with_detector", "go_on_with_expectation"), _name_backtest),
+    "test_pattern": _be_trial,
     "take_report": _report,
 }
 """What an operation needs that no generated value is."""
