@@ -13,10 +13,10 @@ import msgspec
 from eventyard import logbook
 from eventyard.core import limits
 from eventyard.core.bus_state import BusState, RuleQueue
-from eventyard.core.changes import Filter, StoredEvent
+from eventyard.core.changes import StoredEvent
 from eventyard.core.clock import BusTime
-from eventyard.core.commands import Command, EnforceCap, Purge, Retain
-from eventyard.core.delivery import Reason, State
+from eventyard.core.commands import ClearDead, Command, EnforceCap, Retain
+from eventyard.core.delivery import Key, State
 from eventyard.core.errors import EventyardError, Unavailable
 from eventyard.core.rule import RuleRecord
 from eventyard.core.system import SYSTEM_BUS
@@ -160,15 +160,15 @@ def _of_rule(view: View, state: BusState, record: RuleRecord, watch: _Watch, tim
             yield cap
     if _queue(state, record).counts[State.DEAD]:
         until_ms = time.time_ms - int(state.record.retention.dead_letters_s * 1000)
-        if _is_any_dead_before(view, state, record, watch, until_ms):
-            yield Purge(record.name, None, filter=Filter(until_ms=until_ms), reason=Reason.EXPIRED)
+        if keys := _dead_before(view, state, record, watch, until_ms):
+            yield ClearDead(record.name, keys, until_ms)
 
 
-def _is_any_dead_before(view: View, state: BusState, record: RuleRecord, watch: _Watch, until_ms: int) -> bool:
+def _dead_before(view: View, state: BusState, record: RuleRecord, watch: _Watch, until_ms: int) -> tuple[Key, ...]:
     """Of one page of the rule's dead letters, and the next time of the page after it: they stand by position, not by age."""
     rows = view.dead(state.record.number, record.uid, watch.dead.get(record.uid, (0, -1)), limits.PAGE_MAX)
     watch.dead[record.uid] = (rows[-1].position, rows[-1].run) if len(rows) == limits.PAGE_MAX else (0, -1)
-    return any(row.at_ms < until_ms for row in rows)
+    return tuple([row.key for row in rows if row.at_ms < until_ms])
 
 
 def _cap(view: View, state: BusState, record: RuleRecord, run: int, time: BusTime) -> EnforceCap | None:

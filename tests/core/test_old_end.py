@@ -251,6 +251,22 @@ def test_the_end_of_dead_letters_is_told(bus: House) -> None:
     assert decode_note(bus.row(record.uid, 2).note).reason == Reason.EXPIRED
 
 
+def test_the_end_of_dead_letters_of_the_bus_s_own_events_is_told_to_nobody(bus: House) -> None:
+    """What told it would come to the same rule, die there, and be told again, without end."""
+    keep(bus, dead_letters_s=HOUR_S)
+    record = bus.put("watch", pattern={"type": [{"prefix": "io.eventyard."}]}, start="earliest")
+    owed = lease(bus, record.uid)
+    assert owed
+    for one in owed:
+        bus.settle(one, Dead(Note(reason=Reason.ANSWER, status=422)))
+    assert bus.state.queues[record.uid].counts[State.DEAD]
+    head = bus.state.head
+    pass_time(bus, HOUR_S + 180)
+    assert bus.state.queues[record.uid].counts[State.DEAD] == 0
+    assert bus.state.head == head
+    assert {decode_note(bus.row(record.uid, one.delivery.position).note).reason for one in owed} == {Reason.EXPIRED}
+
+
 def test_a_retry_that_waits_keeps_its_event(bus: House) -> None:
     record = bus.put("paid")
     publish(bus, 1)

@@ -92,7 +92,8 @@ class Fates:
             Reason.CANCELLED: run.is_replay and run.closed_at is not None,
             Reason.SKIPPED: any(row.position < at for at in rule.skipped),
             Reason.PURGED: any(row.position < at and why == reason for at, why in rule.purged),
-            Reason.EXPIRED: any(row.position < at and why == reason for at, why in rule.purged),
+            Reason.EXPIRED: row.position in self._bus.told.unspoken
+            or any(row.position < at and why == reason for at, why in rule.purged),
             Reason.CAP: self._is_capped(rule, row),
         }
         return is_told.get(Reason(reason), False)

@@ -125,6 +125,8 @@ class BusLedger:
         self.log_bytes += len(event.json)
         self.log[event.position] = event
         document = self.documents[event.position] = json.loads(event.json)
+        if document["type"].startswith("io.eventyard."):
+            self.told.unspoken.add(event.position)
         if self.is_own(event.position):
             self.told.take(event.position, event.accepted_ms, document["type"], document["data"])
         if document["type"] in EMITTERS_CREATED and self.is_own(event.position):

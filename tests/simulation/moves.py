@@ -28,5 +28,5 @@ def _of_dead(told: Told, before: Delivery, now: Delivery) -> str:
     if now.state is not State.DISCARDED:
         return "" if told.is_redriven(before) else "nobody meant it to be put back"
     reason = decode_note(now.note).reason
-    is_purge = reason in {Reason.PURGED, Reason.EXPIRED}
+    is_purge = reason == Reason.PURGED or (reason == Reason.EXPIRED and before.position not in told.unspoken)
     return "nobody meant it to be purged" if is_purge and not told.is_purged(before) else ""

@@ -25,7 +25,7 @@ class Asked(msgspec.Struct, frozen=True):
 class Told:
     """By the position that says so: `stopped`, rules that give nothing out (paused or deleted); `closed`, runs that do not.
 
-    `runs`: by rule, its live run. `redriven` and `purged`: by rule, what was asked.
+    `runs`: by rule, its live run. `redriven` and `purged`: by rule, what was asked. `unspoken`: events of which nothing is told that becomes of them.
     """
 
     def __init__(self) -> None:
@@ -34,6 +34,7 @@ class Told:
         self.closed: dict[tuple[int, int], int] = {}
         self.redriven: dict[int, list[Asked]] = {}
         self.purged: dict[int, list[Asked]] = {}
+        self.unspoken: set[int] = set()
 
     def copy(self) -> "Told":
         return copy.deepcopy(self)

@@ -8,7 +8,7 @@ from unittest import mock
 
 import msgspec
 
-from eventyard.core import trouble
+from eventyard.core import others, trouble
 from eventyard.core.draft import Draft
 from eventyard.core.health import Health
 
@@ -19,9 +19,9 @@ def _no_loop_guard() -> AbstractContextManager[object]:
     """The bus's own events are taken for those of others."""
 
     def of_all(draft: Draft, positions: Sequence[int]) -> dict[int, Any]:
-        return {position: trouble._names(body) for position, body in draft.bodies_at(positions).items()}
+        return {position: others._names(body) for position, body in draft.bodies_at(positions).items()}
 
-    return mock.patch.object(trouble, "_of_others", of_all)
+    return mock.patch.object(trouble, "of_others", of_all)
 
 
 def _no_rate_limit() -> AbstractContextManager[object]:

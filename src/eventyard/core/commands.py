@@ -220,6 +220,17 @@ class Purge(msgspec.Struct, frozen=True):
     reason: str = "purged"
 
 
+class ClearDead(msgspec.Struct, frozen=True):
+    """Dead deliveries of the rule `name` have been that for as long as the bus keeps them: those of `keys`, died before `until_ms`, and others.
+
+    They are purged, all that died before then, and the log tells it; where all of `keys` are of the bus's own events these alone, without a word.
+    """
+
+    name: str
+    keys: tuple[Key, ...]
+    until_ms: int
+
+
 class Skip(msgspec.Struct, frozen=True):
     """Discard the dead heads `keys`, or those of `lanes`, of the ordered rule `name`, so that their keys go on. A `Redriven`."""
 
@@ -416,6 +427,7 @@ Command = (
     | Expire
     | AdvanceBackfill
     | Redrive
+    | ClearDead
     | Purge
     | Skip
     | EnforceCap

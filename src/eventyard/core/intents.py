@@ -9,11 +9,12 @@ from eventyard.core import bus_events, limits
 from eventyard.core.backfilling import next_paced
 from eventyard.core.changes import ALL_DEAD, Backfill, Filter, Intent, IntentKind
 from eventyard.core.clock import rfc3339
-from eventyard.core.commands import ContinueIntent, EnforceCap, Purge, Redrive, Redriven, Skip, TrimParked
+from eventyard.core.commands import ClearDead, ContinueIntent, EnforceCap, Purge, Redrive, Redriven, Skip, TrimParked
 from eventyard.core.delivery import Delivery, Key, Note, Reason, State, decode_note, is_skipped
 from eventyard.core.draft import Draft
 from eventyard.core.errors import InvalidRequest, NotFound
 from eventyard.core.order_key import lane_of
+from eventyard.core.others import is_any_of_others
 from eventyard.core.pattern.evaluator import evaluate
 from eventyard.core.rule import RuleRecord, Status, Tombstone, parse_pattern
 from eventyard.core.strict_json import decode
@@ -51,6 +52,21 @@ def purge(draft: Draft, command: Purge) -> Redriven:
     for delivery in (*behind, *dead):
         discard(draft, delivery, command.reason, command.principal)
     return Redriven(position, len(dead) + len(behind), is_running=False)
+
+
+def clear_dead(draft: Draft, command: ClearDead) -> None:
+    """What is told of dead letters may come to the rule that they are of, and die there too: so nothing is told of those of the bus's own events."""
+    record = draft.rule_named(command.name)
+    if record is None:
+        return
+    meant = Filter(until_ms=command.until_ms)
+    rows = draft.deliveries(_own(record, command.keys))
+    dead = [row for row in rows if row.state is State.DEAD and meant.matches(row)]
+    if is_any_of_others(draft, [row.position for row in dead]):
+        purge(draft, Purge(command.name, None, filter=meant, reason=Reason.EXPIRED))
+        return
+    for delivery in dead[: limits.INTENT_ROWS_PER_STEP]:
+        discard(draft, delivery, Reason.EXPIRED)
 
 
 def skip(draft: Draft, command: Skip) -> Redriven:

@@ -35,6 +35,7 @@ from eventyard.core import (
 )
 from eventyard.core.commands import (
     AdvanceBackfill,
+    ClearDead,
     Command,
     ContinueIntent,
     CreateBus,
@@ -144,6 +145,7 @@ _STEPS: dict[type, Callable[[Draft, Any], Any]] = {
     EndReplay: runs.end_replay,
     AdvanceBackfill: backfilling.advance,
     Redrive: intents.redrive,
+    ClearDead: intents.clear_dead,
     Purge: intents.purge,
     Skip: intents.skip,
     EnforceCap: intents.enforce_cap,

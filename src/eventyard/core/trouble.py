@@ -27,8 +27,8 @@ from eventyard.core.clock import rfc3339
 from eventyard.core.commands import TellTrouble
 from eventyard.core.delivery import Delivery, Note, Reason, State, delivery_id
 from eventyard.core.draft import Draft
-from eventyard.core.event import RESERVED_TYPES
 from eventyard.core.health import Health, Outcome
+from eventyard.core.others import Names, of_others
 from eventyard.core.rule import RuleRecord
 
 
@@ -58,7 +58,7 @@ def _learn(draft: Draft, uid: int, outcomes: Sequence[Outcome]) -> None:
         return
     before = draft.health.get(uid) or Health(uid)
     failed = [outcome.note for outcome in outcomes if outcome.note is not None]
-    other = _last_of_others(draft, outcomes)
+    other = _lastof_others(draft, outcomes)
     draft.health.set(
         msgspec.structs.replace(
             before,
@@ -104,13 +104,13 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
-def _last_of_others(draft: Draft, outcomes: Sequence[Outcome]) -> Outcome | None:
+def _lastof_others(draft: Draft, outcomes: Sequence[Outcome]) -> Outcome | None:
     """The last outcome at an event that is not the bus's own. Events are read from the end on until one is found: nearly always the first."""
     for end in range(len(outcomes), 0, -limits.SCAN_EVENTS_AT_ONCE):
         part = outcomes[max(0, end - limits.SCAN_EVENTS_AT_ONCE) : end]
         last = part[-1:] if end == len(outcomes) else part
         for some in (last, part[: -len(last)]):
-            others = _of_others(draft, [outcome.position for outcome in some])
+            others = of_others(draft, [outcome.position for outcome in some])
             found = [outcome for outcome in some if outcome.position in others]
             if found:
                 return found[-1]
@@ -121,35 +121,10 @@ def _short(failure: str) -> str:
     return failure[: limits.FAILURE_TOLD_CHARACTERS]
 
 
-class _Names(msgspec.Struct):
-    source: str = ""
-    id: str = ""
-    type: str = ""
-
-
-_names = msgspec.json.Decoder(_Names).decode
-
-
-def _of_others(draft: Draft, positions: Sequence[int]) -> dict[int, _Names]:
-    """Of the events at these positions those that the bus did not publish of itself. One that cannot be read has no names."""
-    bodies = draft.bodies_at(positions) if positions else {}
-    named = {position: _names(body) for position, body in bodies.items()}
-    others = {position: event for position, event in named.items() if not event.type.startswith(RESERVED_TYPES)}
-    unread = [position for position in positions if position not in named]
-    return others | {position: _Names() for position in unread if not _is_known_own(draft, position)}
-
-
-def _is_known_own(draft: Draft, position: int) -> bool:
-    """Of an event that cannot be read the dedup window still tells whether it is the bus's own: else a failing disk would loop."""
-    name = (bus_events.source(draft.state.record.name), bus_events.own_id(draft.state.record.incarnation, position))
-    known = draft.view.find_ids(draft.bus, [name]).get(name)
-    return known is not None and known.position == position
-
-
 class _Death(msgspec.Struct, frozen=True):
     delivery: Delivery
     note: Note
-    event: _Names
+    event: Names
 
 
 def _deaths(draft: Draft) -> dict[int, list[_Death]]:
@@ -158,7 +133,7 @@ def _deaths(draft: Draft) -> dict[int, list[_Death]]:
     died = [(delivery, note) for delivery, note in draft.health.deaths if _is_dead(draft, delivery)]
     for start in range(0, len(died), limits.SCAN_EVENTS_AT_ONCE):
         part = died[start : start + limits.SCAN_EVENTS_AT_ONCE]
-        others = _of_others(draft, [delivery.position for delivery, _ in part])
+        others = of_others(draft, [delivery.position for delivery, _ in part])
         for delivery, note in part:
             if delivery.position in others:
                 found.setdefault(delivery.rule, []).append(_Death(delivery, note, others[delivery.position]))
