@@ -4,6 +4,7 @@ Every setting is listed in docs/reference/settings.md; a test holds the two toge
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -30,6 +31,9 @@ class JwtGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     types: tuple[str, ...] | None = None
 
 
+_ENGINE = re.compile(r"sqlite|(nats|tls)://[^,]+(,[^,]+)*")
+
+
 class HostSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A budget of one host, in place of what holds for any. 0: no bound."""
 
@@ -43,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8410
     data: str = "./eventyard-data"
-    engine: Annotated[str, msgspec.Meta(pattern=r"^(sqlite|(nats|tls)://[^,]+(,[^,]+)*)$")] = "sqlite"
+    engine: str = "sqlite"
     """What keeps the bus: `sqlite`, in the data folder; or servers of NATS, comma-separated, which keep its journal."""
     journal_prefix: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "eventyard"
     """What the names of all streams begin with, so that several installations can share servers."""
@@ -116,6 +120,7 @@ def load(flags: Mapping[str, Any], *, environment: Mapping[str, str] = os.enviro
         given |= {name.replace("_", "-"): value for name, value in values.items() if value is not None}
         _convert(given, source)
     settings = _convert(given, "settings")
+    _check_engine(settings)
     _check_networks(settings)
     _check_tls(settings)
     _check_jwt(settings)
@@ -175,6 +180,13 @@ def _convert(given: Mapping[str, Any], source: str) -> Settings:
     except msgspec.ValidationError as error:
         known = ", ".join(field.encode_name for field in msgspec.structs.fields(Settings))
         raise InvalidSettings(f"{error}", wanted=f"settings among {known}", at=source) from None
+
+
+def _check_engine(settings: Settings) -> None:
+    if not _ENGINE.fullmatch(settings.engine):
+        wanted = "sqlite, or the servers of NATS as nats://a:4222,b:4222 (tls:// where they speak it)"
+        scheme, separator, _ = settings.engine.partition("://")  # Behind it may stand a password.
+        raise InvalidSettings(f'found "{scheme[:60]}{separator and "://..."}"', wanted=wanted, at="engine")
 
 
 def _check_tls(settings: Settings) -> None:

@@ -34,6 +34,13 @@ def test_what_is_no_engine_is_refused(engine: str) -> None:
         loaded(engine=engine)
 
 
+def test_a_refusal_says_what_is_wanted_and_no_password() -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        loaded(engine="nats://ann:hush@a,,b")
+    assert "nats://a:4222" in refused.value.wanted
+    assert "hush" not in str(refused.value)
+
+
 @pytest.mark.parametrize("prefix", ["a.b", "a b", "a*", ">", "x" * 33, ""])
 def test_a_prefix_that_cannot_begin_a_stream_s_name_is_refused(prefix: str, tmp_path: Path) -> None:
     file = tmp_path / "eventyard.toml"
